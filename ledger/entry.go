@@ -1,0 +1,132 @@
+package ledger
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/gowebpki/jcs"
+)
+
+// Version of the entry format that this package writes.
+const Version = 1
+
+// TimeFormat is the layout of every time in an entry.
+const TimeFormat = "2006-01-02T15:04:05.000000Z"
+
+// ErrEncoding means that bytes are not the canonical form of an entry of a known version.
+var ErrEncoding = errors.New("not a ledger entry in canonical form")
+
+// Entry is one line of the ledger.
+type Entry struct {
+	Station   string
+	Simulated bool
+	Time      time.Time     // kept to the microsecond, UTC
+	Boot      time.Duration // since the station's PC booted
+	Body      Body          // one of the body types, by value; Other for a kind that this version does not know
+}
+
+// Other is the body of an entry whose kind a later version wrote. Fields holds the whole entry.
+type Other struct {
+	Name   string
+	Fields json.RawMessage
+}
+
+func (o Other) Kind() string { return o.Name }
+
+type header struct {
+	V         int    `json:"v"`
+	Kind      string `json:"kind"`
+	Station   string `json:"station"`
+	Simulated bool   `json:"simulated,omitempty"`
+	Time      string `json:"time"`
+	BootNS    string `json:"boot_ns"`
+}
+
+// Encode returns the canonical bytes of e.
+func (e Entry) Encode() ([]byte, error) {
+	if o, ok := e.Body.(Other); ok {
+		return o.Fields, nil
+	}
+	if e.Body == nil {
+		return nil, fmt.Errorf("%w: no body", ErrEncoding)
+	}
+	head, err := json.Marshal(header{
+		V: Version, Kind: e.Body.Kind(), Station: e.Station, Simulated: e.Simulated,
+		Time: e.Time.UTC().Format(TimeFormat), BootNS: strconv.FormatInt(int64(e.Boot), 10),
+	})
+	if err != nil {
+		return nil, err
+	}
+	body, err := json.Marshal(e.Body)
+	if err != nil {
+		return nil, err
+	}
+	// Both are objects with disjoint names, so joining them is joining their members.
+	joined := append(append(head[:len(head)-1:len(head)-1], ','), body[1:]...)
+	return jcs.Transform(joined)
+}
+
+// Decode reads canonical bytes back. Anything that Encode would not have written is an error wrapping
+// ErrEncoding, except that kinds of later versions come back as Other.
+func Decode(b []byte) (Entry, error) {
+	canonical, err := jcs.Transform(b)
+	if err != nil {
+		return Entry{}, fmt.Errorf("%w: %v", ErrEncoding, err)
+	}
+	if !bytes.Equal(canonical, b) {
+		return Entry{}, fmt.Errorf("%w: bytes are not in RFC 8785 form", ErrEncoding)
+	}
+	var h header
+	if err := json.Unmarshal(b, &h); err != nil {
+		return Entry{}, fmt.Errorf("%w: %v", ErrEncoding, err)
+	}
+	if h.V != Version {
+		return Entry{}, fmt.Errorf("%w: version %d", ErrEncoding, h.V)
+	}
+	t, err := time.Parse(TimeFormat, h.Time)
+	if err != nil {
+		return Entry{}, fmt.Errorf("%w: time: %v", ErrEncoding, err)
+	}
+	boot, err := strconv.ParseInt(h.BootNS, 10, 64)
+	if err != nil {
+		return Entry{}, fmt.Errorf("%w: boot_ns: %v", ErrEncoding, err)
+	}
+	e := Entry{Station: h.Station, Simulated: h.Simulated, Time: t, Boot: time.Duration(boot)}
+	if e.Body, err = decodeBody(h.Kind, b); err != nil {
+		return Entry{}, fmt.Errorf("%w: %s: %v", ErrEncoding, h.Kind, err)
+	}
+	// A field too many, too few or of another shape would change the bytes on the way back.
+	again, err := e.Encode()
+	if err != nil || !bytes.Equal(again, b) {
+		return Entry{}, fmt.Errorf("%w: fields do not fit kind %s", ErrEncoding, h.Kind)
+	}
+	return e, nil
+}
+
+func decodeBody(kind string, b []byte) (Body, error) {
+	switch kind {
+	case KindStationInit:
+		return unmarshal[StationInit](b)
+	case KindRunStart:
+		return unmarshal[RunStart](b)
+	case KindRunResume:
+		return unmarshal[RunResume](b)
+	case KindRunStep:
+		return unmarshal[RunStep](b)
+	case KindRunEnd:
+		return unmarshal[RunEnd](b)
+	case "":
+		return nil, errors.New("no kind")
+	}
+	return Other{kind, bytes.Clone(b)}, nil
+}
+
+func unmarshal[B Body](b []byte) (Body, error) {
+	var body B
+	err := json.Unmarshal(b, &body)
+	return body, err
+}
