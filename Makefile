@@ -1,0 +1,43 @@
+# make demo and make test do all the set-up themselves on a Debian 12 that has Go, git and make.
+GO ?= go
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: all demo test check race images fuzz setup setup-test clean
+
+all: bin/station
+
+bin/station: setup images FORCE
+	$(GO) build -o bin/station ./cmd/station
+
+images:
+	@$(GO) run recipes/images/generate.go
+
+# The main job: eight boards through four simulated slots.
+demo: bin/station
+	bin/station demo
+
+# Everything that CI insists on: the tests with and without cgo.
+test: setup-test images
+	$(GO) vet ./...
+	CGO_ENABLED=0 $(GO) build ./...
+	CI=true $(GO) test -timeout 12m ./...
+	CGO_ENABLED=0 $(GO) test ./fixtures/... ./spi/... ./flash/... ./provision/...
+
+race: setup-test images
+	CI=true $(GO) test -race -timeout 30m ./...
+
+check: race
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+setup:
+	@scripts/setup build
+
+setup-test:
+	@scripts/setup test
+
+clean:
+	rm -rf bin demo-data recipes/images/*.bin
+
+FORCE:
