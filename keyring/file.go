@@ -1,0 +1,174 @@
+package keyring
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode"
+
+	"golang.org/x/mod/sumdb/note"
+)
+
+const (
+	checkpointFile = "checkpoint.key"
+	keyPrefix      = "station/" // the key's name is the origin line of the checkpoints
+	maxKeyFile     = 4096       // bytes; a key line has about 120
+)
+
+// Create makes the checkpoint key of station stationID in dir, which is made too when it does not exist, and opens the
+// keyring. An existing key is never overwritten: ErrExists. When Create returns, the key is durable.
+func Create(dir, stationID string) (*Keyring, error) {
+	if stationID == "" || strings.ContainsRune(stationID, '+') || strings.ContainsFunc(stationID, unicode.IsSpace) {
+		return nil, fmt.Errorf("station id %q: a key's name may have no spaces and no plus sign", stationID)
+	}
+	if err := os.Mkdir(dir, 0o700); err == nil {
+		if err := syncDir(filepath.Dir(dir)); err != nil {
+			return nil, err
+		}
+	} else if !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	if err := checkDir(dir); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, checkpointFile)
+	if _, err := os.Lstat(path); err == nil {
+		return nil, fmt.Errorf("%s: %w and is never overwritten", path, ErrExists)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	skey, _, err := note.GenerateKey(rand.Reader, keyPrefix+stationID)
+	if err != nil {
+		return nil, fmt.Errorf("making the checkpoint key: %w", err)
+	}
+	if err := writeNew(path, []byte(skey+"\n")); err != nil {
+		return nil, err
+	}
+	return Open(dir)
+}
+
+// Open reads the keyring in dir. Errors wrap ErrMissing, ErrMode or ErrKey.
+func Open(dir string) (*Keyring, error) {
+	path := filepath.Join(dir, checkpointFile)
+	missing := fmt.Errorf("%s: %w. Restore it from the backup: it is never made anew beside an existing ledger, "+
+		"because entries signed by another key would look forged", path, ErrMissing)
+	if err := checkDir(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, missing
+	} else if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, missing
+	} else if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: %w: it is not a regular file", path, ErrKey)
+	}
+	if err := checkMode(path, info, 0o600); err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxKeyFile))
+	if err != nil {
+		return nil, err
+	}
+	defer clear(text)
+	k, err := parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return k, nil
+}
+
+// parse reads the one line of a key file. No error of note is passed on: some quote their input.
+func parse(text []byte) (*Keyring, error) {
+	line, ok := bytes.CutSuffix(text, []byte("\n"))
+	if !ok {
+		return nil, fmt.Errorf("%w: the line is not complete", ErrKey)
+	}
+	signer, err := note.NewSigner(string(line))
+	if err != nil || !strings.HasPrefix(signer.Name(), keyPrefix) || signer.Name() == keyPrefix {
+		return nil, ErrKey
+	}
+	// PRIVATE+KEY+<name>+<hash>+<key>: base64 of the algorithm byte and the 32-byte seed. The key may hold "+".
+	parts := strings.SplitN(string(line), "+", 5)
+	seed, err := base64.StdEncoding.DecodeString(parts[len(parts)-1])
+	if err != nil || len(seed) != 1+ed25519.SeedSize {
+		return nil, ErrKey
+	}
+	defer clear(seed)
+	public := ed25519.NewKeyFromSeed(seed[1:]).Public().(ed25519.PublicKey)
+	vkey, err := note.NewEd25519VerifierKey(signer.Name(), public)
+	if err != nil {
+		return nil, ErrKey
+	}
+	v, err := note.NewVerifier(vkey)
+	if err != nil || v.KeyHash() != signer.KeyHash() {
+		return nil, fmt.Errorf("%w: its hash does not fit it", ErrKey)
+	}
+	return &Keyring{signer, vkey}, nil
+}
+
+func checkDir(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is not a directory", dir)
+	}
+	return checkMode(dir, info, 0o700)
+}
+
+func checkMode(path string, info fs.FileInfo, allowed fs.FileMode) error {
+	if perm := info.Mode().Perm(); perm&^allowed != 0 {
+		return fmt.Errorf("%s: %w: mode is %#o; run chmod %#o on it, and think about who may have read it",
+			path, ErrMode, perm, allowed)
+	}
+	return nil
+}
+
+// writeNew makes path appear with its whole content or not at all, and never replaces another file.
+func writeNew(path string, content []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	// A rename would replace a key that another process made meanwhile; a link fails instead.
+	if err := os.Link(f.Name(), path); errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s: %w and is never overwritten", path, ErrExists)
+	} else if err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
