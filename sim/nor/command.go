@@ -1,0 +1,150 @@
+package nor
+
+import "time"
+
+// command is one row of the datasheet's command table.
+type command struct {
+	addr  addressing
+	dummy int // bytes between address and data
+	data  int // bytes that the chip takes, exactly; for page programs at least 1
+	wel   bool
+	page  bool // page program: 1 byte or more
+	array bool // answers the array from the address on
+
+	answer func(c *Chip, i int) byte // the i-th byte after head
+	run    func(c *Chip, f *frame)   // when chip select rises; nil: the command has no effect
+}
+
+// addressing is how many address bytes a command has.
+type addressing byte
+
+const (
+	none    addressing = 0
+	three   addressing = 3 // always
+	four    addressing = 4 // always
+	current addressing = 1 // 3, or 4 in 4-byte mode
+)
+
+// complete tells whether n bytes after address and dummy clocks make the command whole.
+func (m *command) complete(n int) bool {
+	if m.page {
+		return n >= 1
+	}
+	return n == m.data
+}
+
+// commands is the command table of section 2 as far as the package comment names it. Lengths are exact: a command
+// that is longer or shorter does nothing.
+var commands = map[byte]*command{
+	0x9F: {answer: (*Chip).idByte},
+	0x9E: {answer: (*Chip).idByte},
+	0x5A: {addr: three, dummy: 1, answer: func(c *Chip, i int) byte { return c.part.sfdpByte(int(c.wire.addr&0xFFFFFF) + i) }},
+	0x66: {run: func(c *Chip, _ *frame) { c.st.armed = true }},
+	0x99: {run: (*Chip).reset},
+	0xB9: {run: func(c *Chip, _ *frame) { c.st.asleep = true }},
+	0xAB: {run: (*Chip).wake},
+
+	0x03: {addr: current, array: true},
+	0x13: {addr: four, array: true},
+	0x0B: {addr: current, dummy: 1, array: true},
+	0x0C: {addr: four, dummy: 1, array: true},
+
+	0x02: {addr: current, wel: true, page: true, run: (*Chip).runProgram},
+	0x12: {addr: four, wel: true, page: true, run: (*Chip).runProgram},
+	0x20: {addr: current, wel: true, run: eraseOf(4 << 10)},
+	0x21: {addr: four, wel: true, run: eraseOf(4 << 10)},
+	0x52: {addr: current, wel: true, run: eraseOf(32 << 10)},
+	0x5C: {addr: four, wel: true, run: eraseOf(32 << 10)},
+	0xD8: {addr: current, wel: true, run: eraseOf(64 << 10)},
+	0xDC: {addr: four, wel: true, run: eraseOf(64 << 10)},
+	0xC7: {wel: true, run: (*Chip).runBulkErase},
+	0x60: {wel: true, run: (*Chip).runBulkErase},
+	0x75: {run: (*Chip).suspend},
+	0x7A: {run: (*Chip).resume},
+
+	0x06: {run: func(c *Chip, _ *frame) { c.st.wel = true }},
+	0x04: {run: func(c *Chip, _ *frame) { c.st.wel = false }},
+	0x05: {answer: (*Chip).statusByte},
+	0x70: {answer: (*Chip).flagByte},
+	0x50: {run: func(c *Chip, _ *frame) { c.st.errors = 0 }},
+	0x01: {data: 1, wel: true, run: func(c *Chip, f *frame) {
+		c.start(operation{kind: writeSR, value: uint16(f.data[0])}, c.part.times.writeSR)
+	}},
+	0xB5: {answer: func(c *Chip, i int) byte { return lowFirst(c.st.nvcr, i) }},
+	0xB1: {data: 2, wel: true, run: func(c *Chip, f *frame) {
+		c.start(operation{kind: writeNVCR, value: word(f)}, c.part.times.writeNVCR)
+	}},
+	0x85: {answer: func(c *Chip, _ int) byte { return c.st.vcr }},
+	0x81: {data: 1, wel: true, run: func(c *Chip, f *frame) { c.st.vcr, c.st.wel = f.data[0]&^4, false }},
+	0x65: {answer: func(c *Chip, _ int) byte { return c.st.evcr }},
+	0x61: {data: 1, wel: true, run: func(c *Chip, f *frame) { c.st.evcr, c.st.wel = f.data[0], false }},
+	0xC8: {answer: func(c *Chip, _ int) byte { return c.st.ear }},
+	0xC5: {data: 1, wel: true, run: func(c *Chip, f *frame) {
+		c.st.ear, c.st.wel = f.data[0]&byte((c.part.size-1)>>24), false
+	}},
+	0xB7: {wel: true, run: func(c *Chip, _ *frame) { c.st.fourByte, c.st.wel = true, false }},
+	0xE9: {wel: true, run: func(c *Chip, _ *frame) { c.st.fourByte, c.st.wel = false, false }},
+
+	0x2D: {answer: func(c *Chip, i int) byte { return lowFirst(c.st.spr, i) }},
+	0x2C: {data: 2, wel: true, run: (*Chip).programSPR},
+	0xE8: {addr: current, answer: (*Chip).vlbByte},
+	0xE0: {addr: four, answer: (*Chip).vlbByte},
+	0xE5: {addr: current, data: 1, wel: true, run: (*Chip).writeVLB},
+	0xE1: {addr: four, data: 1, wel: true, run: (*Chip).writeVLB},
+	0xE2: {addr: four, answer: (*Chip).nvlbByte},
+	0xE3: {addr: four, wel: true, run: (*Chip).lockSector},
+	0xE4: {wel: true, run: (*Chip).unlockAll},
+	0xA7: {answer: (*Chip).gfbByte},
+	0xA6: {wel: true, run: func(c *Chip, _ *frame) { c.st.gfb, c.st.wel = false, false }},
+}
+
+// decode is the opcode: what the chip does not take now it does not take for the whole frame.
+func (c *Chip) decode(op byte) {
+	c.settle()
+	s, f := &c.st, &c.wire
+	f.op = op
+	cmd := commands[op]
+	switch {
+	case cmd == nil || c.err != nil || !s.powered || !s.oneWire():
+		return
+	case op == 0x5C && !c.part.op5C:
+		return
+	case !s.deaf.IsZero() && time.Now().Before(s.deaf):
+		return
+	case s.asleep && op != 0xAB:
+		return
+	case s.busy() && op != 0x05 && op != 0x70 && op != 0x75:
+		return
+	}
+	f.cmd = cmd
+	n := int(cmd.addr)
+	if cmd.addr == current {
+		n = 3
+		if s.fourByte {
+			n = 4
+		}
+	}
+	f.addrEnd = 1 + n
+	f.head = f.addrEnd + cmd.dummy
+	if cmd.page {
+		for i := range f.data {
+			f.data[i] = 0xFF // what is not sent is not programmed
+		}
+	}
+}
+
+// point is where a frame's address points to in the array: 3-byte addresses are extended by the extended
+// address register, bits above the array are dropped.
+func (c *Chip) point(f *frame) uint32 {
+	a := f.addr
+	if f.addrEnd == 1+3 {
+		a |= uint32(c.st.ear) << 24
+	}
+	return a & (c.part.size - 1)
+}
+
+// word is a 16-bit datum, low byte first.
+func word(f *frame) uint16 { return uint16(f.data[0]) | uint16(f.data[1])<<8 }
+
+// lowFirst answers a 16-bit register, low byte first, over and over.
+func lowFirst(v uint16, i int) byte { return byte(v >> (i % 2 * 8)) }

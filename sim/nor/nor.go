@@ -1,0 +1,249 @@
+// Package nor is the chip of the simulated line: a Micron MT25Q serial NOR flash in single-bit SPI,
+// restated from the datasheet and driven by the edges of its pins. Chip select falls, clocks pass,
+// chip select rises, power comes and goes; nothing else reaches it.
+//
+// What belongs here: the chip's behaviour, the board file that keeps a chip across processes (file.go
+// specifies the format), and a few looks behind the pins for tests. What does not: programmers, USB,
+// serprog (sim/ftdi, sim/serprog and their like), and anything shared with the driver side: this is a
+// second, independent reading of the datasheet, so it imports the standard library only.
+//
+// # Modelled
+//
+// Identification and SFDP; reads 03 13 0B 0C; page program 02 12; erases 20 21 52 5C D8 DC C7 60;
+// suspend 75 and resume 7A; status, flag status, extended address and configuration registers;
+// 4-byte mode B7 E9; reset 66 99; deep power-down B9 AB; block protection; advanced sector protection
+// 2D 2C E8 E5 E0 E1 E2 E3 E4 A7 A6. The array is NOR: programs clear bits, only erases set them. Every
+// other opcode is answered with FF and changes nothing, and so is every command that comes while the
+// chip is busy, 05, 70 and 75 excepted. Writes take effect when chip select rises, on a byte boundary,
+// after exactly the bytes the command has; W# is high.
+//
+// Not modelled: dual, quad and DTR transfers (a chip configured into one of these, or into XIP, is
+// silent on one wire), dummy clocks and wrap lengths other than the default, OTP, password, CRC.
+//
+// # Fault model
+//
+// Options.Faults, changed at any time with SetFaults, makes a chip bad in the ways that a driver must
+// notice: it stays busy for ever, cells read wrong and stay wrong, a contact is weak so that answers
+// differ from read to read, lock bits read back as set and protect nothing, the ID is another one,
+// programs or erases end in the flag status error. Besides these, power may be cut at any instant: an
+// operation in progress then leaves undefined data in its own page, erase unit or register, drawn from
+// Options.Seed, and nothing else is harmed. Faults are not kept in the board file.
+package nor
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// Pace is how long self-timed operations (program, erase, nonvolatile register writes) take.
+type Pace int
+
+const (
+	// None: they end at once; nobody ever sees WIP=1.
+	None Pace = iota
+	// Real: they take the datasheet's typical time by time.Now.
+	Real
+)
+
+// Options are what a chip does that its board file does not hold.
+type Options struct {
+	Pace Pace
+	// Seed draws what is undefined: data after a power cut, the weak contact's answers.
+	Seed uint64
+
+	// What public sources leave open (mt25q facts marked unknown or from memory). The zero value
+	// is the likelier reading.
+
+	// UnlockedReads01: E2 answers 01 for an unlocked sector, not FF. A locked one is 00 in both.
+	UnlockedReads01 bool
+	// FrozenSilent: E3 and E4 while frozen are ignored without a word. Otherwise they raise flag status
+	// bits 1+4 and 1+5. WEL stays 1 in both.
+	FrozenSilent bool
+	// WholeSectorVLB: the first and the last sector have one volatile lock each, as all others, not
+	// one for each 4 KiB.
+	WholeSectorVLB bool
+
+	Faults Faults
+}
+
+// Faults is what is wrong with a chip. The zero value is a good one.
+type Faults struct {
+	// StuckBusy: an operation that starts never ends; WIP stays 1.
+	StuckBusy bool
+	// FailProgram: 02, 12, 2C, E3 and register writes time out inside: nothing changes, WEL clears,
+	// flag status bit 4.
+	FailProgram bool
+	// FailErase: array erases and E4 time out inside: nothing changes, WEL clears, flag status bit 5.
+	FailErase bool
+	// IgnoreLocks: lock bits, volatile and not, read back as written and protect nothing.
+	IgnoreLocks bool
+	// Flip turns bits of array bytes over whenever these are read: address to mask.
+	Flip map[uint32]byte
+	// ID replaces the first bytes that 9F answers, at most 20.
+	ID []byte
+	// WeakContact: of so many answer bytes about one is garbled, others in every read; 0 is a good contact.
+	WeakContact int
+}
+
+// ErrPart says that no such part is known; Parts lists those that are.
+var ErrPart = errors.New("unknown part")
+
+// Chip is one flash on one board. Its methods may be called from any goroutine.
+//
+// The board keeps its own state: a chip made by Create or Open goes on exactly where the last process
+// left it.
+type Chip struct {
+	mu    sync.Mutex
+	part  part
+	uid   [14]byte
+	opts  Options
+	noise *rand.Rand
+	board board
+	st    state
+	wire  frame
+	slot  []byte // reused by save
+	err   error  // the board file failed: the chip is dead
+}
+
+// New makes a factory-blank chip in memory, powered up. The error is ErrPart, wrapped with the name.
+func New(name string, uid [14]byte, o Options) (*Chip, error) {
+	p, ok := parts[name]
+	if !ok {
+		return nil, fmt.Errorf("%w %q", ErrPart, name)
+	}
+	c := newChip(p, uid, o)
+	c.board = &memory{bytes: make([]byte, p.size)}
+	return c, nil
+}
+
+// newChip is a factory-blank, powered chip without a board.
+func newChip(p part, uid [14]byte, o Options) *Chip {
+	c := &Chip{part: p, uid: uid, opts: o, noise: rand.New(rand.NewPCG(o.Seed, 0))}
+	c.st = blankState(p)
+	c.boot()
+	return c
+}
+
+// Part is the name that New or Create was given.
+func (c *Chip) Part() string { return c.part.name }
+
+// UID is the 14 factory bytes that end the answer to 9F.
+func (c *Chip) UID() [14]byte { return c.uid }
+
+// Size is the array's size in bytes.
+func (c *Chip) Size() int { return int(c.part.size) }
+
+// SetFaults replaces the chip's faults from now on.
+func (c *Chip) SetFaults(f Faults) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settle() // what ended under the old faults has ended
+	c.opts.Faults = f
+}
+
+// Err is the failure of the board file that made the chip dead, or nil. A dead chip answers FF and takes
+// nothing; opening the file anew brings back the last state that was whole.
+func (c *Chip) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// Power cuts or applies the supply; what is already so is left alone. An operation in progress is torn by a
+// cut. Power-up loads the volatile state from the nonvolatile.
+func (c *Chip) Power(on bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settle()
+	if c.err != nil || c.st.powered == on {
+		return
+	}
+	c.wire = frame{}
+	c.tear()
+	c.boot()
+	c.st.powered = on
+	if on {
+		c.deafFor(powerUp)
+	}
+	c.save()
+}
+
+// Powered tells whether the supply is on.
+func (c *Chip) Powered() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.st.powered
+}
+
+// Bytes is a look behind the pins: n bytes of the array from addr on, wrapping at its end, without faults. It is
+// nil where the board file cannot be read.
+func (c *Chip) Bytes(addr uint32, n int) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settle()
+	p := make([]byte, max(n, 0))
+	if c.err != nil || c.cells(p, addr) != nil {
+		return nil
+	}
+	return p
+}
+
+// LockedNonvolatile tells whether the nonvolatile lock bit of a 64 KiB sector is programmed.
+func (c *Chip) LockedNonvolatile(sector int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settle()
+	return sector >= 0 && sector < c.part.sectors() && c.st.nvLocked(sector)
+}
+
+// Frozen tells whether the global freeze bit is 0.
+func (c *Chip) Frozen() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settle()
+	return !c.st.gfb
+}
+
+// Keys of Counters.
+const (
+	CountSectorProtection = "sector_protection" // 2C cleared a bit: permanent
+	CountLock             = "nvlb_program"      // E3 locked a sector
+	CountUnlockAll        = "nvlb_erase"        // E4 cleared the lock bits
+	CountProgram          = "array_program"     // 02 or 12
+	CountErase            = "array_erase"       // any array erase
+)
+
+// counted gives each counter its place in the board file; places are never reused.
+var counted = [...]string{CountSectorProtection, CountLock, CountUnlockAll, CountProgram, CountErase}
+
+// Counters tells how often each operation took effect in the life of this board: every key above,
+// 0 included. An operation that was refused, failed, or was torn before it held is not counted, nor is
+// a 2C or E3 that had nothing to change.
+func (c *Chip) Counters() map[string]uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settle()
+	m := make(map[string]uint64, len(counted))
+	for i, name := range counted {
+		m[name] = c.st.counts[i]
+	}
+	return m
+}
+
+func (c *Chip) count(name string) {
+	for i, n := range counted {
+		if n == name {
+			c.st.counts[i]++
+		}
+	}
+}
+
+// deafFor makes the chip take and answer nothing for a while: after power-up, wake-up and reset.
+func (c *Chip) deafFor(d time.Duration) {
+	if c.opts.Pace == Real {
+		c.st.deaf = time.Now().Add(d)
+	}
+}

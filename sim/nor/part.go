@@ -1,0 +1,86 @@
+package nor
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// part is what the datasheets say about one kind of chip.
+type part struct {
+	name           string
+	size           uint32  // bytes
+	id             [6]byte // 9F, bytes 0..5
+	op5C           bool    // has the 32 KiB erase with 4-byte address: revision B dies only, the SFDP does not tell
+	sfdp37, sfdp5B byte    // the two bytes in which the SFDP differs by density
+	times          times
+}
+
+// times are typical durations of self-timed operations. Page program, 4, 32 and 64 KiB are from the SFDP;
+// bulk erase too, that of the 128 Mb part excepted (from memory, as are all the others).
+type times struct {
+	program, erase4K, erase32K, erase64K, bulk time.Duration
+	writeSR, writeNVCR                         time.Duration
+	programSPR, lock, unlockAll                time.Duration
+}
+
+// What passes before the chip listens again (from memory; wake-up from the SFDP).
+const (
+	powerUp  = 150 * time.Microsecond
+	wakeUp   = 30 * time.Microsecond
+	recovery = 30 * time.Microsecond // reset while an operation is suspended; 40 ns otherwise, taken as none
+)
+
+func (p part) sectors() int { return int(p.size >> 16) }
+
+// parts: id bytes 3..5 of the 128 Mb part are taken from its bigger sisters. Its SFDP is derived, no dump
+// was at hand: byte 37h from the density (07FFFFFF), byte 5Bh from a 40 s chip erase (unit 4 s, count 10).
+var parts = map[string]part{
+	"MT25QL128ABA": newPart("MT25QL128ABA", 0xBA, 0x18, 16<<20, 0x07, 0xC9, 38*time.Second, false),
+	"MT25QL256ABA": newPart("MT25QL256ABA", 0xBA, 0x19, 32<<20, 0x0F, 0xD4, 84*time.Second, false),
+	"MT25QU256ABA": newPart("MT25QU256ABA", 0xBB, 0x19, 32<<20, 0x0F, 0xD4, 84*time.Second, false),
+	"MT25QL512ABB": newPart("MT25QL512ABB", 0xBA, 0x20, 64<<20, 0x1F, 0xE1, 128*time.Second, true),
+	"MT25QU512ABB": newPart("MT25QU512ABB", 0xBB, 0x20, 64<<20, 0x1F, 0xE1, 128*time.Second, true),
+}
+
+func newPart(name string, kind, density byte, size uint32, sfdp37, sfdp5B byte, bulk time.Duration, op5C bool) part {
+	p := part{name: name, size: size, id: [6]byte{0x20, kind, density, 0x10, 0x44, 0x00}, op5C: op5C, sfdp37: sfdp37, sfdp5B: sfdp5B}
+	p.times = times{
+		program: 120 * time.Microsecond,
+		erase4K: 48 * time.Millisecond, erase32K: 112 * time.Millisecond, erase64K: 160 * time.Millisecond, bulk: bulk,
+		writeSR: 1300 * time.Microsecond, writeNVCR: 200 * time.Millisecond,
+		programSPR: 100 * time.Microsecond, lock: 100 * time.Microsecond, unlockAll: 160 * time.Millisecond,
+	}
+	return p
+}
+
+// Parts lists the part names that New and Create know, sorted.
+func Parts() []string { return slices.Sorted(maps.Keys(parts)) }
+
+// sfdp is the discoverable-parameters area of MT25QU256ABA (JESD216 revision 1.6: header, basic table at
+// 30h, 4-byte-address table at 80h).
+var sfdp = [136]byte{
+	0x53, 0x46, 0x44, 0x50, 0x06, 0x01, 0x01, 0xff, 0x00, 0x06, 0x01, 0x10, 0x30, 0x00, 0x00, 0xff,
+	0x84, 0x00, 0x01, 0x02, 0x80, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+	0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+	0xe5, 0x20, 0xfb, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x29, 0xeb, 0x27, 0x6b, 0x27, 0x3b, 0x27, 0xbb,
+	0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x27, 0xbb, 0xff, 0xff, 0x29, 0xeb, 0x0c, 0x20, 0x10, 0xd8,
+	0x0f, 0x52, 0x00, 0x00, 0x24, 0x4a, 0x99, 0x00, 0x8b, 0x8e, 0x03, 0xd4, 0xac, 0x01, 0x27, 0x38,
+	0x7a, 0x75, 0x7a, 0x75, 0xfb, 0xbd, 0xd5, 0x5c, 0x4a, 0x0f, 0x82, 0xff, 0x81, 0xbd, 0x3d, 0x36,
+	0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+	0xff, 0xe7, 0xff, 0xff, 0x21, 0xdc, 0xff, 0xff,
+}
+
+// sfdpByte answers 5A at address i. Reading wraps past the area, which is taken to be 256 bytes with FF
+// behind the tables.
+func (p part) sfdpByte(i int) byte {
+	switch i %= 256; {
+	case i == 0x37:
+		return p.sfdp37
+	case i == 0x5B:
+		return p.sfdp5B
+	case i < len(sfdp):
+		return sfdp[i]
+	}
+	return 0xFF
+}

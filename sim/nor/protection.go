@@ -1,0 +1,128 @@
+package nor
+
+// Sector protection register, section 6.1.
+const (
+	sprPersistent = 1 << 1 // 0: password mode never
+	sprPassword   = 1 << 2 // 0: password mode for ever
+	sprFree       = 0xFFFF // as from the factory
+)
+
+// protected tells whether any byte of addr..addr+n-1 refuses programs and erases, section 6.7. The range does
+// not pass the end of the array.
+func (c *Chip) protected(addr, n uint32) bool {
+	if c.blockProtected(addr, n) {
+		return true
+	}
+	if c.opts.Faults.IgnoreLocks {
+		return false
+	}
+	for s := int(addr >> 16); s <= int((addr+n-1)>>16); s++ {
+		if c.st.nvLocked(s) {
+			return true
+		}
+	}
+	for i, last := c.vlbCell(addr), c.vlbCell(addr+n-1); i <= last; i++ {
+		if c.st.vlbAt(i)&1 != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// blockProtected is the status register's part of it, section 3: BP = n protects 2^(n-1) sectors of the top,
+// or of the bottom with TB.
+func (c *Chip) blockProtected(addr, n uint32) bool {
+	bp := c.bp()
+	if bp == 0 {
+		return false
+	}
+	sectors := min(1<<(bp-1), c.part.sectors())
+	size := uint32(sectors) << 16
+	if c.st.sr&srTB != 0 {
+		return addr < size
+	}
+	return addr+n > c.part.size-size
+}
+
+func (c *Chip) bp() int {
+	bp := int(c.st.sr >> 2 & 7)
+	if c.st.sr&srBP3 != 0 {
+		bp |= 8
+	}
+	return bp
+}
+
+// programSPR is 2C. One of the two bits may be cleared, once; anything else that would clear one is
+// refused (assumed: flag status bit 4, WEL stays). The reserved bits stay 1.
+func (c *Chip) programSPR(f *frame) {
+	v := word(f) | ^uint16(sprPersistent|sprPassword)
+	if v != sprFree && (c.st.spr != sprFree || v == sprFree&^(sprPersistent|sprPassword)) {
+		c.st.errors |= fsrProgram
+		return
+	}
+	c.start(operation{kind: programSPR, value: v}, c.part.times.programSPR)
+}
+
+func (c *Chip) vlbByte(int) byte { return c.st.vlbAt(c.vlbCell(c.wire.at)) }
+
+// writeVLB is E5 and E1, immediate. A cell that is locked down ignores it (assumed: WEL stays).
+func (c *Chip) writeVLB(f *frame) {
+	cell := c.vlbCell(f.at)
+	if c.st.vlbAt(cell)&2 != 0 {
+		return
+	}
+	c.st.setVLB(cell, f.data[0])
+	c.st.wel = false
+}
+
+// nvlbByte is E2: only bit 0 is certain, 0 is locked. Address bits above the array must be 0; with others
+// nothing is driven.
+func (c *Chip) nvlbByte(int) byte {
+	switch {
+	case c.wire.addr >= c.part.size:
+		return 0xFF
+	case c.st.nvLocked(int(c.wire.addr >> 16)):
+		return 0x00
+	case c.opts.UnlockedReads01:
+		return 0x01
+	}
+	return 0xFF
+}
+
+// lockSector is E3. With address bits above the array it is ignored.
+func (c *Chip) lockSector(f *frame) {
+	if f.addr >= c.part.size || c.frozen(fsrProgram) {
+		return
+	}
+	op := operation{kind: lockSector, n: f.addr >> 16}
+	if c.st.nvLocked(int(op.n)) {
+		op.kind = lockedSector
+	}
+	c.start(op, c.part.times.lock)
+}
+
+// unlockAll is E4: all nonvolatile lock bits at once.
+func (c *Chip) unlockAll(*frame) {
+	if !c.frozen(fsrErase) {
+		c.start(operation{kind: unlockAll}, c.part.times.unlockAll)
+	}
+}
+
+// frozen refuses E3 and E4 while the global freeze bit is 0.
+func (c *Chip) frozen(flag byte) bool {
+	if c.st.gfb {
+		return false
+	}
+	if !c.opts.FrozenSilent {
+		c.st.errors |= flag | fsrProtection
+	}
+	return true
+}
+
+// gfbByte is A7: bit 0, 1 is not frozen.
+func (c *Chip) gfbByte(int) byte {
+	if c.st.gfb {
+		return 1
+	}
+	return 0
+}

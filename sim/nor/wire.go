@@ -1,0 +1,192 @@
+package nor
+
+// frame is what has passed since chip select fell.
+type frame struct {
+	selected bool
+	op       byte
+	cmd      *command // nil: no opcode yet, or one that is not taken
+	n        int      // whole bytes taken
+	head     int      // bytes of opcode, address and dummy clocks
+	addrEnd  int      // bytes of opcode and address
+	addr     uint32   // as sent
+	at       uint32   // where it points: extended, cut to the array
+	start    uint32   // next array byte to answer
+	data     [256]byte
+
+	bits   int  // of a byte under way, 0..7
+	rx, tx byte // that byte, coming and going
+}
+
+// Select is chip select falling. A chip that is selected already starts over, and nothing of the old frame
+// takes effect.
+func (c *Chip) Select() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wire = frame{selected: true}
+}
+
+// Shift clocks whole bytes, most significant bit first: out goes to the chip while in is filled with what it
+// answers. With out nil zeros are clocked, with in nil the answer is dropped; otherwise the shorter
+// length counts. A chip that is not selected floats: FF.
+func (c *Chip) Shift(out, in []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := len(in)
+	if in == nil || out != nil && len(out) < n {
+		n = len(out)
+	}
+	if in != nil {
+		in = in[:n]
+	}
+	f := &c.wire
+	for i := 0; i < n; {
+		if f.bits == 0 && c.bulk(in, i, n) {
+			break
+		}
+		var b byte
+		if out != nil {
+			b = out[i]
+		}
+		if f.bits == 0 {
+			a := c.answer()
+			c.take(b)
+			if in != nil {
+				in[i] = a
+			}
+		} else if a := c.clock(b, 8); in != nil {
+			in[i] = a
+		}
+		i++
+	}
+	c.garble(in)
+}
+
+// ShiftBits clocks n bits, 1 to 8: the top n bits of out, bit 7 first. What the chip answers comes back in
+// the low n bits, the last bit clocked in bit 0.
+func (c *Chip) ShiftBits(out byte, n int) byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.clock(out, min(max(n, 0), 8))
+}
+
+// Deselect is chip select rising: here the frame's command takes effect, if it is whole, and is in the
+// board file when Deselect returns.
+func (c *Chip) Deselect() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := c.wire
+	c.wire = frame{}
+	if !f.selected || !c.st.powered || c.err != nil || f.n == 0 && f.bits == 0 {
+		return
+	}
+	c.settle()
+	seq, dirty := c.st.seq, false
+	taken := f.cmd != nil && f.cmd.run != nil && f.bits == 0 && f.cmd.complete(f.n-f.head) &&
+		(!f.cmd.wel || c.st.wel) // without write enable nothing happens, and no flag tells
+	if c.st.armed && !(taken && f.op == 0x99) {
+		c.st.armed, dirty = false, true // 66 counts only directly before 99
+	}
+	if taken {
+		f.cmd.run(c, &f)
+		dirty = true
+	}
+	if dirty && c.st.seq == seq {
+		c.save()
+	}
+}
+
+// clock passes the top n bits of b, one by one.
+func (c *Chip) clock(b byte, n int) (in byte) {
+	f := &c.wire
+	for ; n > 0; n-- {
+		if f.bits == 0 {
+			f.tx = c.answer()
+		}
+		in = in<<1 | f.tx>>(7-f.bits)&1
+		f.rx = f.rx<<1 | b>>7
+		b <<= 1
+		if f.bits++; f.bits == 8 {
+			f.bits = 0
+			c.take(f.rx)
+		}
+	}
+	return in
+}
+
+// take is a whole byte that arrived.
+func (c *Chip) take(b byte) {
+	f := &c.wire
+	if !f.selected {
+		return
+	}
+	switch {
+	case f.n == 0:
+		c.decode(b)
+	case f.cmd == nil:
+	case f.n < f.addrEnd:
+		f.addr = f.addr<<8 | uint32(b)
+	}
+	if f.cmd != nil && f.n >= f.head {
+		i := f.n - f.head
+		if f.cmd.page {
+			i += int(f.at & 255) // wraps in its page; of more than 256 bytes the last remain
+		}
+		f.data[i&255] = b
+	}
+	f.n++
+	if f.cmd != nil && f.n == f.addrEnd {
+		f.at = c.point(f)
+		f.start = f.at
+	}
+}
+
+// answer is the byte that the chip drives while it takes the next one.
+func (c *Chip) answer() byte {
+	f := &c.wire
+	if f.cmd == nil || f.n < f.head || c.err != nil {
+		return 0xFF
+	}
+	if f.cmd.array {
+		var one [1]byte
+		c.readArray(one[:], f.start)
+		f.start++
+		return one[0]
+	}
+	if f.cmd.answer == nil {
+		return 0xFF
+	}
+	return f.cmd.answer(c, f.n-f.head)
+}
+
+// bulk passes the rest of a Shift at once where no byte of it needs a look: array reads, and frames that the
+// chip does not take.
+func (c *Chip) bulk(in []byte, i, n int) bool {
+	f := &c.wire
+	switch {
+	case !f.selected || f.n > 0 && f.cmd == nil || c.err != nil:
+		for j := i; j < len(in); j++ {
+			in[j] = 0xFF
+		}
+	case f.cmd != nil && f.cmd.array && f.n >= f.head:
+		if in != nil {
+			c.readArray(in[i:n], f.start)
+		}
+		f.start += uint32(n - i)
+	default:
+		return false
+	}
+	f.n += n - i
+	return true
+}
+
+// garble is the weak contact.
+func (c *Chip) garble(in []byte) {
+	if c.opts.Faults.WeakContact <= 0 || !c.wire.selected {
+		return
+	}
+	for i := range in {
+		if c.noise.IntN(c.opts.Faults.WeakContact) == 0 {
+			in[i] ^= byte(1 + c.noise.IntN(255))
+		}
+	}
+}
