@@ -1,0 +1,99 @@
+package flash
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// Apply carries out the erases and programs of a plan, in order. It does not verify; absence of an error proves nothing.
+//
+// The end of ctx acts between operations: the one that runs is awaited, within its limit, so that the chip is left ready. progress may be
+// nil; it gets bytes erased and programmed, and how many there are in all. Errors: *ProtectedError, *OperationError, *BusyError,
+// ErrNotExecuted, contact errors, and those of spi, wrapped.
+func (c *Chip) Apply(ctx context.Context, plan *Plan, progress func(done, total int64)) error {
+	if plan.Part.Name != c.part.Name || plan.Part.Digest() != c.part.Digest() {
+		return fmt.Errorf("apply: the plan is for a %s, the chip is a %s of another profile", plan.Part.Name, c.part.Name)
+	}
+	if err := c.begin(ctx); err != nil {
+		return err
+	}
+	var done int64
+	total := plan.EraseBytes + plan.ProgramBytes
+	for _, op := range plan.Ops {
+		var err error
+		if op.Data == nil {
+			err = c.erase(ctx, op)
+		} else {
+			err = c.program(ctx, op.Addr, op.Data)
+		}
+		if err != nil {
+			return err
+		}
+		if done += op.Size; progress != nil {
+			progress(done, total)
+		}
+	}
+	return nil
+}
+
+// program programs data, which stays in one page. Only a link with very short frames needs more than one command for it.
+func (c *Chip) program(ctx context.Context, addr int64, data []byte) error {
+	most := c.conn.Limits().MaxFrame - 5
+	if most < 1 {
+		return fmt.Errorf("program: the link's frames of %d bytes hold no data", most+5)
+	}
+	for piece := range slices.Chunk(data, most) {
+		out := append(c.addressed(opProgram, opProgram4, addr), piece...)
+		if err := c.execute(ctx, command{"program", addr, out, c.part.Program}); err != nil {
+			return err
+		}
+		addr += int64(len(piece))
+	}
+	return nil
+}
+
+// erase erases op.Size bytes at op.Addr. An erase without a 4-byte twin on a part that needs one is done in 4-byte mode, which is left
+// again where it was not on before.
+func (c *Chip) erase(ctx context.Context, op Op) error {
+	i := slices.IndexFunc(c.part.Erases, func(e Erase) bool { return e.Size == op.Size })
+	if i < 0 {
+		return fmt.Errorf("erase at 0x%06X: a %s erases no 0x%X bytes at once", op.Addr, c.part.Name, op.Size)
+	}
+	e := c.part.Erases[i]
+	cmd := command{"erase", op.Addr, nil, Timing{e.Typ, e.Max}}
+	if c.part.AddressBytes == 3 || e.Opcode4 != 0 {
+		cmd.out = c.addressed(e.Opcode, e.Opcode4, op.Addr)
+		return c.execute(ctx, cmd)
+	}
+	cmd.out = address(e.Opcode, op.Addr, 4)
+	if c.wide {
+		return c.execute(ctx, cmd)
+	}
+	if err := c.mode(ctx, true); err != nil {
+		return err
+	}
+	err := c.execute(ctx, cmd)
+	if left := c.mode(context.WithoutCancel(ctx), false); err == nil {
+		err = left
+	}
+	return err
+}
+
+// mode enters or leaves 4-byte address mode (B7, E9 behind a write enable) and reads back that it did.
+func (c *Chip) mode(ctx context.Context, wide bool) error {
+	cmd := command{"enter 4-byte mode", -1, []byte{opEnter4Byte}, c.part.Register}
+	if !wide {
+		cmd.op, cmd.out = "leave 4-byte mode", []byte{opExit4Byte}
+	}
+	if err := c.execute(ctx, cmd); err != nil {
+		return err
+	}
+	if _, err := c.ready(ctx, c.part.Limit(c.part.Register.Max)); err != nil {
+		return err
+	}
+	if c.wide != wide {
+		return fmt.Errorf("%s: %w", cmd.op, ErrNotExecuted)
+	}
+	return nil
+}

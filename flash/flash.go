@@ -1,0 +1,45 @@
+// Package flash is the chip behind the pins, as its driver sees it: part profiles, identification by
+// ID and SFDP, the plan of erases and programs, reading, verifying, and sector protection of
+// Micron MT25Q serial NOR in single-bit SPI.
+//
+// It speaks spi frames and knows nothing of USB, recipes, runs or the ledger. What is to be done to a unit, and
+// what a failure means for it, belongs to the rooms above; how frames reach the pins belongs to the drivers.
+//
+// Sources are the MT25QL256ABA data sheet (DS), Micron's low-level driver (LLD) and JESD216B (SFDP). What none of
+// them confirms is a value of the part profile, named in Part.Assumed, and never a constant in code.
+//
+// Absence of an error bit proves nothing (a lost write enable sets none), so the flag status is read after every
+// write-type command and effects are read back. An all-FF answer is also a floating bus, so whatever
+// is read counts only between two good ID reads of the same chip in one batch.
+package flash
+
+import (
+	"encoding/hex"
+	"strings"
+
+	"station/spi"
+)
+
+// Chip is one identified chip on one connection. It is used by one goroutine at a time, like its spi.Conn.
+type Chip struct {
+	conn spi.Conn
+	part *Part
+	id   [20]byte
+	sfdp *SFDP
+	wide bool // 4-byte address mode, FSR bit 0, as last seen by ready
+}
+
+// Part is the profile that ID and SFDP agreed with.
+func (c *Chip) Part() *Part { return c.part }
+
+// ID is all that READ ID (9F) tells: six bytes of device ID, then fourteen of unique ID (DS N25Q256 p.38).
+func (c *Chip) ID() [20]byte { return c.id }
+
+// UID is the unique ID, bytes 6..19 of READ ID, as 28 upper-case hexadecimal digits.
+func (c *Chip) UID() string { return strings.ToUpper(hex.EncodeToString(c.id[6:])) }
+
+// SFDP is the decoded SFDP area of the chip. Callers do not change it.
+func (c *Chip) SFDP() *SFDP { return c.sfdp }
+
+// SFDPDigest is "sha256:" and the hexadecimal SHA-256 of the SFDP area, from byte 0 to the end of its last table.
+func (c *Chip) SFDPDigest() string { return c.sfdp.Digest() }

@@ -1,0 +1,195 @@
+package flash
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"station/spi"
+)
+
+// readID is one READ ID frame.
+func readID(in *[20]byte) spi.Frame { return spi.Frame{Out: []byte{opReadID}, In: in[:]} }
+
+func floatingID(id [20]byte) bool {
+	return id == [20]byte{} || blank(id[:])
+}
+
+// steadyID is the ID that all reads tell. Errors: ErrAbsent where all are FF or all are 00, *UnstableError where two differ.
+func steadyID(reads ...[20]byte) ([20]byte, error) {
+	for _, r := range reads[1:] {
+		if r != reads[0] {
+			return r, &UnstableError{"read ID", -1, reads[0][:], r[:]}
+		}
+	}
+	if floatingID(reads[0]) {
+		return reads[0], fmt.Errorf("read ID: every bit is %d: %w", reads[0][0]&1, ErrAbsent)
+	}
+	return reads[0], nil
+}
+
+// Identify reads ID and SFDP, each twice, and finds the one of parts (none given: the shipped ones) that agrees with both.
+//
+// It never resets and changes no lock, no freeze, no mode. A chip that is busy, because a crash left it so, is awaited first, within the limit of the
+// longest operation of any of parts. Errors: ErrAbsent, *UnstableError, *WrongPartError, *WrongSFDPError, ErrSFDP, *BusyError, and those
+// of spi, wrapped.
+func Identify(ctx context.Context, conn spi.Conn, parts ...*Part) (*Chip, error) {
+	if len(parts) == 0 {
+		var err error
+		if parts, err = shipped(); err != nil {
+			return nil, err
+		}
+	}
+	var longest time.Duration
+	for _, p := range parts {
+		longest = max(longest, p.longest())
+	}
+	c := &Chip{conn: conn}
+	if _, err := c.ready(ctx, longest); err != nil {
+		return nil, fmt.Errorf("identify: %w", err)
+	}
+	var reads [3][20]byte
+	first, second := make([]byte, 256), make([]byte, 256)
+	err := conn.Do(ctx, readID(&reads[0]), readSFDP(first), readID(&reads[1]), readSFDP(second), readID(&reads[2]))
+	if err != nil {
+		return nil, fmt.Errorf("identify: %w", err)
+	}
+	if c.id, err = steadyID(reads[:]...); err != nil {
+		return nil, fmt.Errorf("identify: %w", err)
+	}
+	var candidates []*Part
+	for _, p := range parts {
+		if [6]byte(p.ID) == [6]byte(c.id[:6]) {
+			candidates = append(candidates, p)
+		}
+	}
+	if len(candidates) == 0 {
+		return nil, &WrongPartError{DeviceID(c.id[:6]), parts}
+	}
+	if c.sfdp, err = c.decodeSFDP(ctx, first, second); err != nil {
+		return nil, fmt.Errorf("identify: %w", err)
+	}
+	var errs []error
+	for _, p := range candidates {
+		if err := p.agrees(c.sfdp); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		c.part = p
+		return c, nil
+	}
+	return nil, fmt.Errorf("identify %s: %w", candidates[0].Name, errors.Join(errs...))
+}
+
+func readSFDP(in []byte) spi.Frame {
+	return spi.Frame{Out: []byte{opReadSFDP, 0, 0, 0, 0}, In: in}
+}
+
+// decodeSFDP decodes two readings of the first bytes, and reads again where the tables go on behind them.
+func (c *Chip) decodeSFDP(ctx context.Context, first, second []byte) (*SFDP, error) {
+	if err := alike("read SFDP", 0, first, second); err != nil {
+		return nil, err
+	}
+	_, length, err := sfdpHeaders(first)
+	if err != nil {
+		return nil, err
+	}
+	if length > len(first) {
+		first, second = make([]byte, length), make([]byte, length)
+		if err := c.proven(ctx, "read SFDP", 0, readSFDP(first), readSFDP(second)); err != nil {
+			return nil, err
+		}
+		if err := alike("read SFDP", 0, first, second); err != nil {
+			return nil, err
+		}
+	}
+	return ParseSFDP(first)
+}
+
+// alike is an *UnstableError at the first byte where two readings from addr on differ.
+func alike(op string, addr int64, first, second []byte) error {
+	for i := range first {
+		if first[i] != second[i] {
+			return &UnstableError{op, addr + int64(i), first[i : i+1 : i+1], second[i : i+1 : i+1]}
+		}
+	}
+	return nil
+}
+
+// proven carries out frames that read, between two ID reads in one batch, and takes their answers only from the chip that was
+// identified. Errors: ErrAbsent, *UnstableError, *OtherChipError, and those of spi.
+func (c *Chip) proven(ctx context.Context, op string, addr int64, frames ...spi.Frame) error {
+	var before, after [20]byte
+	all := append([]spi.Frame{readID(&before)}, frames...)
+	if err := c.conn.Do(ctx, append(all, readID(&after))...); err != nil {
+		return fmt.Errorf("%s: %w", at(op, addr), err)
+	}
+	if err := c.same(before, after); err != nil {
+		return fmt.Errorf("%s: %w", at(op, addr), err)
+	}
+	return nil
+}
+
+// same tells whether all reads are the ID of the identified chip.
+func (c *Chip) same(reads ...[20]byte) error {
+	id, err := steadyID(reads...)
+	if err == nil && id != c.id {
+		err = &OtherChipError{id, c.id}
+	}
+	return err
+}
+
+// Contact reads the ID several times. nil: the same chip answers, steadily. A busy chip does not decode READ ID; of such a one
+// steady status registers are the proof. Errors: ErrAbsent, *UnstableError, *OtherChipError, and those of spi, wrapped.
+func (c *Chip) Contact(ctx context.Context) error {
+	const rounds = 4
+	var reads [rounds][20]byte
+	var status [rounds][]byte
+	var frames []spi.Frame
+	for i := range rounds {
+		status[i] = make([]byte, 2)
+		frames = append(frames,
+			spi.Frame{Out: []byte{opReadStatus}, In: status[i][:1]},
+			spi.Frame{Out: []byte{opReadFlags}, In: status[i][1:]},
+			readID(&reads[i]))
+	}
+	if err := c.conn.Do(ctx, frames...); err != nil {
+		return fmt.Errorf("contact: %w", err)
+	}
+	return c.judge(status[:], reads[:])
+}
+
+// judge is the verdict of Contact on readings of status and flag status, and of the ID.
+func (c *Chip) judge(registers [][]byte, reads [][20]byte) error {
+	if first := (status{registers[0][0], registers[0][1]}); !first.floating() && !first.ready() {
+		for _, r := range registers[1:] {
+			if r[0] != first.sr || r[1] != first.fsr {
+				// It may just have become ready: then the ID decides, below.
+				last := registers[len(registers)-1]
+				if (status{last[0], last[1]}).ready() {
+					return c.same(reads[len(reads)-1])
+				}
+				return fmt.Errorf("contact: %w", &UnstableError{"read status", -1, registers[0], r})
+			}
+		}
+		return nil
+	}
+	if err := c.same(reads...); err != nil {
+		return fmt.Errorf("contact: %w", err)
+	}
+	return nil
+}
+
+// Present tells whether any chip answers on conn: its ID is neither all FF nor all 00, or it says that it is busy.
+func Present(ctx context.Context, conn spi.Conn) (bool, error) {
+	var id [20]byte
+	sr, fsr := make([]byte, 1), make([]byte, 1)
+	err := conn.Do(ctx, spi.Frame{Out: []byte{opReadStatus}, In: sr}, spi.Frame{Out: []byte{opReadFlags}, In: fsr}, readID(&id))
+	if err != nil {
+		return false, fmt.Errorf("present: %w", err)
+	}
+	s := status{sr[0], fsr[0]}
+	busy := s.sr&statusWIP != 0 && s.fsr&fsrReady == 0
+	return busy || !floatingID(id), nil
+}

@@ -1,0 +1,189 @@
+package flash
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"station/spi"
+)
+
+// LockNonvolatile sets the nonvolatile lock bits of sectors (E3), one after the other, and reads them back (E2). Bad sector numbers and a frozen
+// chip (ErrFrozen) are refused before anything is sent. Errors: those of Apply; ErrNotExecuted where a bit reads unlocked.
+func (c *Chip) LockNonvolatile(ctx context.Context, sectors ...int) error {
+	for _, s := range sectors {
+		if s < 0 || s >= c.part.Sectors() {
+			return fmt.Errorf("lock: a %s has no sector %d", c.part.Name, s)
+		}
+	}
+	if err := c.unfrozen(ctx, "lock"); err != nil {
+		return err
+	}
+	for _, s := range sectors {
+		addr := int64(s) * c.part.Sector
+		if err := c.execute(ctx, command{"lock", addr, address(opWriteLock, addr, 4), c.part.LockSet}); err != nil {
+			return err
+		}
+	}
+	return c.nonvolatile(ctx, "lock", sectors, true)
+}
+
+// EraseNonvolatileLocks clears all nonvolatile lock bits (E4) and reads them back (E2). Errors as LockNonvolatile.
+func (c *Chip) EraseNonvolatileLocks(ctx context.Context) error {
+	const op = "erase nonvolatile locks"
+	if err := c.unfrozen(ctx, op); err != nil {
+		return err
+	}
+	if err := c.execute(ctx, command{op, -1, []byte{opEraseLocks}, c.part.LockErase}); err != nil {
+		return err
+	}
+	all := make([]int, c.part.Sectors())
+	for i := range all {
+		all[i] = i
+	}
+	return c.nonvolatile(ctx, op, all, false)
+}
+
+// unfrozen begins a change of nonvolatile lock bits, which a frozen chip does not take.
+func (c *Chip) unfrozen(ctx context.Context, op string) error {
+	is, err := c.Frozen(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	if is {
+		return fmt.Errorf("%s: %w", op, ErrFrozen)
+	}
+	return c.begin(ctx)
+}
+
+// nonvolatile reads back that the lock bits of sectors are as wanted.
+func (c *Chip) nonvolatile(ctx context.Context, op string, sectors []int, want bool) error {
+	got := make([]byte, len(sectors))
+	var frames []spi.Frame
+	for i, s := range sectors {
+		frames = append(frames, c.readLock(s, got[i:i+1]))
+	}
+	if err := c.proven(ctx, "read nonvolatile locks", -1, frames...); err != nil {
+		return err
+	}
+	for i, s := range sectors {
+		if c.part.locked(got[i]) != want {
+			return fmt.Errorf("%s: the lock bit reads 0x%02X: %w", at(op, int64(s)*c.part.Sector), got[i], ErrNotExecuted)
+		}
+	}
+	return nil
+}
+
+// LockVolatile sets the volatile lock bits (E1, E5) of all cells in ranges, and reads them back. Ranges that do not begin and end with cells
+// are refused before anything is sent. Errors as LockNonvolatile.
+func (c *Chip) LockVolatile(ctx context.Context, ranges ...Range) error {
+	cells, err := c.part.cells(ranges)
+	if err != nil {
+		return err
+	}
+	if err := c.begin(ctx); err != nil {
+		return err
+	}
+	got := make([]byte, len(cells))
+	var frames []spi.Frame
+	for i, cell := range cells {
+		out := append(c.addressed(opWriteVolatile, opWriteVolatile4, cell.Addr), 0x01)
+		if err := c.execute(ctx, command{"volatile lock", cell.Addr, out, c.part.Register}); err != nil {
+			return err
+		}
+		frames = append(frames, spi.Frame{Out: c.addressed(opReadVolatile, opReadVolatile4, cell.Addr), In: got[i : i+1]})
+	}
+	if err := c.proven(ctx, "read volatile locks", -1, frames...); err != nil {
+		return err
+	}
+	for i, cell := range cells {
+		if got[i]&1 == 0 {
+			return fmt.Errorf("%s: the lock bit reads 0x%02X: %w", at("volatile lock", cell.Addr), got[i], ErrNotExecuted)
+		}
+	}
+	return nil
+}
+
+// cells are the volatile cells that ranges consist of.
+func (p *Part) cells(ranges []Range) ([]Range, error) {
+	var cells []Range
+	all := p.VolatileCells()
+	for _, r := range ranges {
+		from := slices.IndexFunc(all, func(c Range) bool { return c.Addr == r.Addr })
+		to := slices.IndexFunc(all, func(c Range) bool { return c.Addr+c.Size == r.Addr+r.Size })
+		if from < 0 || to < from {
+			return nil, fmt.Errorf("volatile lock: %d bytes at 0x%06X are not whole cells of a %s", r.Size, r.Addr, p.Name)
+		}
+		cells = append(cells, all[from:to+1]...)
+	}
+	return cells, nil
+}
+
+// Frozen tells whether the global freeze bit (A7) is 0. Errors are those of Read.
+func (c *Chip) Frozen(ctx context.Context) (bool, error) {
+	if _, err := c.ready(ctx, c.part.longest()); err != nil {
+		return false, err
+	}
+	bit := make([]byte, 2)
+	if err := c.proven(ctx, "read freeze bit", -1, spi.Frame{Out: []byte{opReadFreeze}, In: bit}); err != nil {
+		return false, err
+	}
+	return frozen(bit)
+}
+
+// Freeze sets the global freeze bit to 0 (A6) and reads it back (A7): until power-off or reset, or in password mode until the password
+// is given. Errors: those of Apply; ErrNotExecuted where it reads not frozen.
+func (c *Chip) Freeze(ctx context.Context) error {
+	if err := c.begin(ctx); err != nil {
+		return err
+	}
+	if err := c.execute(ctx, command{"freeze", -1, []byte{opWriteFreeze}, c.part.Register}); err != nil {
+		return err
+	}
+	is, err := c.Frozen(ctx)
+	if err == nil && !is {
+		err = fmt.Errorf("freeze: %w", ErrNotExecuted)
+	}
+	return err
+}
+
+// ProbeLocked programs the byte at addr with its own value, and wants to see that refused with data unchanged: so a chip that lies about its lock bits is
+// found. Where the chip does not refuse: *UnprotectedError. The flags are clean afterwards. Other errors: those of Read and Apply.
+func (c *Chip) ProbeLocked(ctx context.Context, addr int64) error {
+	var first, second, after [1]byte
+	if err := c.Read(ctx, addr, first[:]); err != nil {
+		return err
+	}
+	if err := c.Read(ctx, addr, second[:]); err != nil {
+		return err
+	}
+	if err := alike("probe", addr, first[:], second[:]); err != nil {
+		return err
+	}
+	if err := c.begin(ctx); err != nil {
+		return err
+	}
+	out := append(c.addressed(opProgram, opProgram4, addr), first[0])
+	s, err := c.send(ctx, command{"probe", addr, out, c.part.Program})
+	if err != nil {
+		return err
+	}
+	// A refusal leaves flags and the write enable latch; one without a trace leaves nothing. Cleaning both is right.
+	probed := context.WithoutCancel(ctx)
+	if err := c.clean(probed); err != nil {
+		return err
+	}
+	if err := c.Read(probed, addr, after[:]); err != nil {
+		return err
+	}
+	unprotected := &UnprotectedError{Addr: addr, FSR: s.fsr, Changed: !bytes.Equal(after[:], first[:])}
+	switch {
+	case unprotected.Changed, s.fsr&fsrErrors == 0:
+		return unprotected
+	case s.fsr&c.part.ProgramRefused != c.part.ProgramRefused:
+		return errors.Join(unprotected, &OperationError{"probe", addr, s.fsr})
+	}
+	return nil
+}

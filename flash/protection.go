@@ -1,0 +1,163 @@
+package flash
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"station/spi"
+)
+
+// Protection is everything that the chip says about what is locked.
+type Protection struct {
+	SR          byte   // status register: BP3..0 in bits 6 and 4..2, TB in bit 5
+	SPR         uint16 // sector protection register; FFFF = factory, bit 2 = 0 password mode, bit 1 = 0 persistent mode
+	Frozen      bool   // global freeze bit is 0: nonvolatile lock bits cannot change
+	Nonvolatile []bool // by sector; true = locked
+	Volatile    []byte // by cell of the part (VolatileCells); bit 0 = locked, bit 1 = locked down until reset
+	part        *Part
+}
+
+// VolatileCells are the ranges that have a volatile lock bit each, ascending: sectors, and where the profile says so
+// smallest erase units in the first and in the last sector.
+func (p *Part) VolatileCells() []Range {
+	var cells []Range
+	for s := range p.Sectors() {
+		size := p.Sector
+		if p.VLB4KBoundary && (s == 0 || s == p.Sectors()-1) {
+			size = p.Erases[0].Size
+		}
+		for addr := int64(s) * p.Sector; addr < int64(s+1)*p.Sector; addr += size {
+			cells = append(cells, Range{addr, size})
+		}
+	}
+	return cells
+}
+
+// Protection reads status, sector protection register, freeze bit and all lock bits in one batch, between two ID reads.
+// Errors are those of Read.
+func (c *Chip) Protection(ctx context.Context) (Protection, error) {
+	s, err := c.ready(ctx, c.part.longest())
+	if err != nil {
+		return Protection{}, err
+	}
+	cells := c.part.VolatileCells()
+	p := Protection{SR: s.sr, Nonvolatile: make([]bool, c.part.Sectors()), Volatile: make([]byte, len(cells)), part: c.part}
+	spr, freeze, sr, locks := make([]byte, 2), make([]byte, 2), make([]byte, 1), make([]byte, c.part.Sectors())
+	frames := []spi.Frame{
+		{Out: []byte{opReadStatus}, In: sr},
+		{Out: []byte{opReadProtection}, In: spr},
+		{Out: []byte{opReadFreeze}, In: freeze},
+	}
+	for i := range locks {
+		frames = append(frames, c.readLock(i, locks[i:i+1]))
+	}
+	for i, cell := range cells {
+		frames = append(frames, spi.Frame{Out: c.addressed(opReadVolatile, opReadVolatile4, cell.Addr), In: p.Volatile[i : i+1]})
+	}
+	if err := c.proven(ctx, "read protection", -1, frames...); err != nil {
+		return Protection{}, err
+	}
+	if sr[0] != s.sr {
+		return Protection{}, &UnstableError{"read status", -1, []byte{s.sr}, sr}
+	}
+	if p.Frozen, err = frozen(freeze); err != nil {
+		return Protection{}, err
+	}
+	p.SPR = uint16(spr[0]) | uint16(spr[1])<<8
+	for i, b := range locks {
+		p.Nonvolatile[i] = c.part.locked(b)
+	}
+	return p, nil
+}
+
+func (c *Chip) readLock(sector int, in []byte) spi.Frame {
+	return spi.Frame{Out: address(opReadLock, int64(sector)*c.part.Sector, 4), In: in}
+}
+
+// locked decodes the byte of E2: 0 = locked in the bits that the profile counts.
+func (p *Part) locked(b byte) bool { return b&p.NVLBMask == 0 }
+
+// frozen decodes two readings of A7: bit 0 is the global freeze bit, 1 = not frozen; bits 7..1 are 0 (LLD).
+func frozen(b []byte) (bool, error) {
+	if b[0] != b[1] {
+		return false, &UnstableError{"read freeze bit", -1, b[:1], b[1:]}
+	}
+	if b[0] > 1 {
+		return false, fmt.Errorf("read freeze bit: 0x%02X is neither 00 nor 01", b[0])
+	}
+	return b[0] == 0, nil
+}
+
+// BlockRange is what the block protection bits of the status register lock, Size 0 where nothing: 2^(n-1) sectors for
+// BP = n, at the top, or with TB at the bottom (LLD).
+func (p Protection) BlockRange() Range {
+	n := p.SR>>2&7 | p.SR>>6&1<<3
+	if n == 0 {
+		return Range{}
+	}
+	size := min(p.part.Sector<<(n-1), p.part.Size)
+	if p.SR&(1<<5) != 0 {
+		return Range{0, size}
+	}
+	return Range{p.part.Size - size, size}
+}
+
+// NonvolatileRanges are the ranges that nonvolatile lock bits lock, ascending, neighbours joined.
+func (p Protection) NonvolatileRanges() []Range {
+	var ranges []Range
+	for i, locked := range p.Nonvolatile {
+		if locked {
+			ranges = append(ranges, Range{int64(i) * p.part.Sector, p.part.Sector})
+		}
+	}
+	return join(ranges)
+}
+
+// VolatileRanges are the ranges that volatile lock bits lock, ascending, neighbours joined.
+func (p Protection) VolatileRanges() []Range {
+	var ranges []Range
+	for i, cell := range p.part.VolatileCells() {
+		if p.Volatile[i]&1 != 0 {
+			ranges = append(ranges, cell)
+		}
+	}
+	return join(ranges)
+}
+
+// LockedRanges are the ranges where a program is refused for any reason, ascending, neighbours joined.
+func (p Protection) LockedRanges() []Range {
+	ranges := append(p.NonvolatileRanges(), p.VolatileRanges()...)
+	if block := p.BlockRange(); block.Size > 0 {
+		ranges = append(ranges, block)
+	}
+	slices.SortFunc(ranges, func(a, b Range) int { return int(max(-1, min(1, a.Addr-b.Addr))) })
+	return join(ranges)
+}
+
+// join joins ranges, sorted by address, that touch or overlap.
+func join(ranges []Range) []Range {
+	var joined []Range
+	for _, r := range ranges {
+		if n := len(joined); n > 0 && r.Addr <= joined[n-1].Addr+joined[n-1].Size {
+			joined[n-1].Size = max(joined[n-1].Size, r.Addr+r.Size-joined[n-1].Addr)
+			continue
+		}
+		joined = append(joined, r)
+	}
+	return joined
+}
+
+// Locked tells whether all of size bytes from addr on are locked.
+func (p Protection) Locked(addr, size int64) bool {
+	return slices.ContainsFunc(p.LockedRanges(), func(r Range) bool {
+		return r.Addr <= addr && addr+size <= r.Addr+r.Size
+	})
+}
+
+// Touched tells whether any of size bytes from addr on is locked.
+func (p Protection) Touched(addr, size int64) bool {
+	return slices.ContainsFunc(p.LockedRanges(), func(r Range) bool {
+		return r.Addr < addr+size && addr < r.Addr+r.Size
+	})
+}

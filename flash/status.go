@@ -1,0 +1,279 @@
+package flash
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"station/spi"
+)
+
+// Opcodes (DS, LLD). Erases are data of the part profile.
+const (
+	opWriteEnable     = 0x06
+	opWriteDisable    = 0x04
+	opReadStatus      = 0x05
+	opReadFlags       = 0x70
+	opClearFlags      = 0x50
+	opReadID          = 0x9F
+	opReadSFDP        = 0x5A // 3 address bytes and 8 dummy clocks in every mode
+	opRead            = 0x03
+	opRead4           = 0x13
+	opProgram         = 0x02
+	opProgram4        = 0x12
+	opEnter4Byte      = 0xB7
+	opExit4Byte       = 0xE9
+	opResetEnable     = 0x66
+	opReset           = 0x99
+	opReadProtection  = 0x2D
+	opReadVolatile    = 0xE8
+	opReadVolatile4   = 0xE0
+	opWriteVolatile   = 0xE5
+	opWriteVolatile4  = 0xE1
+	opReadLock        = 0xE2 // always 4 address bytes (LLD)
+	opWriteLock       = 0xE3 // always 4 address bytes (LLD)
+	opEraseLocks      = 0xE4
+	opReadFreeze      = 0xA7
+	opWriteFreeze     = 0xA6
+	statusWIP         = 1 << 0 // DS p.23
+	statusWEL         = 1 << 1
+	fsrReady          = 1 << 7 // LLD; bit 3 is reserved and 0
+	fsrEraseError     = 1 << 5
+	fsrProgramError   = 1 << 4
+	fsrProtection     = 1 << 1
+	fsrFourByte       = 1 << 0
+	fsrErrors         = fsrEraseError | fsrProgramError | fsrProtection
+	samples           = 4                      // of each register in one poll
+	longestIdle       = 5 * time.Millisecond   // longer times are slept here, not under chip select's Idle
+	linkLimit         = 10 * time.Second       // beyond a chip's own limit, for all transfers of one operation
+	shortestPoll      = 200 * time.Microsecond // between two polls
+	mostStatusSamples = 256                    // behind a speculative operation
+)
+
+// status is the status register (05) and the flag status register (70), read in this order.
+type status struct{ sr, fsr byte }
+
+// ready: the chip is idle by both registers (LLD polls both).
+func (s status) ready() bool { return s.sr&statusWIP == 0 && s.fsr&fsrReady != 0 }
+
+// floating: no chip answers like this. FSR bit 3 is always 0; and busy is told by both registers or by none.
+func (s status) floating() bool {
+	return s == status{0, 0} || s == status{0xFF, 0xFF}
+}
+
+// poll reads both registers, several times in one batch. steady tells that all readings were alike.
+func (c *Chip) poll(ctx context.Context) (s status, steady bool, err error) {
+	sr, fsr := make([]byte, samples), make([]byte, samples)
+	err = c.conn.Do(ctx, spi.Frame{Out: []byte{opReadStatus}, In: sr}, spi.Frame{Out: []byte{opReadFlags}, In: fsr})
+	if err != nil {
+		return status{}, false, fmt.Errorf("read status: %w", err)
+	}
+	s = status{sr[samples-1], fsr[samples-1]}
+	steady = bytes.Count(sr, sr[:1]) == samples && bytes.Count(fsr, fsr[:1]) == samples
+	return s, steady, nil
+}
+
+// wait polls until the chip is ready, for at most limit from start on. At the limit it reads once more, and a chip that still is busy is
+// a *BusyError.
+func (c *Chip) wait(ctx context.Context, op string, addr int64, start time.Time, limit, step time.Duration) (status, error) {
+	var before status
+	for first := true; ; first = false {
+		late := time.Since(start) >= limit
+		s, steady, err := c.poll(ctx)
+		if err != nil {
+			return s, fmt.Errorf("%s: %w", at(op, addr), err)
+		}
+		if s.ready() {
+			return s, nil
+		}
+		if late {
+			e := &BusyError{Op: op, Addr: addr, Limit: limit, SR: s.sr, FSR: s.fsr}
+			switch {
+			case s.floating():
+				e.contact = ErrAbsent
+			case !steady || !first && before != s:
+				e.contact = &UnstableError{"read status", -1, []byte{before.sr, before.fsr}, []byte{s.sr, s.fsr}}
+			default:
+				e.StuckBusy = true
+			}
+			return s, e
+		}
+		before = s
+		if err := sleep(ctx, min(step, limit-time.Since(start))); err != nil {
+			return s, fmt.Errorf("%s: %w", at(op, addr), err)
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// ready waits until the chip is idle, however long its longest operation may take (a crash can have left one running), and notes
+// the address mode. It changes nothing.
+func (c *Chip) ready(ctx context.Context, longest time.Duration) (status, error) {
+	s, _, err := c.poll(ctx)
+	if err != nil {
+		return s, err
+	}
+	if s.floating() {
+		return s, fmt.Errorf("read status: %w", ErrAbsent)
+	}
+	if !s.ready() {
+		if s, err = c.wait(ctx, "wait for ready", -1, time.Now(), longest, 10*time.Millisecond); err != nil {
+			return s, err
+		}
+	}
+	c.wide = s.fsr&fsrFourByte != 0
+	return s, nil
+}
+
+// begin is ready, and clears error flags that somebody left, before a write-type command.
+func (c *Chip) begin(ctx context.Context) error {
+	s, err := c.ready(ctx, c.part.longest())
+	if err != nil {
+		return err
+	}
+	if s.fsr&fsrErrors != 0 {
+		return c.clean(ctx)
+	}
+	return nil
+}
+
+// clean clears the error flags and the write enable latch, which a refusal leaves set (DS p.66).
+func (c *Chip) clean(ctx context.Context) error {
+	if err := c.conn.Do(ctx, spi.Frame{Out: []byte{opClearFlags}}, spi.Frame{Out: []byte{opWriteDisable}}); err != nil {
+		return fmt.Errorf("clear flag status: %w", err)
+	}
+	s, _, err := c.poll(ctx)
+	if err != nil {
+		return err
+	}
+	if s.fsr&fsrErrors != 0 || s.sr&statusWEL != 0 {
+		return fmt.Errorf("clear flag status (status 0x%02X, flag status 0x%02X): %w", s.sr, s.fsr, ErrNotExecuted)
+	}
+	return nil
+}
+
+// command is one write-type command.
+type command struct {
+	op   string
+	addr int64 // -1 where there is none
+	out  []byte
+	time Timing
+}
+
+// execute sends a command behind its write enable, waits for its end, and looks at the flag status. Errors: *ProtectedError,
+// *OperationError, *BusyError, ErrNotExecuted (the write enable was not accepted), contact and link errors.
+// After a refusal the flags are clean again.
+//
+// The end of ctx acts before the command, never during it: what was started is awaited.
+func (c *Chip) execute(ctx context.Context, cmd command) error {
+	s, err := c.send(ctx, cmd)
+	if err != nil {
+		return err
+	}
+	if s.fsr&fsrErrors == 0 {
+		return nil
+	}
+	err = &OperationError{cmd.op, cmd.addr, s.fsr}
+	if s.fsr&fsrProtection != 0 {
+		err = &ProtectedError{cmd.op, cmd.addr, s.fsr}
+	}
+	return c.cleanAfter(ctx, err)
+}
+
+// cleanAfter cleans the flags and returns err, whatever becomes of the cleaning: the first failure is the one that tells.
+func (c *Chip) cleanAfter(ctx context.Context, err error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), linkLimit)
+	defer cancel()
+	if cleaning := c.clean(ctx); cleaning != nil {
+		return fmt.Errorf("%w (then %w)", err, cleaning)
+	}
+	return err
+}
+
+// send sends a command behind its write enable and waits for its end. It judges no error flags and cleans none.
+func (c *Chip) send(ctx context.Context, cmd command) (status, error) {
+	if err := ctx.Err(); err != nil {
+		return status{}, err
+	}
+	limit := c.part.Limit(cmd.time.Max)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit+linkLimit)
+	defer cancel()
+
+	// The write enable counts only where it is seen before the command: afterwards nobody can tell a command that was not
+	// accepted from one that is over.
+	enabled, fsr := make([]byte, 1), make([]byte, 2)
+	sr := make([]byte, c.statusSamples(cmd.time.Typ))
+	frames := []spi.Frame{{Out: []byte{opWriteEnable}}, {Out: []byte{opReadStatus}, In: enabled}, {Out: cmd.out}}
+	quick := cmd.time.Typ <= longestIdle
+	if quick {
+		frames[2].Idle = cmd.time.Typ
+		frames = append(frames, spi.Frame{Out: []byte{opReadStatus}, In: sr}, spi.Frame{Out: []byte{opReadFlags}, In: fsr})
+	}
+	start := time.Now()
+	if err := c.conn.Do(ctx, frames...); err != nil {
+		return status{}, fmt.Errorf("%s: %w", at(cmd.op, cmd.addr), err)
+	}
+	accepted := enabled[0]&(statusWEL|statusWIP) == statusWEL
+	if !accepted {
+		if err := c.Contact(ctx); err != nil {
+			return status{}, fmt.Errorf("%s: write enable: %w", at(cmd.op, cmd.addr), err)
+		}
+	}
+	s := status{sr[len(sr)-1], fsr[1]}
+	if !quick {
+		if err := sleep(ctx, cmd.time.Typ); err != nil {
+			return s, err
+		}
+	}
+	if !quick || !s.ready() {
+		var err error
+		if s, err = c.wait(ctx, cmd.op, cmd.addr, start, limit, max(cmd.time.Typ/16, shortestPoll)); err != nil {
+			return s, err
+		}
+	}
+	if !accepted {
+		return s, c.cleanAfter(ctx, fmt.Errorf("%s: write enable: %w", at(cmd.op, cmd.addr), ErrNotExecuted))
+	}
+	return s, nil
+}
+
+// statusSamples is how many status bytes behind an Idle of typ reach to half as much again, so that most operations are seen to end in
+// the same round trip.
+func (c *Chip) statusSamples(typ time.Duration) int {
+	n := samples
+	if t := c.conn.Limits().ByteTime; t > 0 {
+		n += int(min(typ/2/t, mostStatusSamples))
+	}
+	return n
+}
+
+// address appends an address of n bytes, most significant first.
+func address(op byte, addr int64, n int) []byte {
+	if n == 4 {
+		return []byte{op, byte(addr >> 24), byte(addr >> 16), byte(addr >> 8), byte(addr)}
+	}
+	return []byte{op, byte(addr >> 16), byte(addr >> 8), byte(addr)}
+}
+
+// addressed is a command's opcode and address: op4 with 4 bytes where the part needs them, else op with as many as
+// the address mode wants.
+func (c *Chip) addressed(op, op4 byte, addr int64) []byte {
+	switch {
+	case c.part.AddressBytes == 4:
+		return address(op4, addr, 4)
+	case c.wide:
+		return address(op, addr, 4)
+	}
+	return address(op, addr, 3)
+}
