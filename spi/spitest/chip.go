@@ -1,4 +1,153 @@
 package spitest
 
-// Chip is the far side of the pins: it answers by a rule and records what it sees.
-type Chip struct{}
+import (
+	"bytes"
+	"fmt"
+	"sync"
+	"time"
+
+	"station/spi"
+)
+
+// Chip is the far side of the pins: it answers every byte by a rule and records what it sees. Its methods Select,
+// Shift, ShiftBits and Deselect are what a simulated programmer calls. Safe for concurrent use.
+type Chip struct {
+	mu       sync.Mutex
+	seen     []Seen
+	selected bool
+	stray    int
+	onSelect func(frame int)
+}
+
+// Seen is one assertion of chip select as the chip saw it.
+type Seen struct {
+	Number   int    // counted from 0 over the life of the chip
+	Bytes    []byte // every byte that came in, whatever it meant
+	Bits     int    // clocks that made no whole byte
+	Selected time.Time
+	Released time.Time // zero while selected
+}
+
+// answer is what the chip says at byte at of frame: neighbours in both differ, and no power of two is a period.
+func answer(frame, at int) byte {
+	return byte(at*5+at>>8*11+at>>16*37) ^ byte(frame*29+3)
+}
+
+// Select is the falling edge of chip select.
+func (c *Chip) Select() {
+	c.mu.Lock()
+	if c.selected {
+		c.stray++
+	}
+	n := len(c.seen)
+	c.selected = true
+	c.seen = append(c.seen, Seen{Number: n, Selected: time.Now()})
+	f := c.onSelect
+	c.mu.Unlock()
+	if f != nil {
+		f(n)
+	}
+}
+
+// Shift moves whole bytes: out came in (zeros when nil), in is the answer (dropped when nil).
+func (c *Chip) Shift(out, in []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := max(len(out), len(in))
+	if !c.selected {
+		c.stray += n
+		return
+	}
+	s := &c.seen[len(c.seen)-1]
+	at := len(s.Bytes)
+	for i := range in {
+		in[i] = answer(s.Number, at+i)
+	}
+	s.Bytes = append(s.Bytes, out...)
+	s.Bytes = append(s.Bytes, make([]byte, n-len(out))...)
+}
+
+// ShiftBits moves n bits, which no frame asks for.
+func (c *Chip) ShiftBits(out byte, n int) byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.selected {
+		c.seen[len(c.seen)-1].Bits += n
+	} else {
+		c.stray++
+	}
+	return 0xFF
+}
+
+// Deselect is the rising edge of chip select.
+func (c *Chip) Deselect() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.selected {
+		c.stray++
+		return
+	}
+	c.selected = false
+	c.seen[len(c.seen)-1].Released = time.Now()
+}
+
+// OnSelect makes f hear of every further falling edge. f must not wait.
+func (c *Chip) OnSelect(f func(frame int)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.onSelect = f
+}
+
+// Count returns how many frames the chip saw so far.
+func (c *Chip) Count() int { return len(c.Since(0)) }
+
+// Since returns the frames that the chip saw from number n on.
+func (c *Chip) Since(n int) []Seen {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]Seen(nil), c.seen[n:]...)
+}
+
+// Selected tells whether chip select is low.
+func (c *Chip) Selected() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.selected
+}
+
+// Stray returns how often something came that cannot be: data or a rising edge while not selected, a second falling one.
+func (c *Chip) Stray() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stray
+}
+
+// differs compares what was seen with the frame that was asked for, and f.In with what the chip answered.
+func (s Seen) differs(f spi.Frame) error {
+	n := len(f.Out) + len(f.In)
+	switch {
+	case s.Released.IsZero():
+		return fmt.Errorf("chip select never rose")
+	case s.Bits != 0:
+		return fmt.Errorf("%d single bits", s.Bits)
+	case len(s.Bytes) != n:
+		return fmt.Errorf("the chip saw %d bytes of %d", len(s.Bytes), n)
+	case !bytes.Equal(s.Bytes[:len(f.Out)], f.Out):
+		return fmt.Errorf("bytes out differ from byte %d on", firstDifference(s.Bytes, f.Out))
+	}
+	for i, b := range f.In {
+		if want := answer(s.Number, len(f.Out)+i); b != want {
+			return fmt.Errorf("byte in %d is %02x, want %02x", i, b, want)
+		}
+	}
+	return nil
+}
+
+func firstDifference(a, b []byte) int {
+	for i := range b {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return len(b)
+}

@@ -5,23 +5,103 @@
 package spitest
 
 import (
+	"context"
+	"errors"
 	"testing"
+	"testing/synctest"
 
 	"station/spi"
 )
 
 // Rig is one freshly opened driver whose pins lead to Chip.
 type Rig struct {
-	Conn spi.Conn
+	Conn interface {
+		spi.Conn
+		Close() error
+	}
 	Chip *Chip
-	// Unplug takes the programmer off the bus. It may be called from any goroutine, also while a Do is under way.
+	// Unplug takes the programmer off the bus. It is called from a goroutine of its own, also while a Do is under way.
 	Unplug func()
-	// Mute lets the programmer swallow everything and answer nothing from now on.
+	// Mute makes the programmer fall silent for good; see Cable.
 	Mute func()
-	// Close gives the programmer back.
-	Close func() error
 }
 
-// Run runs the suite. open is called inside a testing/synctest bubble, so that time costs nothing; everything it
-// starts must end with t's cleanup.
-func Run(t *testing.T, open func(t *testing.T) Rig) {}
+// Run runs the suite. open is called inside a testing/synctest bubble: a programmer that takes its real
+// time costs none here. Everything that open starts must end with the cleanup of its t.
+func Run(t *testing.T, open func(t *testing.T) Rig) {
+	for _, c := range []struct {
+		name string
+		test func(t *testing.T, r Rig)
+	}{
+		{"Sizes", testSizes},
+		{"Batch", testBatch},
+		{"LargeBatch", testLargeBatch},
+		{"LargeFrame", testLargeFrame},
+		{"NoFrames", testNoFrames},
+		{"Random", testRandom},
+		{"Barrier", testBarrier},
+		{"Limits", testLimits},
+		{"Idle", testIdle},
+		{"CancelledBefore", testCancelledBefore},
+		{"CancelledAmid", testCancelledAmid},
+		{"CancelledInIdle", testCancelledInIdle},
+		{"CancelledInLastIdle", testCancelledInLastIdle},
+		{"TooLarge", testTooLarge},
+		{"UnpluggedBefore", testUnpluggedBefore},
+		{"UnpluggedAmid", testUnpluggedAmid},
+		{"MuteBefore", testMuteBefore},
+		{"MuteAmid", testMuteAmid},
+		{"Secret", testSecret},
+		{"Close", testClose},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { c.test(t, open(t)) })
+		})
+	}
+}
+
+// fataler is what testing.T and rapid.T have in common.
+type fataler interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+// mustDo carries out frames and compares what the chip saw and said.
+func mustDo(t fataler, r Rig, frames ...spi.Frame) {
+	t.Helper()
+	before := r.Chip.Count()
+	if err := r.Conn.Do(context.Background(), frames...); err != nil {
+		t.Fatalf("Do: %v", err)
+	}
+	check(t, r, before, frames)
+}
+
+// check wants the chip to have seen exactly frames since its frame number before, and their In to be its answers.
+func check(t fataler, r Rig, before int, frames []spi.Frame) {
+	t.Helper()
+	seen := r.Chip.Since(before)
+	if len(seen) != len(frames) {
+		t.Fatalf("the chip saw %d frames of %d", len(seen), len(frames))
+	}
+	if r.Chip.Selected() {
+		t.Fatalf("the chip is still selected")
+	}
+	for i, f := range frames {
+		if err := seen[i].differs(f); err != nil {
+			t.Fatalf("frame %d of %d: %v", i, len(frames), err)
+		}
+	}
+}
+
+// frameError wants err to be a *spi.FrameError around target.
+func frameError(t fataler, err, target error) *spi.FrameError {
+	t.Helper()
+	var f *spi.FrameError
+	if !errors.As(err, &f) {
+		t.Fatalf("error is %v, want a *spi.FrameError", err)
+	}
+	if target != nil && !errors.Is(err, target) {
+		t.Fatalf("error is %v, want it to wrap %q", err, target)
+	}
+	return f
+}
