@@ -1,0 +1,49 @@
+package report
+
+import (
+	"image/color"
+
+	"github.com/boombuler/barcode/code128"
+)
+
+// narrowest is the least width of one module: 7.5 mil, which hand scanners read.
+const narrowest = 0.19
+
+// barcode returns the modules of text as Code 128 (ISO/IEC 15417) with its quiet zones of ten modules, true is black, or
+// the reason why there is none.
+func barcode(text string) (bars []bool, why string) {
+	for _, r := range text {
+		if r < ' ' || r > '~' {
+			return nil, "No bar code: Code 128 holds ASCII characters only."
+		}
+	}
+	const quiet = 10
+	code, err := code128.Encode(text)
+	if err != nil || float64(code.Bounds().Dx()+2*quiet)*narrowest > full {
+		return nil, "No bar code: the serial has too many or no characters."
+	}
+	n := code.Bounds().Dx()
+	bars = make([]bool, n+2*quiet)
+	for i := range n {
+		bars[quiet+i] = code.At(i, 0) == color.Color(color.Black)
+	}
+	return bars, ""
+}
+
+// bars draws modules as vectors, at most half a millimetre wide each, in an area w wide.
+func (s *sheet) bars(bars []bool, x, y, w, h float64) {
+	module := min(w/float64(len(bars)), 0.5)
+	s.fill(white)
+	s.pdf.Rect(x, y, module*float64(len(bars)), h, "F")
+	s.fill(ink{0, 0, 0})
+	for i := 0; i < len(bars); {
+		j := i
+		for j < len(bars) && bars[j] == bars[i] {
+			j++
+		}
+		if bars[i] {
+			s.pdf.Rect(x+float64(i)*module, y, float64(j-i)*module, h, "F")
+		}
+		i = j
+	}
+}

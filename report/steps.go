@@ -1,0 +1,67 @@
+package report
+
+import (
+	"fmt"
+	"time"
+
+	"station/ledger"
+)
+
+// steps is what was done, in the order of the ledger.
+func (s *sheet) steps() {
+	if s.run.Start == nil && len(s.run.Steps) == 0 {
+		return
+	}
+	s.section("Steps")
+	reached, of := 0, 0
+	for _, st := range s.run.Steps {
+		reached, of = max(reached, st.N), max(of, st.Of)
+	}
+	if len(s.run.Steps) == 0 {
+		s.note(body, "No step was finished.")
+		return
+	}
+	s.titles(text(0, 7, label, "#"), text(7, 54, label, "Step"), text(63, 19, label, "Result"), text(84, 27, label, "Proof"),
+		text(113, 43, label, "Facts"), text(158, 22, label, "Started, took"))
+	for _, rec := range s.run.Records {
+		switch b := rec.Entry.Body.(type) {
+		case ledger.RunResume:
+			s.row(row{rule: true, bar: &amber, cells: []cell{text(7, full-7, strong, "Interrupted; resumed "+moment(rec.Entry.Time))}})
+		case ledger.RunStep:
+			s.step(b)
+		}
+	}
+	s.head = nil
+	if reached < of {
+		s.note(strong, fmt.Sprintf("Steps %d to %d of %d have no record in this run.", reached+1, of, of))
+	}
+}
+
+func (s *sheet) step(b ledger.RunStep) {
+	what := []para{{strong, or(b.Title)}, {label, b.Step}}
+	if b.Permanent {
+		what = append(what, para{style{bold, 7, black}, "◆ PERMANENT: cannot be undone"})
+	}
+	result := style{sans, 8, black}
+	word := string(b.Result)
+	switch b.Result {
+	case ledger.Done, ledger.Confirmed:
+		word = "✔ " + word
+	case ledger.Already:
+		word = "= " + word
+	case ledger.Failed:
+		result, word = style{bold, 8, looks(ledger.Fail).ink}, "✘ "+word
+	}
+	facts := []para{}
+	for _, f := range b.Facts {
+		facts = append(facts, para{style{sans, 7.5, black}, f.Name + ": " + f.Value})
+	}
+	when := b.Started
+	if t, err := time.Parse(ledger.TimeFormat, b.Started); err == nil {
+		when = t.Format("15:04:05.000")
+	}
+	s.row(row{rule: true, cells: []cell{
+		text(0, 7, strong, fmt.Sprint(b.N)), {7, 54, what}, text(63, 19, result, or(word)), text(84, 27, body, or(b.Proof)),
+		{113, 43, facts}, {158, 22, []para{{body, or(when)}, {label, elapsed(b.Duration)}}},
+	}})
+}

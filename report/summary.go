@@ -1,0 +1,229 @@
+package report
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"station/ledger"
+)
+
+// summary is the top of the first page: outcome, serial, what to do, and who, what, when and where.
+func (s *sheet) summary() {
+	s.hero()
+	s.message()
+	for _, r := range s.resumes {
+		s.interruption(r)
+	}
+	s.details()
+}
+
+// hero shows outcome and serial so large that they are read at arm's length.
+func (s *sheet) hero() {
+	const h, split, inner = 37.0, 84.0, 6.0
+	l := looks(s.run.Outcome())
+	word := style{bold, 50, white}
+	text := string(s.run.Outcome())
+	room := split - 36
+	if w := s.width(word, text); w > room {
+		word.size = max(12, word.size*room/w)
+	}
+	text = s.fit(word, text, room)
+	says := style{sans, 8.5, white}
+	saysLines := s.lines(says, l.says, room)
+
+	serial := style{bold, 24, black}
+	area := full - split - 2*inner
+	if w := s.width(serial, s.run.Serial); w > area {
+		serial.size = max(10, serial.size*area/w)
+	}
+	serialText := s.fit(serial, s.run.Serial, area)
+	bars, why := barcode(s.run.Serial)
+	inHero := len(bars) > 0 && area/float64(len(bars)) >= narrowest
+	if len(bars) > 0 && !inHero {
+		why = "Bar code below."
+	}
+
+	s.add(block{h: h + 2, draw: func(y float64) {
+		s.fill(l.ink)
+		s.pdf.Rect(left, y, split, h, "F")
+		s.pen(l.ink, 0.6)
+		s.pdf.Rect(left+0.3, y+0.3, full-0.6, h-0.6, "D")
+		s.shape(l, left+17, y+h/2, 11.5, white, l.ink)
+		cap := word.size * points
+		textY := y + h/2 - cap*0.5 - 3
+		s.line(word, left+33, textY, text)
+		for i, line := range saysLines {
+			s.line(says, left+33, textY+cap*1.22+float64(i)*says.height(), line)
+		}
+		x := left + split + inner
+		s.line(label, x, y+3, "Serial of the unit")
+		s.line(serial, x, y+6.4+(24-serial.size)*points/2, serialText)
+		if inHero {
+			s.bars(bars, x, y+18.2, area, 15)
+		} else {
+			s.line(label, x, y+24, why)
+		}
+	}})
+	if len(bars) > 0 && !inHero {
+		s.add(block{h: 15, draw: func(y float64) { s.bars(bars, left, y+1, full, 12) }})
+	}
+}
+
+// message says what happened and what to do, for everything but a plain PASS.
+func (s *sheet) message() {
+	l := looks(s.run.Outcome())
+	end := s.run.End
+	if end == nil {
+		end = &ledger.RunEnd{Message: "The run was begun and has not been settled. What state the unit is in is not known.",
+			Next: "Put the unit back into the station so that the run can go on, or settle it with station unit close."}
+	}
+	if s.run.Outcome() == ledger.Pass && end.Message == "" && end.Next == "" {
+		return
+	}
+	first := []para{{label, "What happened"}, {style{bold, 11.5, black}, or(end.Message)}}
+	if end.Cause != "" {
+		first = append(first, para{style{mono, 6.8, muted}, "cause " + end.Cause})
+	}
+	s.row(row{bar: &l.ink, pad: 1.6, with: end.Next != "", cells: []cell{{5, full - 8, first}}})
+	if end.Next != "" {
+		s.row(row{bar: &l.ink, pad: 1.6, cells: []cell{{5, full - 8, []para{{label, "What to do"}, {style{bold, 11.5, black}, end.Next}}}}})
+	}
+	s.space(2)
+}
+
+// interruption says that the run stopped without being settled, and went on.
+func (s *sheet) interruption(r resume) {
+	what := "Interrupted and resumed"
+	when := "Resumed " + moment(r.rec.Entry.Time) + ", ledger entry " + strconv.FormatInt(r.rec.Index, 10)
+	if !r.before.IsZero() {
+		when = "Last record before it " + moment(r.before) + ". " + when
+	}
+	s.row(row{bar: &amber, pad: 1.4, cells: []cell{{5, full - 8, []para{{strong, what}, {body, when + fmt.Sprintf(
+		", slot %s, operator %s, %s, %s.", or(r.body.Slot), or(r.body.Operator), or(r.body.Fixture), or(r.body.Software))}}}}})
+	s.space(1)
+}
+
+// details is the grid of who, what, when and where.
+func (s *sheet) details() {
+	s.section("Run")
+	r := s.run.Recipe()
+	title := []para{{style{bold, 9.5, black}, or(r.Title)}, {body, fmt.Sprintf("%s, version %d", or(r.ID), r.Version)}}
+	if r.Released {
+		title = append(title, para{label, "Released: approved by two people"})
+	} else {
+		title = append(title, para{style{bold, 8, amber}, "▲ UNRELEASED RECIPE"})
+	}
+	s.row(row{rule: true, cells: []cell{text(0, nameW, label, "Recipe"), {valueX, full - valueX, title}}})
+	s.wide("Recipe digest", digest, r.Digest)
+	s.wide("Serial", body, s.run.Serial)
+
+	operator, software, fixture := "", "", "not recorded"
+	var started, ended string
+	took := ""
+	if st := s.run.Start; st != nil {
+		operator, software, fixture = st.Operator, st.Software, st.Fixture
+	}
+	if e := s.run.End; e != nil {
+		operator, software = e.Operator, e.Software
+	}
+	startTime, endTime := s.times()
+	if !startTime.IsZero() {
+		started = moment(startTime)
+	}
+	if e := s.run.End; e != nil {
+		ended = moment(endTime)
+		took = elapsed(e.Duration)
+		if len(s.resumes) > 0 {
+			took = elapsed(endTime.Sub(startTime).Milliseconds()) + " in all, " + elapsed(e.Duration) + " since the last resumption"
+		}
+	} else {
+		ended = "not settled, last record " + moment(endTime)
+	}
+	s.pair("Operator", operator, "Station", s.station)
+	s.pair("Started", started, "Slot", s.run.Slot)
+	s.pair("Ended", ended, "Fixture", fixture)
+	s.pair("Duration", took, "Software", software)
+	touched := "A command that changes the chip may have been sent."
+	if s.run.Start == nil && (s.run.End == nil || !s.run.End.Touched) {
+		touched = "No command that changes the chip was sent."
+	}
+	s.pair("Run", s.run.ID, "Chip touched", touched)
+	s.note(label, "All times are UTC, by the clock of the station's PC. People appear by their pseudonymous id.")
+}
+
+// times of the first and the last record. A run without a start began its duration before its end.
+func (s *sheet) times() (start, end time.Time) {
+	end = s.last.Entry.Time
+	for _, rec := range s.run.Records {
+		switch b := rec.Entry.Body.(type) {
+		case ledger.RunStart:
+			start = rec.Entry.Time
+		case ledger.RunEnd:
+			end = rec.Entry.Time
+			const year = 366 * 24 * 3600 * 1000
+			if start.IsZero() && b.Duration >= 0 && b.Duration < year {
+				start = end.Add(-time.Duration(b.Duration) * time.Millisecond)
+			}
+		}
+	}
+	return start, end
+}
+
+func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// chip is the part, the chip on the board and what is not yet known about its kind.
+func (s *sheet) chip() {
+	s.section("Chip")
+	if st := s.run.Start; st != nil {
+		p := st.Part
+		geometry := size(p.Size)
+		if p.Sector > 0 && p.Size > 0 {
+			geometry += fmt.Sprintf(", %d sectors of %s", p.Size/p.Sector, size(p.Sector))
+		}
+		s.pair("Part", p.Name, "Size", geometry)
+		s.wide("Profile digest", digest, p.Digest)
+	} else {
+		s.wide("Part", body, "Not recorded: the run ended before anything was touched.")
+	}
+	// The chip is the same at every point of a run that PASSed; where it is not, each one is shown.
+	type seen struct {
+		when string
+		chip ledger.Chip
+	}
+	var chips []seen
+	see := func(when string, c ledger.Chip) {
+		if len(chips) == 0 || chips[len(chips)-1].chip != c {
+			chips = append(chips, seen{when, c})
+		}
+	}
+	if st := s.run.Start; st != nil {
+		see("", st.Chip)
+	}
+	for _, r := range s.resumes {
+		see("when resumed", r.body.Chip)
+	}
+	if e := s.run.End; e != nil && e.Chip != nil {
+		see("at the end", *e.Chip)
+	}
+	if len(chips) == 0 {
+		s.wide("Chip", body, "None was identified.")
+	}
+	for i, c := range chips {
+		if i > 0 {
+			s.row(row{rule: true, cells: []cell{text(0, full, style{bold, 8, amber}, "▲ Another chip "+c.when)}})
+		}
+		s.row(row{rule: true, cells: []cell{
+			text(0, nameW, label, "ID, six bytes"), text(valueX, halfW, digest, or(c.chip.ID)),
+			text(halfX, nameW-4, label, "Unique ID"), text(half2X, half2W, digest, or(c.chip.UID)),
+		}})
+		s.wide("SFDP digest", digest, c.chip.SFDP)
+	}
+	if st := s.run.Start; st != nil && len(st.Part.Assumed) > 0 {
+		facts := []para{{strong, "Facts of the profile not yet confirmed on silicon"}}
+		for _, f := range st.Part.Assumed {
+			facts = append(facts, para{body, "•  " + f})
+		}
+		s.row(row{rule: true, cells: []cell{text(0, nameW, label, "Assumed"), {valueX, full - valueX, facts}}})
+	}
+}
