@@ -17,7 +17,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -114,21 +113,24 @@ type session struct {
 	in   *bufio.Reader
 	out  *bufio.Writer
 	buf  []byte
+
+	answered bool // something since the last round trip was counted
 }
 
-var buffers = sync.Pool{New: func() any { b := make([]byte, max(maxWrite+slack, chunk)); return &b }}
-
 func (s *Server) session(conn net.Conn) {
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
-	c := &session{Server: s, conn: conn, in: bufio.NewReaderSize(conn, 4<<10), out: bufio.NewWriterSize(conn, 4<<10), buf: *buf}
+	c := &session{
+		Server: s, conn: conn, buf: make([]byte, max(maxWrite+slack, chunk)),
+		in: bufio.NewReaderSize(conn, 4<<10), out: bufio.NewWriterSize(conn, 4<<10),
+	}
 	for {
 		if c.in.Buffered() == 0 {
 			// everything asked for is answered: now the client has it
-			if c.out.Buffered() > 0 {
+			if c.answered {
 				s.roundTrips.Add(1)
+				c.answered = false
 			}
-			if c.flush() != nil {
+			conn.SetWriteDeadline(time.Now().Add(patience))
+			if c.out.Flush() != nil {
 				return
 			}
 		}
@@ -146,12 +148,8 @@ func (s *Server) session(conn net.Conn) {
 	}
 }
 
-func (c *session) flush() error {
-	c.conn.SetWriteDeadline(time.Now().Add(patience))
-	return c.out.Flush()
-}
-
 func (c *session) reply(b ...byte) error {
+	c.answered = true
 	_, err := c.out.Write(b)
 	return err
 }
@@ -267,7 +265,7 @@ func (c *session) operate() error {
 func (c *session) answer(first bool, p []byte) error {
 	c.conn.SetWriteDeadline(time.Now().Add(patience))
 	if first {
-		if err := c.out.WriteByte(ack); err != nil {
+		if err := c.reply(ack); err != nil {
 			return err
 		}
 	}
