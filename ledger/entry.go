@@ -54,6 +54,16 @@ func (e Entry) Encode() ([]byte, error) {
 	if e.Body == nil {
 		return nil, fmt.Errorf("%w: no body", ErrEncoding)
 	}
+	body, err := json.Marshal(e.Body)
+	if err != nil {
+		return nil, err
+	}
+	return e.join(body)
+}
+
+// join returns the canonical bytes of e's own fields and those of the JSON object body. Their names are disjoint, so
+// joining the objects is joining their members.
+func (e Entry) join(body []byte) ([]byte, error) {
 	head, err := json.Marshal(header{
 		V: Version, Kind: e.Body.Kind(), Station: e.Station, Simulated: e.Simulated,
 		Time: e.Time.UTC().Format(TimeFormat), BootNS: strconv.FormatInt(int64(e.Boot), 10),
@@ -61,18 +71,19 @@ func (e Entry) Encode() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, err := json.Marshal(e.Body)
-	if err != nil {
-		return nil, err
+	if string(body) != "{}" {
+		head = append(append(head[:len(head)-1], ','), body[1:]...)
 	}
-	// Both are objects with disjoint names, so joining them is joining their members.
-	joined := append(append(head[:len(head)-1:len(head)-1], ','), body[1:]...)
-	return jcs.Transform(joined)
+	return jcs.Transform(head)
 }
 
 // Decode reads canonical bytes back. Anything that Encode would not have written is an error wrapping
 // ErrEncoding, except that kinds of later versions come back as Other.
 func Decode(b []byte) (Entry, error) {
+	// jcs does not limit how deep values nest, encoding/json does.
+	if !json.Valid(b) {
+		return Entry{}, fmt.Errorf("%w: bytes are not JSON", ErrEncoding)
+	}
 	canonical, err := jcs.Transform(b)
 	if err != nil {
 		return Entry{}, fmt.Errorf("%w: %v", ErrEncoding, err)
@@ -100,11 +111,31 @@ func Decode(b []byte) (Entry, error) {
 		return Entry{}, fmt.Errorf("%w: %s: %v", ErrEncoding, h.Kind, err)
 	}
 	// A field too many, too few or of another shape would change the bytes on the way back.
-	again, err := e.Encode()
+	again, err := e.again(b)
 	if err != nil || !bytes.Equal(again, b) {
 		return Entry{}, fmt.Errorf("%w: fields do not fit kind %s", ErrEncoding, h.Kind)
 	}
 	return e, nil
+}
+
+// again encodes a decoded entry from its parts. Of a kind that this version does not know, only the fields that every entry
+// has have a spelling that can be checked.
+func (e Entry) again(b []byte) ([]byte, error) {
+	if _, ok := e.Body.(Other); !ok {
+		return e.Encode()
+	}
+	fields := map[string]json.RawMessage{}
+	if err := json.Unmarshal(b, &fields); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"v", "kind", "station", "simulated", "time", "boot_ns"} {
+		delete(fields, name)
+	}
+	rest, err := json.Marshal(fields)
+	if err != nil {
+		return nil, err
+	}
+	return e.join(rest)
 }
 
 func decodeBody(kind string, b []byte) (Body, error) {

@@ -1,0 +1,63 @@
+package ledger
+
+import (
+	"errors"
+	"testing"
+)
+
+func TestProgress(t *testing.T) {
+	const id = "00000000000000aa"
+	start := RunStart{Run: id, Serial: "S", Chip: Chip{UID: "u1"}}
+	resume := RunResume{Run: id, Serial: "S", Chip: Chip{UID: "u1"}}
+	step := func(n, of int) RunStep { return RunStep{Run: id, Serial: "S", N: n, Of: of, Result: Done} }
+	end := RunEnd{Run: id, Serial: "S", Outcome: Pass, Touched: true}
+	refused := RunEnd{Run: id, Serial: "S", Outcome: Refused}
+	for name, c := range map[string]struct {
+		bodies []Body
+		bad    int // index of the body that may not stand there, -1 when all may
+	}{
+		"whole run":                 {[]Body{start, step(1, 2), step(2, 2), end}, -1},
+		"resumed run repeats steps": {[]Body{start, step(1, 2), resume, step(1, 2), step(2, 2), end}, -1},
+		"refused":                   {[]Body{refused}, -1},
+		"refused twice":             {[]Body{refused, refused}, 1},
+		"started twice":             {[]Body{start, start}, 1},
+		"step without start":        {[]Body{step(1, 1)}, 0},
+		"resume without start":      {[]Body{resume}, 0},
+		"pass without start":        {[]Body{RunEnd{Run: id, Outcome: Pass}}, 0},
+		"touched without start":     {[]Body{RunEnd{Run: id, Outcome: Fail, Touched: true}}, 0},
+		"start after end":           {[]Body{refused, start}, 1},
+		"step after end":            {[]Body{start, end, step(1, 1)}, 2},
+		"resume after end":          {[]Body{start, end, resume}, 2},
+		"two ends":                  {[]Body{start, end, end}, 2},
+		"step 0":                    {[]Body{start, step(0, 1)}, 1},
+		"step beyond":               {[]Body{start, step(2, 1)}, 1},
+		"steps change":              {[]Body{start, step(1, 2), step(2, 3)}, 2},
+		"unknown result":            {[]Body{start, RunStep{Run: id, Serial: "S", N: 1, Of: 1, Result: "ok"}}, 1},
+		"unknown outcome":           {[]Body{start, RunEnd{Run: id, Serial: "S", Outcome: "GOOD"}}, 1},
+		"other serial":              {[]Body{start, RunStep{Run: id, Serial: "T", N: 1, Of: 1, Result: Done}}, 1},
+		"other chip":                {[]Body{start, RunResume{Run: id, Serial: "S", Chip: Chip{UID: "u2"}}}, 1},
+		"short id":                  {[]Body{RunStart{Run: "aa"}}, 0},
+		"upper-case id":             {[]Body{RunStart{Run: "00000000000000AA"}}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var p Progress
+			for i, b := range c.bodies {
+				next, err := p.After(b)
+				if (err != nil) != (i == c.bad) {
+					t.Fatalf("body %d (%s): %v", i, b.Kind(), err)
+				}
+				if err != nil {
+					if !errors.Is(err, ErrGrammar) || next != p {
+						t.Fatalf("error %v, progress %+v from %+v", err, next, p)
+					}
+					return
+				}
+				p = next
+			}
+			_, isEnd := c.bodies[len(c.bodies)-1].(RunEnd)
+			if p.Open() == isEnd {
+				t.Errorf("open is %t", p.Open())
+			}
+		})
+	}
+}
