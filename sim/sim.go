@@ -1,0 +1,268 @@
+// Package sim is the virtual line: a usb.Bus with simulated programmers on its ports, and simulated boards under
+// their pins that hands put in and take out. Everything above usb.Bus that runs against it is what ships.
+//
+// What belongs here: ports, transfers, deadlines and who holds an interface; places for boards; the boards of a data
+// directory. What does not: what a programmer's firmware does (sim/ftdi and its like), what the chip does
+// (sim/nor), and anything that a driver knows.
+//
+// # USB
+//
+// A Line is the host controller and its cable. A transfer to a device is taken piece by piece as the device has
+// room; a read completes when its buffer is full or a packet shorter than the endpoint's maximum ends it. With Pace Real
+// a transfer reaches the device a microframe (125 µs) after the call, and completed data the reader likewise.
+//
+// # Boards
+//
+// The place feeds the board: putting a board in powers it, taking it out cuts its supply. Pulling the
+// programmer's USB cable does neither, since the supply is not the programmer's, but lets go of the pins.
+//
+// # Fault model
+//
+// Unplug at any instant, also in mid transfer; boards that come and go while a frame runs. Faults of
+// programmers are options of sim/ftdi, faults of chips options of sim/nor.
+package sim
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"station/fixtures/usb"
+	"station/sim/ftdi"
+	"station/sim/nor"
+)
+
+// Device is the firmware of a programmer, at its USB endpoints. ftdi.Device is one. None of its methods waits.
+type Device interface {
+	// Control does a control transfer; setup is as on the wire. Errors are ftdi.ErrStall and ftdi.ErrGone, here and below.
+	Control(setup [8]byte, data []byte) (int, error)
+	// Out offers the bulk OUT endpoint of an interface the rest of a transfer; it takes what it has room for.
+	Out(iface int, p []byte) (int, error)
+	// In asks the bulk IN endpoint of an interface for one packet; ok is false where it has none.
+	In(iface int, p []byte) (n int, ok bool, err error)
+	// Notify sets what is called, with no lock held, when Out or In of an interface may answer otherwise than before.
+	Notify(iface int, f func())
+	// Attach hangs a target on the pins of a channel, nil takes it off.
+	Attach(channel int, t ftdi.Target) error
+	// Close is the unplugging.
+	Close()
+}
+
+// Options of a Line.
+type Options struct {
+	// Pace of the USB: ftdi.None, or ftdi.Real with its microframes. Programmers and chips have their own.
+	Pace ftdi.Pace
+}
+
+// Line is a usb.Bus of simulated devices. Safe for concurrent use.
+type Line struct {
+	opts Options
+
+	mu     sync.Mutex
+	ports  map[string]*port
+	places map[Place]*nor.Chip
+}
+
+// port is a device that is plugged in.
+type port struct {
+	dev   Device
+	desc  usb.Device
+	links map[int]*link
+}
+
+var _ usb.Bus = (*Line)(nil)
+
+// NewLine returns a line with nothing plugged in.
+func NewLine(o Options) *Line {
+	return &Line{opts: o, ports: map[string]*port{}, places: map[Place]*nor.Chip{}}
+}
+
+// Plug plugs a device in at a port path such as "1-2", over whatever boards are in the places there. A device that was
+// unplugged is not plugged in again; make a new one. Errors: the port is taken, or the device's descriptors make no sense.
+func (l *Line) Plug(path string, dev Device) error {
+	desc, err := describe(dev)
+	if err != nil {
+		return fmt.Errorf("port %s: %w", path, err)
+	}
+	desc.Port = path
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if path == "" || l.ports[path] != nil {
+		return fmt.Errorf("port %q: cannot plug in a device: port is taken or has no name", path)
+	}
+	for place, chip := range l.places {
+		if place.Port != path {
+			continue
+		}
+		if err := dev.Attach(place.Channel, chip); err != nil {
+			return fmt.Errorf("port %s: %w", path, err)
+		}
+	}
+	l.ports[path] = &port{dev: dev, desc: desc, links: map[int]*link{}}
+	return nil
+}
+
+// Unplug pulls the device at a port: calls on it, pending or to come, fail with usb.ErrGone. Boards stay where they are.
+// The error is usb.ErrNotFound.
+func (l *Line) Unplug(path string) error {
+	l.mu.Lock()
+	p := l.ports[path]
+	l.mu.Unlock()
+	if p == nil {
+		return fmt.Errorf("port %s: %w", path, usb.ErrNotFound)
+	}
+	l.drop(path, p.dev)
+	return nil
+}
+
+// drop forgets a device that is gone. Nothing happens where another one is at its port by now.
+func (l *Line) drop(path string, dev Device) {
+	l.mu.Lock()
+	p := l.ports[path]
+	if p == nil || p.dev != dev {
+		l.mu.Unlock()
+		return
+	}
+	delete(l.ports, path)
+	l.mu.Unlock()
+	for _, k := range p.links {
+		k.end(usb.ErrGone)
+	}
+	dev.Close()
+}
+
+// Close unplugs every device.
+func (l *Line) Close() error {
+	for path, dev := range l.plugged() {
+		l.drop(path, dev)
+	}
+	return nil
+}
+
+func (l *Line) plugged() map[string]Device {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := make(map[string]Device, len(l.ports))
+	for path, p := range l.ports {
+		all[path] = p.dev
+	}
+	return all
+}
+
+// List returns what is plugged in, as the descriptors tell it.
+func (l *Line) List(ctx context.Context) ([]usb.Device, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	for path, dev := range l.plugged() {
+		// A device that went by a fault of its own may have had nobody to tell.
+		if _, err := dev.Control([8]byte{0x80, 0, 0, 0, 0, 0, 2, 0}, make([]byte, 2)); errors.Is(err, ftdi.ErrGone) {
+			l.drop(path, dev)
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all []usb.Device
+	for _, p := range l.ports {
+		d := p.desc
+		d.Interfaces = slices.Clone(d.Interfaces)
+		for i := range d.Interfaces {
+			d.Interfaces[i].Endpoints = slices.Clone(d.Interfaces[i].Endpoints)
+		}
+		all = append(all, d)
+	}
+	slices.SortFunc(all, func(a, b usb.Device) int { return cmp.Compare(a.Port, b.Port) })
+	return all, nil
+}
+
+// Open claims an interface. Errors are usb.ErrNotFound and usb.ErrInUse.
+func (l *Line) Open(ctx context.Context, path string, iface int) (usb.Link, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	k, err := l.claim(path, iface)
+	if err != nil {
+		return nil, fmt.Errorf("port %s interface %d: %w", path, iface, err)
+	}
+	k.dev.Notify(iface, k.hear)
+	return k, nil
+}
+
+func (l *Line) claim(path string, iface int) (*link, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.ports[path]
+	if p == nil {
+		return nil, usb.ErrNotFound
+	}
+	i := slices.IndexFunc(p.desc.Interfaces, func(f usb.Interface) bool { return f.Number == iface })
+	if i < 0 {
+		return nil, usb.ErrNotFound
+	}
+	if p.links[iface] != nil {
+		return nil, usb.ErrInUse
+	}
+	k := newLink(l, path, iface, p.dev, p.desc.Interfaces[i])
+	p.links[iface] = k
+	return k, nil
+}
+
+// release gives back what claim gave.
+func (l *Line) release(k *link) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p := l.ports[k.path]; p != nil && p.links[k.iface] == k {
+		k.dev.Notify(k.iface, nil)
+		delete(p.links, k.iface)
+	}
+}
+
+var errDescriptor = errors.New("malformed USB descriptor")
+
+// describe reads a device's descriptors (USB 2.0, 9.6) as a host does.
+func describe(dev Device) (usb.Device, error) {
+	get := func(kind, index byte) []byte {
+		p := make([]byte, 255)
+		n, err := dev.Control([8]byte{0x80, 6, index, kind, 0, 0, 255, 0}, p)
+		if err != nil {
+			return nil
+		}
+		return p[:n]
+	}
+	text := func(index byte) string {
+		p := get(3, index)
+		if index == 0 || len(p) < 2 {
+			return ""
+		}
+		return utf16String(p[2:])
+	}
+	d := get(1, 0)
+	if len(d) < 18 {
+		return usb.Device{}, errDescriptor
+	}
+	u := usb.Device{
+		Vendor: binary.LittleEndian.Uint16(d[8:]), Product: binary.LittleEndian.Uint16(d[10:]),
+		Release: binary.LittleEndian.Uint16(d[12:]), Speed: usb.FullSpeed,
+		Maker: text(d[14]), Name: text(d[15]), Serial: text(d[16]),
+	}
+	for c := get(2, 0); len(c) > 0; c = c[c[0]:] {
+		if c[0] < 2 || int(c[0]) > len(c) {
+			return usb.Device{}, errDescriptor
+		}
+		switch n := len(u.Interfaces); {
+		case c[1] == 4 && c[0] >= 9:
+			u.Interfaces = append(u.Interfaces, usb.Interface{Number: int(c[2]), Class: c[5], SubClass: c[6], Protocol: c[7]})
+		case c[1] == 5 && c[0] >= 7 && n > 0:
+			e := usb.Endpoint{Address: c[2], Bulk: c[3]&3 == 2, MaxPacket: int(binary.LittleEndian.Uint16(c[4:]))}
+			if e.Bulk && e.MaxPacket == 512 {
+				u.Speed = usb.HighSpeed // the only speed with bulk packets of this size
+			}
+			u.Interfaces[n-1].Endpoints = append(u.Interfaces[n-1].Endpoints, e)
+		}
+	}
+	return u, nil
+}
