@@ -1,0 +1,245 @@
+package recipes
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// maxFile is the largest recipe; images are files of their own.
+const maxFile = 1 << 20
+
+// document reads the text as one YAML document whose root is a mapping and reports why it is none.
+// It returns nil when there is nothing to go on with.
+func (pg *page) document(text []byte) *yaml.Node {
+	if len(text) > maxFile {
+		pg.report(1, 1, fmt.Sprintf("the file has %d bytes; a recipe has at most %s", len(text), sizeText(maxFile)), "")
+		return nil
+	}
+	if !pg.plainText() {
+		return nil
+	}
+	var documents []yaml.Node
+	if err := yaml.Load(text, &documents, yaml.WithAllDocuments()); err != nil {
+		pg.syntax(err)
+		return nil
+	}
+	switch {
+	case len(documents) == 0 || len(documents[0].Content) == 0:
+		pg.report(1, 1, "the file holds no recipe", "")
+		return nil
+	case len(documents) > 1:
+		second := documents[1]
+		pg.report(second.Line, second.Column, "a second YAML document begins here; a file holds one recipe", "put every recipe into a file of its own")
+		return nil
+	}
+	root := documents[0].Content[0]
+	if !pg.plainYAML(root) {
+		return nil
+	}
+	if root.Kind != yaml.MappingNode {
+		pg.at(root, "a recipe is a list of keys and values, `schema: 1` first", "")
+		return nil
+	}
+	return root
+}
+
+// plainText refuses what would make our count of lines and characters differ from an editor's.
+func (pg *page) plainText() bool {
+	for i, line := range pg.lines {
+		line = strings.TrimSuffix(line, "\r")
+		column := 0
+		for offset, c := range line {
+			column++
+			switch {
+			case c == utf8.RuneError && !strings.HasPrefix(line[offset:], "\uFFFD"):
+				pg.report(i+1, column, "the file is not UTF-8 text", "")
+				return false
+			case c != '\t' && (c < 0x20 || c == 0x7F || c >= 0x80 && c < 0xA0) || c == '\u2028' || c == '\u2029' || c == '\uFEFF':
+				pg.report(i+1, column, fmt.Sprintf("control character U+%04X", c), "")
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// plainYAML refuses anchors, aliases, tags and merge keys: an alias hides what a line means and can grow without limit.
+func (pg *page) plainYAML(root *yaml.Node) bool {
+	ok := true
+	stack := []*yaml.Node{root}
+	for len(stack) > 0 {
+		n := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		const rule = "recipes are written out in full"
+		switch {
+		case n.Kind == yaml.AliasNode:
+			pg.at(n, "YAML aliases (*name) are not allowed", rule)
+		case n.Anchor != "":
+			pg.at(n, "YAML anchors (&name) are not allowed", rule)
+		case n.Style&yaml.TaggedStyle != 0:
+			pg.at(n, "YAML tags (!name) are not allowed", rule)
+		case n.Tag == "!!merge":
+			pg.at(n, "YAML merge keys (<<) are not allowed", rule)
+		default:
+			stack = append(stack, n.Content...)
+			continue
+		}
+		ok = false
+	}
+	return ok
+}
+
+// syntax reports the YAML parser's error in words for people who do not know the parser.
+func (pg *page) syntax(err error) {
+	var e *yaml.LoadError
+	if !errors.As(err, &e) {
+		pg.report(1, 1, "not valid YAML: "+err.Error(), "")
+		return
+	}
+	line, column := e.Mark.Line, e.Mark.Column
+	begin := e.ContextMark
+	noticed := fmt.Sprintf("YAML noticed it at line %d", min(line, len(pg.lines)))
+	switch {
+	case line >= 1 && line <= len(pg.lines) && strings.HasPrefix(strings.TrimLeft(pg.lines[line-1], " "), "\t"):
+		pg.report(line, column, "a tab cannot indent YAML", "use spaces")
+	case strings.Contains(e.Message, "',' or ']'"):
+		pg.report(begin.Line, begin.Column, "the list that begins here lacks a comma or its closing ]", noticed)
+	case strings.Contains(e.Message, "',' or '}'"):
+		pg.report(begin.Line, begin.Column, "the group that begins here lacks a comma or its closing }", noticed)
+	case strings.Contains(e.Message, "unexpected end of stream") && strings.Contains(e.ContextMsg, "quoted"):
+		pg.report(begin.Line, begin.Column, "the quoted text that begins here is never closed", "")
+	case strings.Contains(e.Message, "mapping values are not allowed"):
+		pg.report(line, column, "a key cannot begin here, so this colon is out of place", "indent all keys of a group alike, and put text that contains a colon into quotes")
+	case strings.Contains(e.Message, "did not find expected key"), strings.Contains(e.Message, "could not find expected ':'"),
+		strings.Contains(e.Message, "did not find expected '-' indicator"):
+		pg.report(line, column, "this line does not fit the lines above it", "indent all keys and all dashes of a group alike, and put a colon and a space after a key")
+	default:
+		pg.report(line, column, "not valid YAML: "+e.Message, "")
+	}
+}
+
+// at reports a problem at a node.
+func (pg *page) at(n *yaml.Node, message, suggestion string) {
+	pg.report(n.Line, n.Column, message, suggestion)
+}
+
+// field is one key of a mapping and its value.
+type field struct{ key, value *yaml.Node }
+
+// fields reads a mapping in the order of the file; repeated keys and keys that are not text are reported and left out.
+// what names it in messages: "region boot".
+func (pg *page) fields(n *yaml.Node, what string) (list []field, ok bool) {
+	if n.Kind != yaml.MappingNode {
+		pg.at(n, fmt.Sprintf("%s has to be a group of keys and values, not %s", what, kindOf(n)), "")
+		return nil, false
+	}
+	ok = true
+	seen := map[string]*yaml.Node{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		f := field{n.Content[i], n.Content[i+1]}
+		if f.key.Kind != yaml.ScalarNode || f.key.Tag == "!!null" {
+			pg.at(f.key, "a key has to be a single word", "")
+			ok = false
+			continue
+		}
+		if first := seen[f.key.Value]; first != nil {
+			pg.at(f.key, fmt.Sprintf("%s is given twice; the first is in line %d", quote(f.key.Value), first.Line), "")
+			ok = false
+			continue
+		}
+		seen[f.key.Value] = f.key
+		list = append(list, f)
+	}
+	return list, ok
+}
+
+// group reads a mapping with fixed keys. Unknown keys are reported; so are missing ones, at the node place.
+// unsupported maps keys that other versions may know to a sentence.
+func (pg *page) group(n, place *yaml.Node, what string, required, optional []string, unsupported map[string]string) (map[string]field, bool) {
+	list, ok := pg.fields(n, what)
+	if list == nil && !ok {
+		return nil, false
+	}
+	known := slices.Concat(required, optional)
+	found := map[string]field{}
+	misspelt := map[string]bool{}
+	other := false
+	for _, f := range list {
+		name := f.key.Value
+		if slices.Contains(known, name) {
+			found[name] = f
+			continue
+		}
+		ok = false
+		if sentence := unsupported[name]; sentence != "" {
+			pg.at(f.key, sentence, "")
+			other = true // it may well stand in for what is missing
+			continue
+		}
+		suggestion := "its keys are " + strings.Join(known, ", ")
+		if meant := nearest(name, known); meant != "" {
+			suggestion = fmt.Sprintf("did you mean %q?", meant)
+			misspelt[meant] = true
+		}
+		pg.at(f.key, fmt.Sprintf("%s has no key %s", what, quote(name)), suggestion)
+	}
+	for _, name := range required {
+		if _, is := found[name]; is || misspelt[name] || other {
+			continue
+		}
+		ok = false
+		pg.at(place, fmt.Sprintf("%s lacks %s", what, quote(name)), "")
+	}
+	return found, ok
+}
+
+// text reads a scalar as it is written.
+func (pg *page) text(n *yaml.Node, what string) (string, bool) {
+	switch {
+	case n.Kind != yaml.ScalarNode:
+		pg.at(n, fmt.Sprintf("%s has to be a single value, not %s", what, kindOf(n)), "")
+	case n.Tag == "!!null", n.Value == "":
+		pg.at(n, what+" has no value", "")
+	default:
+		return n.Value, true
+	}
+	return "", false
+}
+
+// list reads a sequence. A missing value and a single value are no lists.
+func (pg *page) list(n *yaml.Node, what string) ([]*yaml.Node, bool) {
+	if n.Kind == yaml.SequenceNode {
+		return n.Content, true
+	}
+	suggestion := ""
+	if n.Kind == yaml.ScalarNode && n.Tag != "!!null" {
+		suggestion = fmt.Sprintf("write [%s]", n.Value)
+	}
+	pg.at(n, fmt.Sprintf("%s has to be a list, not %s", what, kindOf(n)), suggestion)
+	return nil, false
+}
+
+func kindOf(n *yaml.Node) string {
+	switch {
+	case n.Kind == yaml.MappingNode:
+		return "a group of keys and values"
+	case n.Kind == yaml.SequenceNode:
+		return "a list"
+	case n.Tag == "!!null":
+		return "nothing"
+	}
+	return "a single value"
+}
+
+// quote puts a name from the file into a message, cut where it is very long.
+func quote(name string) string {
+	if r := []rune(name); len(r) > 48 {
+		name = string(r[:48]) + "…"
+	}
+	return fmt.Sprintf("%q", name)
+}

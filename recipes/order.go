@@ -1,0 +1,185 @@
+package recipes
+
+import (
+	"fmt"
+	"slices"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// lockable proves that lock bits can cover exactly the region, on every part.
+func (p *parser) lockable(region Region, n *yaml.Node, bits Bits) {
+	if region.Size == 0 {
+		return // not known, and reported
+	}
+	for _, part := range p.r.parts {
+		unit, last := part.Sector, part.Size-part.Sector
+		// whole tells whether a border between locked and unlocked can be at this address.
+		whole := func(addr int64) bool { return addr%unit == 0 }
+		sentence := fmt.Sprintf("nonvolatile lock bits cover whole %s, and region %s (%s) is not whole ones", sizeText(unit), region.Name, rangeText(region.At, region.Size))
+		suggestion := fmt.Sprintf("let it begin and end at a multiple of 0x%X", unit)
+		if bits == Volatile {
+			sentence = fmt.Sprintf("volatile lock bits cover whole %s, and region %s (%s) is not whole ones", sizeText(unit), region.Name, rangeText(region.At, region.Size))
+			if part.VLB4KBoundary {
+				cell := part.Erases[0].Size
+				whole = func(addr int64) bool {
+					return addr%unit == 0 || addr%cell == 0 && (addr < unit || addr > last)
+				}
+				suggestion += fmt.Sprintf("; only in the first and the last %s of %s of 0x%X", sizeText(unit), part.Name, cell)
+			}
+		}
+		if !whole(region.At) || !whole(region.At+region.Size) {
+			p.at(n, sentence, suggestion)
+			return
+		}
+	}
+}
+
+// chipState is what the steps so far have done to a chip, as line numbers (0: not).
+type chipState struct {
+	content     map[string]int // region -> the write or erase
+	nonvolatile map[string]int // region -> the lock
+	volatile    map[string]int
+	frozen      int
+	thawed      string // how the last freeze ended: "the power_cycle in line 12"
+	thawedFrom  int    // the line of that freeze
+	unlocked    map[string]string
+}
+
+// reported stands for the line of a content that comes too late or never, which the author has been told.
+const reported = -1
+
+// order walks the steps and proves the order rules. It stops at the first step that could not be read: what
+// that one would have done is unknown. The rules are the same for every part.
+func (p *parser) order() {
+	s := chipState{content: map[string]int{}, nonvolatile: map[string]int{}, volatile: map[string]int{}, unlocked: map[string]string{}}
+	for _, d := range p.steps {
+		line := d.node.Line
+		switch step := d.step.(type) {
+		case Write:
+			p.fill(&s, step.Region.Name, d.regions[0], line)
+		case Erase:
+			for i, r := range step.Regions {
+				p.fill(&s, r.Name, d.regions[i], line)
+			}
+		case Lock:
+			p.locks(&s, step, d)
+		case Freeze:
+			if s.frozen != 0 {
+				p.at(d.node, fmt.Sprintf("the chip is already frozen, since line %d", s.frozen), "")
+			}
+			s.frozen = line
+			p.r.warnings = append(p.r.warnings, fmt.Sprintf("line %d: without password mode the freeze lasts until power-off or reset", line))
+		case Reset, PowerCycle:
+			end := fmt.Sprintf("the %s in line %d", step.Kind(), line)
+			if s.frozen != 0 {
+				s.thawed, s.thawedFrom, s.frozen = end, s.frozen, 0
+			}
+			for name := range s.volatile {
+				s.unlocked[name] = end
+			}
+			clear(s.volatile)
+		case Check:
+			p.checks(&s, step, d)
+		default:
+			return
+		}
+	}
+	p.unused()
+}
+
+// fill gives a region its content. There is one content for each region: a run that is resumed looks at the
+// chip and could not tell the first of two contents from the second.
+func (p *parser) fill(s *chipState, name string, n *yaml.Node, line int) {
+	lockLine := max(s.nonvolatile[name], s.volatile[name])
+	switch {
+	case s.content[name] == reported:
+		s.content[name] = line
+	case lockLine != 0:
+		p.at(n, fmt.Sprintf("region %s is locked since line %d and cannot change any more", name, lockLine), "move this step before the lock")
+	case s.content[name] != 0:
+		p.at(n, fmt.Sprintf("region %s has its content already, from line %d", name, s.content[name]), "a region is written or erased once; a write erases what it has to")
+	default:
+		s.content[name] = line
+	}
+}
+
+func (p *parser) locks(s *chipState, step Lock, d draftStep) {
+	late := step.Bits == Nonvolatile && s.frozen != 0
+	if late {
+		p.at(d.node, fmt.Sprintf("nonvolatile lock bits cannot change after the freeze in line %d", s.frozen), "lock first, then freeze")
+	}
+	locked := s.nonvolatile
+	if step.Bits == Volatile {
+		locked = s.volatile
+	}
+	for i, r := range step.Regions {
+		switch {
+		case late:
+		case locked[r.Name] != 0:
+			p.at(d.regions[i], fmt.Sprintf("region %s is already locked, since line %d", r.Name, locked[r.Name]), "")
+		case s.content[r.Name] == 0 && p.filled(r.Name):
+			p.at(d.regions[i], fmt.Sprintf("region %s is locked before it is written", r.Name), "move the lock after the step that writes or erases it")
+			s.content[r.Name] = reported
+		case s.content[r.Name] == 0:
+			p.at(d.regions[i], fmt.Sprintf("region %s would be locked, and no step writes or erases it", r.Name), "write it first: only content that was verified is locked")
+			s.content[r.Name] = reported
+		}
+		locked[r.Name] = d.node.Line
+	}
+}
+
+// filled tells whether any step writes or erases the region.
+func (p *parser) filled(name string) bool {
+	for _, d := range p.steps {
+		switch step := d.step.(type) {
+		case Write:
+			if step.Region.Name == name {
+				return true
+			}
+		case Erase:
+			if slices.Contains(regionNames(step.Regions), name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (p *parser) checks(s *chipState, step Check, d draftStep) {
+	for i, r := range step.Locked {
+		if s.nonvolatile[r.Name] != 0 || s.volatile[r.Name] != 0 {
+			continue
+		}
+		if end := s.unlocked[r.Name]; end != "" {
+			p.at(d.regions[i], fmt.Sprintf("region %s is not locked here: %s ended its volatile lock", r.Name, end), "lock it again before the check, or use bits: nonvolatile")
+			continue
+		}
+		p.at(d.regions[i], fmt.Sprintf("region %s is not locked here: no step before this one locks it", r.Name), "")
+	}
+	if step.Frozen == nil {
+		return
+	}
+	switch {
+	case *step.Frozen && s.frozen == 0 && s.thawed != "":
+		p.at(d.frozen, fmt.Sprintf("the chip is not frozen here: %s ended the freeze of line %d", s.thawed, s.thawedFrom), "without password mode a freeze lasts until power-off or reset; check before that, or freeze again")
+	case *step.Frozen && s.frozen == 0:
+		p.at(d.frozen, "the chip is not frozen here: no step before this one freezes it", "")
+	case !*step.Frozen && s.frozen != 0:
+		p.at(d.frozen, fmt.Sprintf("the chip is frozen here, since line %d", s.frozen), "")
+	}
+}
+
+// unused reports names that no step uses. It is asked only when every step could be read.
+func (p *parser) unused() {
+	for _, d := range p.regions {
+		if !d.used {
+			p.at(d.key, fmt.Sprintf("region %s is never used", d.Name), "leave it out, or write, erase or lock it")
+		}
+	}
+	for _, d := range p.images {
+		if !d.used {
+			p.at(d.key, fmt.Sprintf("image %s is never used", d.Name), "leave it out, or write it to a region")
+		}
+	}
+}

@@ -1,0 +1,285 @@
+package recipes
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"regexp/syntax"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"station/flash"
+)
+
+var (
+	recipeForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,63}$`)
+	nameForm   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`) // of regions and images
+	digestForm = regexp.MustCompile(`^[0-9a-f]{64}$`)
+)
+
+// Load reads a recipe and its images, whose paths are relative to the recipe's folder. Bad input is an
+// *Errors with every mistake; other errors mean that the recipe itself cannot be read.
+func Load(path string) (*Recipe, error) {
+	text, err := readFile(path, maxFile)
+	if err != nil {
+		return nil, fmt.Errorf("recipe: %w", err)
+	}
+	return Parse(path, text, imageReader(path))
+}
+
+// Parse makes a Recipe from YAML text. name stands in messages where a file name does. readImage returns
+// the image's bytes, which nobody may change afterwards; file is the path as written in the recipe.
+// Any error is an *Errors.
+func Parse(name string, text []byte, readImage func(file string) ([]byte, error)) (*Recipe, error) {
+	p := &parser{page: newPage(name, text), readImage: readImage}
+	return p.recipe(text)
+}
+
+func imageReader(recipe string) func(string) ([]byte, error) {
+	limit := int64(1)
+	for _, part := range flash.Parts() {
+		limit = max(limit, part.Size)
+	}
+	return func(file string) ([]byte, error) {
+		data, err := readFile(filepath.Join(filepath.Dir(recipe), filepath.FromSlash(file)), limit)
+		if int64(len(data)) > limit {
+			return nil, fmt.Errorf("it is larger than the largest part, %s", sizeText(limit))
+		}
+		return data, err
+	}
+}
+
+// readFile reads a regular file of at most limit bytes, or limit+1 bytes of a longer one.
+func readFile(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(path) // before the open, which waits for a writer at a pipe
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, limit+1))
+}
+
+// parser turns the YAML tree into a Recipe. What is broken is reported where it stands and then left alone,
+// so that one mistake does not draw others after it.
+type parser struct {
+	*page
+	readImage func(string) ([]byte, error)
+	unpinned  bool // digests may be missing or wrong: pin is about to write them
+
+	r       Recipe
+	regions []*draftRegion
+	images  []*draftImage
+	steps   []draftStep
+
+	// The section is missing or broken, which was reported, so its names are not missed again.
+	regionsUnknown, imagesUnknown bool
+}
+
+var topKeys = []string{"schema", "recipe", "version", "title", "parts", "serial", "regions", "elsewhere", "steps"}
+
+func (p *parser) recipe(text []byte) (*Recipe, error) {
+	root := p.document(text)
+	if root == nil {
+		return nil, p.err()
+	}
+	if !p.schema(root) {
+		return nil, p.err()
+	}
+	top, whole := p.group(root, root, "the recipe", topKeys, []string{"images", "permanent"}, map[string]string{
+		"values": "this version cannot carry out \"values\"; the serial is the only value",
+	})
+	read := func(name string, do func(n *yaml.Node)) {
+		if f, is := top[name]; is {
+			do(f.value)
+		}
+	}
+	p.regionsUnknown = top["regions"].value == nil || top["regions"].value.Kind != yaml.MappingNode
+	p.imagesUnknown = top["images"].value == nil && !whole || top["images"].value != nil && top["images"].value.Kind != yaml.MappingNode
+	read("recipe", p.id)
+	read("version", p.version)
+	read("title", p.title)
+	read("parts", p.parts)
+	read("serial", p.serial)
+	read("images", p.readImages)
+	read("regions", p.readRegions)
+	read("elsewhere", p.elsewhere)
+	read("steps", p.readSteps)
+	read("permanent", p.permanent)
+	p.geometry()
+	if len(p.steps) > 0 {
+		p.order()
+	}
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	return p.finish()
+}
+
+// finish puts together what was found right.
+func (p *parser) finish() (*Recipe, error) {
+	r := p.r
+	for _, d := range p.regions {
+		r.regions = append(r.regions, d.Region)
+	}
+	slices.SortFunc(r.regions, func(a, b Region) int { return int(max(-1, min(1, a.At-b.At))) })
+	for _, d := range p.images {
+		image := d.Image
+		r.images = append(r.images, &image)
+	}
+	slices.SortFunc(r.images, func(a, b *Image) int { return strings.Compare(a.Name, b.Name) })
+	var written []Step
+	for _, s := range p.steps {
+		written = append(written, s.step)
+	}
+	digest, err := digestOf(&r, written)
+	if err != nil {
+		p.report(1, 1, err.Error(), "")
+		return nil, p.err()
+	}
+	r.digest = digest
+	r.steps = written
+	if r.elsewhere == ElsewhereBlank {
+		at := slices.IndexFunc(written, func(s Step) bool { return s.Kind() == "lock" })
+		if at < 0 {
+			at = len(written)
+		}
+		r.steps = slices.Insert(slices.Clone(written), at, Step(Blank{}))
+	}
+	return &r, nil
+}
+
+// schema settles whether the rest can be understood at all.
+func (p *parser) schema(root *yaml.Node) bool {
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		if root.Content[i].Value != "schema" {
+			continue
+		}
+		n := root.Content[i+1]
+		if n.Kind != yaml.ScalarNode || n.Value != "1" {
+			p.at(n, "this version reads recipes of schema 1 only", "write `schema: 1`, or run a station that knows this schema")
+			return false
+		}
+	}
+	return true // a missing schema is reported with the other missing keys
+}
+
+func (p *parser) id(n *yaml.Node) {
+	id, ok := p.text(n, "the recipe's name")
+	if ok && !recipeForm.MatchString(id) {
+		p.at(n, fmt.Sprintf("the recipe's name %s is not 1 to 64 of a-z, 0-9 and -, a letter or digit first", quote(id)), "")
+		return
+	}
+	p.r.id = id
+}
+
+func (p *parser) version(n *yaml.Node) {
+	text, ok := p.text(n, "version")
+	if !ok {
+		return
+	}
+	v, err := strconv.Atoi(text)
+	const highest = 1_000_000
+	if err != nil || v < 1 || v > highest || text != strconv.Itoa(v) {
+		p.at(n, fmt.Sprintf("version %s is not a whole number from 1 to %d", quote(text), highest), "")
+		return
+	}
+	p.r.version = v
+}
+
+func (p *parser) title(n *yaml.Node) {
+	title, ok := p.text(n, "title")
+	const longest = 120
+	switch {
+	case !ok:
+		return
+	case strings.ContainsAny(title, "\r\n"):
+		p.at(n, "title has to be one line", "")
+	case !drawable(title):
+		p.at(n, "title has characters that the report cannot draw, such as control characters or emoji", "")
+	case len([]rune(title)) > longest:
+		p.at(n, fmt.Sprintf("title has %d characters; at most %d fit the report", len([]rune(title)), longest), "")
+	case strings.TrimSpace(title) == "":
+		p.at(n, "title is empty", "")
+	}
+	p.r.title = title
+}
+
+func (p *parser) parts(n *yaml.Node) {
+	items, ok := p.list(n, "parts")
+	if !ok {
+		return
+	}
+	if len(items) == 0 {
+		p.at(n, "parts is empty; list the flash parts that this recipe is for", "")
+	}
+	shipped := flash.Parts()
+	var known []string
+	for _, part := range shipped {
+		known = append(known, part.Name)
+	}
+	for _, item := range items {
+		name, ok := p.text(item, "a part")
+		if !ok {
+			continue
+		}
+		i := slices.Index(known, name)
+		switch {
+		case i < 0:
+			suggestion := didYouMean(name, known)
+			if suggestion == "" {
+				suggestion = "the parts are " + strings.Join(known, ", ")
+			}
+			p.at(item, fmt.Sprintf("no part is named %s", quote(name)), suggestion)
+		case slices.Contains(p.r.parts, shipped[i]):
+			p.at(item, fmt.Sprintf("part %s is listed twice", name), "")
+		default:
+			p.r.parts = append(p.r.parts, shipped[i])
+		}
+	}
+}
+
+func (p *parser) serial(n *yaml.Node) {
+	pattern, ok := p.text(n, "serial")
+	if !ok {
+		return
+	}
+	re, err := regexp.Compile(pattern)
+	if err != nil {
+		reason := err.Error()
+		if e := (*syntax.Error)(nil); errors.As(err, &e) {
+			reason = fmt.Sprintf("%s: %s", e.Code, quote(e.Expr))
+		}
+		p.at(n, "serial is not a regular expression (RE2): "+reason, "")
+		return
+	}
+	re.Longest() // MatchSerial relies on it
+	if at := re.FindStringIndex(""); at != nil {
+		p.at(n, "serial accepts an empty scan", "say how long a serial is, such as '^GW-[0-9]{6}$'")
+		return
+	}
+	p.r.serial = re
+}
+
+func (p *parser) elsewhere(n *yaml.Node) {
+	text, ok := p.text(n, "elsewhere")
+	switch e := Elsewhere(text); {
+	case !ok:
+	case e != ElsewhereBlank && e != ElsewhereKeep:
+		p.at(n, fmt.Sprintf("elsewhere is either blank or keep, not %s", quote(text)), didYouMean(text, []string{"blank", "keep"}))
+	default:
+		p.r.elsewhere = e
+	}
+}

@@ -1,0 +1,301 @@
+package recipes
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// draftStep is a step with its places in the file; step is nil when it could not be read.
+type draftStep struct {
+	step    Step
+	node    *yaml.Node   // its name
+	regions []*yaml.Node // where Write, Erase, Lock and Check name their regions
+	frozen  *yaml.Node   // the value of check: frozen
+}
+
+var (
+	stepNames = []string{"write", "erase", "lock", "freeze", "check", "reset", "power_cycle"}
+	// Steps of the format that this version does not carry out yet; some of them are permanent.
+	otherSteps     = []string{"password", "root_key", "counter", "persistent_protection", "otp", "config", "measure", "relay", "raw"}
+	permanentKinds = []string{"password", "root_key", "counter", "persistent_protection", "otp", "relay"}
+)
+
+func notInThisVersion(what string) string {
+	return fmt.Sprintf("this version cannot carry out %q", what)
+}
+
+func (p *parser) readSteps(n *yaml.Node) {
+	items, ok := p.list(n, "steps")
+	if !ok {
+		return
+	}
+	if len(items) == 0 {
+		p.at(n, "steps is empty", "")
+	}
+	for _, item := range items {
+		p.steps = append(p.steps, p.readStep(item))
+	}
+}
+
+func (p *parser) readStep(item *yaml.Node) draftStep {
+	name, value := item, (*yaml.Node)(nil)
+	switch {
+	case item.Kind == yaml.MappingNode:
+		list, ok := p.fields(item, "a step")
+		if !ok || len(list) == 0 {
+			if ok {
+				p.at(item, "a step is missing its name", "the steps are "+strings.Join(stepNames, ", "))
+			}
+			return draftStep{node: item}
+		}
+		if len(list) > 1 {
+			first, second := list[0].key, list[1].key
+			suggestion := fmt.Sprintf("indent it below %s", quote(first.Value))
+			if slices.Contains(stepNames, second.Value) {
+				suggestion = fmt.Sprintf("begin a new step: - %s", second.Value)
+			}
+			p.at(second, fmt.Sprintf("a step has one name, %s, so %s does not belong here", quote(first.Value), quote(second.Value)), suggestion)
+			return draftStep{node: first}
+		}
+		name, value = list[0].key, list[0].value
+	case item.Kind != yaml.ScalarNode || item.Tag == "!!null":
+		p.at(item, "a step is missing its name", "the steps are "+strings.Join(stepNames, ", "))
+		return draftStep{node: item}
+	}
+	d := draftStep{node: name}
+	switch name.Value {
+	case "write":
+		p.write(&d, value)
+	case "erase":
+		p.erase(&d, value)
+	case "lock":
+		p.lock(&d, value)
+	case "check":
+		p.check(&d, value)
+	case "freeze":
+		p.bare(&d, value, Freeze{})
+	case "reset":
+		p.bare(&d, value, Reset{})
+	case "power_cycle":
+		p.bare(&d, value, PowerCycle{})
+	default:
+		if slices.Contains(otherSteps, name.Value) {
+			p.at(name, notInThisVersion(name.Value), "its steps are "+strings.Join(stepNames, ", "))
+			break
+		}
+		suggestion := didYouMean(name.Value, slices.Concat(stepNames, otherSteps))
+		if suggestion == "" {
+			suggestion = "the steps are " + strings.Join(stepNames, ", ")
+		}
+		p.at(name, fmt.Sprintf("there is no step %s", quote(name.Value)), suggestion)
+	}
+	return d
+}
+
+// body reads the keys of a step.
+func (p *parser) body(d *draftStep, value *yaml.Node, required, optional []string, example string, unsupported map[string]string) (map[string]field, bool) {
+	if value == nil || value.Kind != yaml.MappingNode {
+		p.at(d.node, fmt.Sprintf("%s has to say what", d.node.Value), "write "+example)
+		return nil, false
+	}
+	return p.group(value, d.node, d.node.Value, required, optional, unsupported)
+}
+
+// bare reads a step that has no keys.
+func (p *parser) bare(d *draftStep, value *yaml.Node, step Step) {
+	if value != nil && value.Tag != "!!null" {
+		p.at(value, fmt.Sprintf("%s takes no values", d.node.Value), fmt.Sprintf("write - %s", d.node.Value))
+		return
+	}
+	d.step = step
+}
+
+func (p *parser) write(d *draftStep, value *yaml.Node) {
+	keys, ok := p.body(d, value, []string{"region", "image"}, nil, "- write: {region: ..., image: ...}", map[string]string{
+		"fields": notInThisVersion("fields") + "; it writes images only",
+		"verify": "this version verifies by reading back, which is the strongest way; leave verify out",
+	})
+	region := p.regionNamed(keys["region"].value)
+	image := p.imageNamed(keys["image"].value)
+	if !ok || region == nil || image == nil {
+		return
+	}
+	if region.ok && image.ok && int64(len(image.Data)) > region.Size {
+		p.at(keys["image"].value, fmt.Sprintf("image %s has %s, region %s only %s", image.Name, sizeText(int64(len(image.Data))), region.Name, sizeText(region.Size)), "")
+	}
+	stored := image.Image
+	d.step = Write{Region: region.Region, Image: &stored}
+	d.regions = []*yaml.Node{keys["region"].value}
+}
+
+func (p *parser) erase(d *draftStep, value *yaml.Node) {
+	keys, ok := p.body(d, value, []string{"regions"}, nil, "- erase: {regions: [...]}", nil)
+	regions, nodes := p.regionList(keys["regions"].value, "regions")
+	if ok && regions != nil {
+		d.step, d.regions = Erase{Regions: regions}, nodes
+	}
+}
+
+func (p *parser) lock(d *draftStep, value *yaml.Node) {
+	keys, ok := p.body(d, value, []string{"regions", "bits"}, nil, "- lock: {regions: [...], bits: nonvolatile}", nil)
+	regions, nodes := p.regionList(keys["regions"].value, "regions")
+	bits := Bits("")
+	if n := keys["bits"].value; n != nil {
+		text, isText := p.text(n, "bits")
+		bits = Bits(text)
+		if isText && bits != Nonvolatile && bits != Volatile {
+			p.at(n, fmt.Sprintf("bits is either nonvolatile or volatile, not %s", quote(text)), didYouMean(text, []string{string(Nonvolatile), string(Volatile)}))
+			bits = ""
+		}
+	}
+	if !ok || regions == nil || bits == "" {
+		return
+	}
+	for i, region := range regions {
+		p.lockable(region, nodes[i], bits)
+	}
+	d.step, d.regions = Lock{Regions: regions, Bits: bits}, nodes
+}
+
+func (p *parser) check(d *draftStep, value *yaml.Node) {
+	const example = "- check: {locked: [...], frozen: true}"
+	keys, ok := p.body(d, value, nil, []string{"locked", "frozen"}, example, nil)
+	if !ok {
+		return
+	}
+	if len(keys) == 0 {
+		p.at(d.node, "check has to say what", "write "+example)
+		return
+	}
+	var step Check
+	if f := keys["locked"]; f.value != nil {
+		step.Locked, d.regions = p.regionList(f.value, "locked")
+		ok = step.Locked != nil
+	}
+	if f := keys["frozen"]; f.value != nil {
+		d.frozen = f.value
+		frozen := f.value.Value == "true"
+		if f.value.Tag != "!!bool" {
+			p.at(f.value, "frozen is either true or false", "")
+			ok = false
+		}
+		step.Frozen = &frozen
+	}
+	if ok {
+		d.step = step
+	}
+}
+
+// regionNamed finds a region; nil is returned when there is none, and reported when a name was given.
+func (p *parser) regionNamed(n *yaml.Node) *draftRegion {
+	if n == nil {
+		return nil
+	}
+	name, ok := p.text(n, "region")
+	if !ok {
+		return nil
+	}
+	var known []string
+	for _, d := range p.regions {
+		if d.Name == name {
+			d.used = true
+			return d
+		}
+		known = append(known, d.Name)
+	}
+	if !p.regionsUnknown {
+		p.unknown(n, "region", known)
+	}
+	return nil
+}
+
+func (p *parser) imageNamed(n *yaml.Node) *draftImage {
+	if n == nil {
+		return nil
+	}
+	name, ok := p.text(n, "image")
+	if !ok {
+		return nil
+	}
+	var known []string
+	for _, d := range p.images {
+		if d.Name == name {
+			d.used = true
+			return d
+		}
+		known = append(known, d.Name)
+	}
+	if !p.imagesUnknown {
+		p.unknown(n, "image", known)
+	}
+	return nil
+}
+
+func (p *parser) unknown(n *yaml.Node, what string, known []string) {
+	suggestion := didYouMean(n.Value, known)
+	if suggestion == "" && len(known) > 0 && len(known) <= 12 {
+		suggestion = fmt.Sprintf("the %ss are %s", what, strings.Join(known, ", "))
+	}
+	p.at(n, fmt.Sprintf("there is no %s %s", what, quote(n.Value)), suggestion)
+}
+
+// regionList reads a list of region names; nil when any of them is wrong.
+func (p *parser) regionList(n *yaml.Node, what string) (regions []Region, nodes []*yaml.Node) {
+	if n == nil {
+		return nil, nil
+	}
+	items, ok := p.list(n, what)
+	if !ok {
+		return nil, nil
+	}
+	if len(items) == 0 {
+		p.at(n, what+" is empty; name the regions that are meant", "")
+	}
+	for _, item := range items {
+		d := p.regionNamed(item)
+		switch {
+		case d == nil:
+			ok = false
+		case slices.ContainsFunc(regions, func(r Region) bool { return r.Name == d.Name }):
+			p.at(item, fmt.Sprintf("region %s is listed twice", d.Name), "")
+			ok = false
+		default:
+			regions, nodes = append(regions, d.Region), append(nodes, item)
+		}
+	}
+	if !ok {
+		return nil, nil
+	}
+	return regions, nodes
+}
+
+// permanent compares the author's list of one-way kinds with the steps. None that this version carries out is one.
+func (p *parser) permanent(n *yaml.Node) {
+	if n.Tag == "!!null" {
+		return
+	}
+	items, ok := p.list(n, "permanent")
+	if !ok {
+		return
+	}
+	for _, item := range items {
+		name, ok := p.text(item, "a kind of step")
+		if !ok {
+			continue
+		}
+		inSteps := func(d draftStep) bool { return d.node.Value == name }
+		switch {
+		case slices.Contains(permanentKinds, name):
+			if !slices.ContainsFunc(p.steps, inSteps) { // else that step has its own message
+				p.at(item, fmt.Sprintf("permanent names %s, and no step is of that kind", quote(name)), "leave it out")
+			}
+		case slices.Contains(stepNames, name) || slices.Contains(otherSteps, name):
+			p.at(item, fmt.Sprintf("%s is not permanent: it can be undone on the chip", quote(name)), "leave it out")
+		default:
+			p.at(item, fmt.Sprintf("there is no kind of step %s", quote(name)), didYouMean(name, permanentKinds))
+		}
+	}
+}

@@ -1,0 +1,260 @@
+package recipes
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"station/flash"
+)
+
+// Plan is what a recipe does to one part when nothing is known of the chip, so that everything is erased and
+// programmed: the most that a run can do. Times are nanoseconds in JSON.
+type Plan struct {
+	Recipe     string        `json:"recipe"`
+	Version    int           `json:"version"`
+	Title      string        `json:"title"`
+	Digest     string        `json:"digest"`
+	Part       string        `json:"part"`
+	PartDigest string        `json:"part_digest"`
+	ByteTime   time.Duration `json:"byte_time_ns"` // eight clocks on the wire
+	Steps      []PlannedStep `json:"steps"`
+	Total      Work          `json:"total"`
+	Locked     []PlannedLock `json:"locked"`    // at the end of the recipe
+	Freeze     string        `json:"freeze"`    // at the end: "none" or "until power-off"
+	Permanent  []string      `json:"permanent"` // kinds of step that cannot be undone
+	Warnings   []string      `json:"warnings"`
+	Assumed    []string      `json:"assumed"` // facts of the part profile that no source confirms
+}
+
+// PlannedStep is one step with the ranges that it erases and programs, or locks.
+type PlannedStep struct {
+	Number    int           `json:"number"` // from 1
+	Kind      string        `json:"kind"`
+	Title     string        `json:"title"`
+	Permanent bool          `json:"permanent"`
+	Ranges    []flash.Range `json:"ranges"`  // rounded outward to what the chip can erase or lock
+	Rounded   []flash.Range `json:"rounded"` // what rounding added; it comes out blank
+	Work      Work          `json:"work"`
+}
+
+// Work counts operations and bytes, and the time they take: erasing, programming, setting lock bits and reading
+// back, without the delays of USB and of people.
+type Work struct {
+	Erases       []EraseCount  `json:"erases"` // ascending by size
+	Programs     int           `json:"programs"`
+	LockBits     int           `json:"lock_bits"`
+	EraseBytes   int64         `json:"erase_bytes"`
+	ProgramBytes int64         `json:"program_bytes"`
+	ReadBytes    int64         `json:"read_bytes"` // the readback
+	Typical      time.Duration `json:"typical_ns"` // by the part's typical times
+	Max          time.Duration `json:"max_ns"`     // by the part's maximum times
+}
+
+// EraseCount is how many erases of one size there are.
+type EraseCount struct {
+	Size  int64 `json:"size"`
+	Count int   `json:"count"`
+}
+
+// PlannedLock is a region that is locked when the recipe ends.
+type PlannedLock struct {
+	Region string `json:"region"`
+	At     int64  `json:"at"`
+	Size   int64  `json:"size"`
+	Bits   Bits   `json:"bits"`
+}
+
+// Plan works out what the recipe does to a part, which has to be one of Parts (by name). byteTime is the time
+// of eight clocks.
+func (r *Recipe) Plan(part *flash.Part, byteTime time.Duration) (*Plan, error) {
+	if !slices.ContainsFunc(r.parts, func(p *flash.Part) bool { return p.Name == part.Name }) {
+		return nil, fmt.Errorf("recipe %s is not for part %s", r.id, part.Name)
+	}
+	if byteTime < 0 {
+		return nil, fmt.Errorf("byte time %v is negative", byteTime)
+	}
+	p := &Plan{
+		Recipe: r.id, Version: r.version, Title: r.title, Digest: r.digest, Part: part.Name, PartDigest: part.Digest(),
+		ByteTime: byteTime, Locked: []PlannedLock{}, Freeze: "none", Permanent: append([]string{}, r.Permanent()...),
+		Warnings: append([]string{}, r.warnings...), Assumed: append([]string{}, part.Assumed...),
+	}
+	for i, step := range r.steps {
+		planned := PlannedStep{
+			Number: i + 1, Kind: step.Kind(), Title: step.Title(), Permanent: step.Permanent(),
+			Ranges: []flash.Range{}, Rounded: []flash.Range{}, Work: Work{Erases: []EraseCount{}},
+		}
+		var err error
+		switch s := step.(type) {
+		case Write, Erase, Blank:
+			err = planned.content(part, r.Wanted(part, step), byteTime)
+		case Lock:
+			planned.lock(part, s)
+			for _, region := range s.Regions {
+				p.Locked = append(p.Locked, PlannedLock{region.Name, region.At, region.Size, s.Bits})
+			}
+		case Freeze:
+			planned.Work.Typical, planned.Work.Max = part.Register.Typ, part.Register.Max
+			p.Freeze = "until power-off"
+		case Reset, PowerCycle:
+			p.Freeze = "none"
+			p.Locked = slices.DeleteFunc(p.Locked, func(l PlannedLock) bool { return l.Bits == Volatile })
+		}
+		if err != nil {
+			return nil, fmt.Errorf("step %d, %s: %w", i+1, step.Title(), err)
+		}
+		p.Steps = append(p.Steps, planned)
+		p.Total.add(planned.Work)
+	}
+	return p, nil
+}
+
+// content plans erases and programs.
+func (s *PlannedStep) content(part *flash.Part, want []flash.Extent, byteTime time.Duration) error {
+	plan, err := flash.NewPlan(part, want, nil)
+	if err != nil {
+		return err
+	}
+	s.Ranges = append(s.Ranges, plan.Ranges...)
+	s.Rounded = append(s.Rounded, plan.Rounded...)
+	w := &s.Work
+	for _, e := range part.Erases {
+		if n := plan.Erases[e.Size]; n > 0 {
+			w.Erases = append(w.Erases, EraseCount{e.Size, n})
+		}
+	}
+	w.Programs, w.EraseBytes, w.ProgramBytes = plan.Programs, plan.EraseBytes, plan.ProgramBytes
+	for _, r := range plan.Ranges {
+		w.ReadBytes += r.Size
+	}
+	readback := time.Duration(w.ReadBytes) * byteTime
+	w.Typical, w.Max = plan.Typical(byteTime)+readback, plan.Max(byteTime)+readback
+	return nil
+}
+
+// lock counts lock bits: one for each sector, or for each smallest erase where volatile bits are that fine.
+func (s *PlannedStep) lock(part *flash.Part, step Lock) {
+	w := &s.Work
+	for _, region := range step.Regions {
+		s.Ranges = append(s.Ranges, flash.Range{Addr: region.At, Size: region.Size})
+		for addr := region.At; addr < region.At+region.Size; w.LockBits++ {
+			edge := addr < part.Sector || addr >= part.Size-part.Sector
+			if step.Bits == Volatile && part.VLB4KBoundary && edge {
+				addr += part.Erases[0].Size
+			} else {
+				addr += part.Sector
+			}
+		}
+	}
+	slices.SortFunc(s.Ranges, func(a, b flash.Range) int { return int(max(-1, min(1, a.Addr-b.Addr))) })
+	timing := part.LockSet
+	if step.Bits == Volatile {
+		timing = part.Register
+	}
+	w.Typical, w.Max = time.Duration(w.LockBits)*timing.Typ, time.Duration(w.LockBits)*timing.Max
+}
+
+func (w *Work) add(o Work) {
+	for _, e := range o.Erases {
+		i, found := slices.BinarySearchFunc(w.Erases, e, func(a, b EraseCount) int { return int(a.Size - b.Size) })
+		if !found {
+			w.Erases = slices.Insert(w.Erases, i, EraseCount{Size: e.Size})
+		}
+		w.Erases[i].Count += e.Count
+	}
+	w.Programs += o.Programs
+	w.LockBits += o.LockBits
+	w.EraseBytes += o.EraseBytes
+	w.ProgramBytes += o.ProgramBytes
+	w.ReadBytes += o.ReadBytes
+	w.Typical += o.Typical
+	w.Max += o.Max
+}
+
+// Print writes the plan for people.
+func (p *Plan) Print(out io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s version %d: %s\n%s\non %s (%s)\n\n", p.Recipe, p.Version, p.Title, p.Digest, p.Part, p.PartDigest)
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, s := range p.Steps {
+		title := s.Title
+		if s.Permanent {
+			title += " PERMANENT"
+		}
+		fmt.Fprintf(table, "%d.\t%s\t%s\t%s\n", s.Number, title, s.Work, s.Work.times())
+		for _, r := range s.Ranges {
+			fmt.Fprintf(table, "\t  %s\t%s\t\n", rangeText(r.Addr, r.Size), sizeText(r.Size))
+		}
+		for _, r := range s.Rounded {
+			fmt.Fprintf(table, "\t  %s\t%s, added by rounding, comes out blank\t\n", rangeText(r.Addr, r.Size), sizeText(r.Size))
+		}
+	}
+	fmt.Fprintf(table, "\ttotal\t%s\t%s\n", p.Total, p.Total.times())
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	b.WriteString("\nAt the end:\n")
+	for _, l := range p.Locked {
+		fmt.Fprintf(&b, "  locked, %s: %s %s\n", l.Bits, l.Region, rangeText(l.At, l.Size))
+	}
+	if len(p.Locked) == 0 {
+		b.WriteString("  nothing is locked\n")
+	}
+	fmt.Fprintf(&b, "  freeze: %s\n", p.Freeze)
+	permanent := "no step"
+	if len(p.Permanent) > 0 {
+		permanent = strings.Join(p.Permanent, ", ")
+	}
+	fmt.Fprintf(&b, "  cannot be undone: %s\n", permanent)
+	for _, w := range p.Warnings {
+		fmt.Fprintf(&b, "warning: %s\n", w)
+	}
+	if len(p.Assumed) > 0 {
+		fmt.Fprintf(&b, "assumed of the part, confirmed by no source: %s\n", strings.Join(p.Assumed, ", "))
+	}
+	fmt.Fprintf(&b, "Counts are for a chip of unknown content; times are the chip's and the wire's at %v a byte.\n", p.ByteTime)
+	lines := strings.Split(b.String(), "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimRight(line, " ")
+	}
+	_, err := io.WriteString(out, strings.Join(lines, "\n"))
+	return err
+}
+
+// String is "64 x 64 KiB erased, 16384 pages programmed".
+func (w Work) String() string {
+	var parts []string
+	for _, e := range w.Erases {
+		parts = append(parts, fmt.Sprintf("erase %d x %s", e.Count, sizeText(e.Size)))
+	}
+	if w.Programs > 0 {
+		parts = append(parts, fmt.Sprintf("program %d pages", w.Programs))
+	}
+	if w.LockBits > 0 {
+		parts = append(parts, fmt.Sprintf("set %d lock bits", w.LockBits))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (w Work) times() string {
+	if w.Max == 0 {
+		return ""
+	}
+	return fmt.Sprintf("typical %s, at most %s", short(w.Typical), short(w.Max))
+}
+
+// short keeps as many digits as mean something.
+func short(d time.Duration) string {
+	switch {
+	case d >= 10*time.Second:
+		return d.Round(time.Second).String()
+	case d >= time.Second:
+		return d.Round(100 * time.Millisecond).String()
+	case d >= time.Millisecond:
+		return d.Round(100 * time.Microsecond).String()
+	}
+	return d.String()
+}
