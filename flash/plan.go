@@ -77,7 +77,7 @@ type Op struct {
 type Plan struct {
 	Part    *Part
 	Ops     []Op
-	Ranges  []Range // what the plan is responsible for: the extents, rounded outward to the smallest erase; ascending
+	Ranges  []Range // what the plan is responsible for: each extent, rounded outward to the smallest erase; ascending
 	Rounded []Range // what rounding added to the extents; comes out blank
 
 	EraseBytes, ProgramBytes int64

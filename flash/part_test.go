@@ -1,0 +1,157 @@
+package flash
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestEveryProfile(t *testing.T) {
+	parts, err := shipped()
+	must(t, err)
+	var names []string
+	ids := map[DeviceID]string{}
+	for _, p := range parts {
+		names = append(names, p.Name)
+		must(t, p.Validate())
+		if other, ok := ids[p.ID]; ok {
+			t.Errorf("%s and %s have the same ID", other, p.Name)
+		}
+		ids[p.ID] = p.Name
+		// The name tells density and voltage: MT25Q L|U, megabits.
+		if want := 3.3; strings.HasPrefix(p.Name, "MT25QU") {
+			want = 1.8
+			if p.Volts != want || p.ID[1] != 0xBB {
+				t.Errorf("%s: %v V, %s", p.Name, p.Volts, p.ID)
+			}
+		} else if p.Volts != want || p.ID[1] != 0xBA {
+			t.Errorf("%s: %v V, %s", p.Name, p.Volts, p.ID)
+		}
+		if mega := map[string]int64{"128": 128, "256": 256, "512": 512}[p.Name[6:9]]; p.Size != mega<<17 {
+			t.Errorf("%s has %d bytes", p.Name, p.Size)
+		}
+		for _, assumed := range []string{"vlb_4k_boundary_sectors", "program.max", "lock_set.max", "nvlb_mask"} {
+			if !slices.Contains(p.Assumed, assumed) {
+				t.Errorf("%s does not say that %s is assumed", p.Name, assumed)
+			}
+		}
+		again, err := PartNamed(strings.ToLower(p.Name))
+		must(t, err)
+		if again.Digest() != p.Digest() || len(p.Digest()) != len("sha256:")+64 {
+			t.Errorf("%s: digest %s, then %s", p.Name, p.Digest(), again.Digest())
+		}
+	}
+	want := []string{"MT25QL128ABA", "MT25QL256ABA", "MT25QL512ABB", "MT25QU256ABA", "MT25QU512ABB"}
+	if !slices.Equal(names, want) {
+		t.Errorf("shipped: %v", names)
+	}
+}
+
+func TestPartNamedSuggests(t *testing.T) {
+	for wrong, right := range map[string]string{"MT25QL256AB": "MT25QL256ABA", "MT25QU512ABA": "MT25QU512ABB", "": "MT25QL128ABA"} {
+		_, err := PartNamed(wrong)
+		if err == nil || !strings.Contains(err.Error(), "did you mean "+right) {
+			t.Errorf("%q: %v", wrong, err)
+		}
+	}
+}
+
+func TestValidateRefuses(t *testing.T) {
+	for want, spoil := range map[string]func(*Part){
+		"name is missing":      func(p *Part) { p.Name = "" },
+		"no manufacturer":      func(p *Part) { p.ID = DeviceID{} },
+		"volts":                func(p *Part) { p.Volts = 12 },
+		"sector 32768":         func(p *Part) { p.Sector = 32768 },
+		"page 100":             func(p *Part) { p.Page = 100 },
+		"page 0":               func(p *Part) { p.Page = 0 },
+		"stacked dies":         func(p *Part) { p.Size = 128 << 20 },
+		"size 1000":            func(p *Part) { p.Size = 1000 },
+		"address_bytes 5":      func(p *Part) { p.AddressBytes = 5 },
+		"not reached":          func(p *Part) { p.AddressBytes = 3 },
+		"erases are missing":   func(p *Part) { p.Erases = nil },
+		"erases.1: size":       func(p *Part) { p.Erases[1].Size = 5000 },
+		"erases.0: opcode":     func(p *Part) { p.Erases[0].Opcode = 0 },
+		"erases.2: times":      func(p *Part) { p.Erases[2].Max = time.Microsecond },
+		"is not a sector":      func(p *Part) { p.Erases = p.Erases[:2] },
+		"program: times":       func(p *Part) { p.Program.Typ = 0 },
+		"register: times":      func(p *Part) { p.Register.Max = 0 },
+		"lock_set: times":      func(p *Part) { p.LockSet = Timing{} },
+		"lock_erase: times":    func(p *Part) { p.LockErase.Typ = -1 },
+		"reset_recovery":       func(p *Part) { p.ResetRecovery = 0 },
+		"limit_factor":         func(p *Part) { p.LimitFactor = 0 },
+		"limit_floor":          func(p *Part) { p.LimitFloor = 0 },
+		"nvlb_mask":            func(p *Part) { p.NVLBMask = 0 },
+		"program_refused":      func(p *Part) { p.ProgramRefused = 0x10 },
+		`no field "erase.max"`: func(p *Part) { p.Assumed = []string{"erase.max"} },
+		`"erases.9.max"`:       func(p *Part) { p.Assumed = []string{"erases.9.max"} },
+	} {
+		p, err := PartNamed("MT25QL256ABA")
+		must(t, err)
+		spoil(p)
+		if err := p.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %q, got %v", want, err)
+		}
+	}
+}
+
+func TestParsePart(t *testing.T) {
+	text, err := profiles.ReadFile("parts/MT25QL256ABA.yaml")
+	must(t, err)
+	for from, to := range map[string]string{
+		"limit_floor: ":  "limit_flor: ",
+		`"20BA19104400"`: `"20BA191044"`,
+		"typ: 120us":     "typ: soon",
+		"page: 256":      "page: 257",
+		"name: MT":       "name: [MT",
+	} {
+		if p, err := ParsePart([]byte(strings.Replace(string(text), from, to, 1))); err == nil || p != nil {
+			t.Errorf("%s was accepted", to)
+		}
+	}
+	for _, text := range []string{"", "[]", "name: x"} {
+		if _, err := ParsePart([]byte(text)); err == nil {
+			t.Errorf("%q was accepted", text)
+		}
+	}
+}
+
+// The vector was made from the canonical JSON that another program wrote for the same profile.
+func TestDigestVector(t *testing.T) {
+	p, err := PartNamed("MT25QL128ABA")
+	must(t, err)
+	if want := "sha256:a4bcaf093db4db31016e85f5851aaea073942a1c1c2b7f4cc4ddd2fd0c4f10b4"; p.Digest() != want {
+		t.Errorf("digest %s, want %s", p.Digest(), want)
+	}
+}
+
+// Everything in a profile matters to its digest.
+func TestDigestCoversTheProfile(t *testing.T) {
+	seen := map[string]bool{}
+	for _, change := range []func(*Part){
+		func(*Part) {}, func(p *Part) { p.Volts++ }, func(p *Part) { p.Erases[1].Max++ }, func(p *Part) { p.Erases[0].Opcode4 = 1 },
+		func(p *Part) { p.NVLBMask = 3 }, func(p *Part) { p.Assumed = p.Assumed[1:] }, func(p *Part) { p.LimitFloor++ },
+	} {
+		p, err := PartNamed("MT25QU256ABA")
+		must(t, err)
+		change(p)
+		seen[p.Digest()] = true
+	}
+	if len(seen) != 7 {
+		t.Errorf("%d digests of 7 profiles", len(seen))
+	}
+}
+
+func TestLimit(t *testing.T) {
+	p, err := PartNamed("MT25QL256ABA")
+	must(t, err)
+	for max, want := range map[time.Duration]time.Duration{
+		time.Microsecond:       100 * time.Millisecond,
+		40 * time.Millisecond:  120 * time.Millisecond,
+		400 * time.Millisecond: 1200 * time.Millisecond,
+	} {
+		if got := p.Limit(max); got != want {
+			t.Errorf("limit of %v is %v, want %v", max, got, want)
+		}
+	}
+}

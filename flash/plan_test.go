@@ -1,0 +1,306 @@
+package flash
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// small is a part of four sectors, so that a model of all of it is cheap.
+func small(t testing.TB) *Part {
+	p, err := PartNamed("MT25QL128ABA")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Size = 4 * p.Sector
+	return p
+}
+
+// drawBytes draws n bytes as images are: long stretches of FF, of one value, of noise, and single bytes.
+func drawBytes(t *rapid.T, n int, name string) []byte {
+	b := bytes.Repeat([]byte{0xFF}, n)
+	for range rapid.IntRange(0, 6).Draw(t, name+" pieces") {
+		at := rapid.IntRange(0, n-1).Draw(t, "at")
+		size := min(n-at, rapid.SampledFrom([]int{1, 2, 255, 256, 257, 4096, 5000, 40000, 1 << 16, 1 << 18}).Draw(t, "size"))
+		v := rapid.Byte().Draw(t, "value")
+		step := rapid.SampledFrom([]byte{0, 0, 1, 37}).Draw(t, "step")
+		for i := range size {
+			b[at+i] = v
+			v += step
+		}
+	}
+	return b
+}
+
+func drawExtents(t *rapid.T, p *Part) []Extent {
+	var want []Extent
+	var end int64
+	for range rapid.IntRange(1, 4).Draw(t, "extents") {
+		lo := end + rapid.SampledFrom([]int64{0, 1, 4096, 10000, 65536}).Draw(t, "gap")
+		if lo >= p.Size {
+			break
+		}
+		size := min(p.Size-lo, rapid.SampledFrom([]int64{1, 300, 4096, 8192, 32768, 65536, 70000, 1 << 18}).Draw(t, "extent size"))
+		data := drawBytes(t, int(size), "data")[:rapid.Int64Range(0, size).Draw(t, "data size")]
+		want = append(want, Extent{lo, size, data})
+		end = (lo + size + 4095) / 4096 * 4096
+	}
+	return want
+}
+
+// wanted is the image after want on present, rounded as the plan's Ranges say.
+func wanted(present []byte, want []Extent, plan *Plan) []byte {
+	image := bytes.Clone(present)
+	for _, r := range plan.Ranges {
+		copy(image[r.Addr:r.Addr+r.Size], bytes.Repeat([]byte{0xFF}, int(r.Size)))
+	}
+	for _, e := range want {
+		copy(image[e.Addr:], e.Data)
+	}
+	return image
+}
+
+func knowledge(p *Part, image []byte, sector int) Knowledge {
+	data := image[int64(sector)*p.Sector : int64(sector+1)*p.Sector]
+	if bytes.Count(data, []byte{0xFF}) == len(data) {
+		return Knowledge{Blank: true}
+	}
+	return Knowledge{Data: data}
+}
+
+func inside(ranges []Range, addr, size int64) bool {
+	return slices.ContainsFunc(ranges, func(r Range) bool { return r.Addr <= addr && addr+size <= r.Addr+r.Size })
+}
+
+func TestPlanMakesTheImage(t *testing.T) {
+	part := small(t)
+	rapid.Check(t, func(t *rapid.T) {
+		present := drawBytes(t, int(part.Size), "present")
+		want := drawExtents(t, part)
+		unknown := rapid.SliceOfN(rapid.Bool(), 4, 4).Draw(t, "unknown")
+		plan, err := NewPlan(part, want, func(s int) Knowledge {
+			if unknown[s] {
+				return Knowledge{}
+			}
+			return knowledge(part, present, s)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		target := wanted(present, want, plan)
+		array := bytes.Clone(present)
+		var erased, programmed, sector int64
+		var programs int
+		erasing := true
+		erases := map[int64]int{}
+		for i, op := range plan.Ops {
+			if !inside(join(plan.Ranges), op.Addr, op.Size) {
+				t.Fatalf("op %+v is outside %v", op, plan.Ranges)
+			}
+			if s := op.Addr / part.Sector; s != sector {
+				if s < sector {
+					t.Fatalf("op %d goes back to sector %d", i, s)
+				}
+				sector, erasing = s, true
+			} else if i > 0 && (plan.Ops[i-1].Data == nil) == (op.Data == nil) && op.Addr <= plan.Ops[i-1].Addr {
+				t.Fatalf("op %d does not ascend", i)
+			}
+			old := array[op.Addr : op.Addr+op.Size]
+			if op.Data == nil {
+				if !erasing {
+					t.Fatalf("op %d erases after a program of the same sector", i)
+				}
+				if op.Addr%op.Size != 0 || !slices.ContainsFunc(part.Erases, func(e Erase) bool { return e.Size == op.Size }) {
+					t.Fatalf("illegal erase %+v", op)
+				}
+				for u := op.Addr; u < op.Addr+op.Size && !unknown[sector]; u += 4096 {
+					now, goal := array[u:u+4096], target[u:u+4096]
+					if bytes.Equal(now, goal) && !blank(now) {
+						t.Fatalf("right content at 0x%X is erased", u)
+					}
+				}
+				copy(old, bytes.Repeat([]byte{0xFF}, len(old)))
+				erased += op.Size
+				erases[op.Size]++
+				continue
+			}
+			erasing = false
+			if int64(len(op.Data)) != op.Size || op.Addr/part.Page != (op.Addr+op.Size-1)/part.Page {
+				t.Fatalf("program of 0x%X bytes at 0x%X leaves its page", op.Size, op.Addr)
+			}
+			if bytes.Equal(old, op.Data) {
+				t.Fatalf("0x%X is programmed with what it holds", op.Addr)
+			}
+			for j, v := range op.Data {
+				if old[j]&v != v {
+					t.Fatalf("0 to 1 at 0x%X", op.Addr+int64(j))
+				}
+				old[j] &= v
+			}
+			programmed += op.Size
+			programs++
+		}
+		if !bytes.Equal(array, target) {
+			t.Fatal("the plan does not make the wanted image")
+		}
+		if erased != plan.EraseBytes || programmed != plan.ProgramBytes || programs != plan.Programs || len(erases) != len(plan.Erases) {
+			t.Fatalf("totals: %+v", plan)
+		}
+		for size, n := range erases {
+			if plan.Erases[size] != n {
+				t.Fatalf("%d erases of %d bytes, said %d", n, size, plan.Erases[size])
+			}
+		}
+		// Again, now that all is right: nothing to do.
+		plan, err = NewPlan(part, want, func(s int) Knowledge { return knowledge(part, array, s) })
+		if err != nil || len(plan.Ops) != 0 || plan.EraseBytes+plan.ProgramBytes != 0 || plan.Max(time.Microsecond) != 0 {
+			t.Fatalf("when all is right the plan still has %d ops (%v)", len(plan.Ops), err)
+		}
+	})
+}
+
+// No other choice of erases that may be made costs less. The model tries every one of them: 4 KiB units that need an erase, by every
+// combination of the two halves and the whole.
+func TestPlanIsCheapest(t *testing.T) {
+	part := small(t)
+	rapid.Check(t, func(t *rapid.T) {
+		kinds := rapid.SliceOfN(rapid.SampledFrom([]need{forbidden, harmless, required}), 16, 16).Draw(t, "units")
+		if rapid.Bool().Draw(t, "no right ones") {
+			for i := range kinds {
+				kinds[i] = max(kinds[i], harmless)
+			}
+		}
+		present := bytes.Repeat([]byte{0xFF}, int(part.Size))
+		image := bytes.Clone(present[:part.Sector])
+		for u, k := range kinds {
+			switch k {
+			case forbidden:
+				present[u*4096], image[u*4096] = 5, 5
+			case required:
+				present[u*4096] = 5
+			}
+		}
+		plan, err := NewPlan(part, []Extent{{0, part.Sector, image}}, func(s int) Knowledge { return knowledge(part, present, s) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		small := func(k []need) (cost time.Duration, may bool) {
+			may = true
+			for _, n := range k {
+				if n == required {
+					cost += part.Erases[0].Typ
+				}
+				may = may && n != forbidden
+			}
+			return cost, may
+		}
+		var best time.Duration
+		for _, half := range [][]need{kinds[:8], kinds[8:]} {
+			cost, may := small(half)
+			if may && part.Erases[1].Typ < cost {
+				cost = part.Erases[1].Typ
+			}
+			best += cost
+		}
+		if _, may := small(kinds); may && part.Erases[2].Typ < best {
+			best = part.Erases[2].Typ
+		}
+		if got := plan.Typical(0); got != best {
+			t.Fatalf("%v: costs %v, could cost %v", kinds, got, best)
+		}
+	})
+}
+
+func TestPlanChoices(t *testing.T) {
+	part := small(t)
+	full := bytes.Repeat([]byte{0x55}, int(part.Sector))
+	old := func(int) Knowledge { return Knowledge{Data: bytes.Repeat([]byte{0x0A}, int(part.Sector))} }
+	for name, c := range map[string]struct {
+		want     Extent
+		known    func(int) Knowledge
+		erases   map[int64]int
+		programs int
+	}{
+		"unknown sector":         {Extent{0, 65536, full}, nil, map[int64]int{65536: 1}, 256},
+		"unknown, FF wanted":     {Extent{0, 65536, nil}, nil, map[int64]int{65536: 1}, 0},
+		"blank sector":           {Extent{0, 65536, full}, func(int) Knowledge { return Knowledge{Blank: true} }, nil, 256},
+		"blank stays blank":      {Extent{0, 65536, nil}, func(int) Knowledge { return Knowledge{Blank: true} }, nil, 0},
+		"one unit":               {Extent{0x1000, 0x1000, full[:300]}, old, map[int64]int{4096: 1}, 2},
+		"two units":              {Extent{0x1000, 0x2000, nil}, old, map[int64]int{4096: 2}, 0},
+		"three units, no half":   {Extent{0x1000, 0x3000, nil}, old, map[int64]int{4096: 3}, 0},
+		"a half":                 {Extent{0x8000, 0x8000, nil}, old, map[int64]int{32768: 1}, 0},
+		"a half and one":         {Extent{0, 0x9000, nil}, old, map[int64]int{32768: 1, 4096: 1}, 0},
+		"program only":           {Extent{0, 65536, bytes.Repeat([]byte{0x02}, 65536)}, old, nil, 256},
+		"over the sector border": {Extent{0xF000, 0x2000, full[:0x2000]}, old, map[int64]int{4096: 2}, 32},
+		"whole part":             {Extent{0, 4 << 16, nil}, nil, map[int64]int{65536: 4}, 0},
+	} {
+		plan, err := NewPlan(part, []Extent{c.want}, c.known)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if plan.Programs != c.programs || len(plan.Erases) != len(c.erases) {
+			t.Errorf("%s: %v erases, %d programs", name, plan.Erases, plan.Programs)
+		}
+		for size, n := range c.erases {
+			if plan.Erases[size] != n {
+				t.Errorf("%s: %v erases", name, plan.Erases)
+			}
+		}
+	}
+}
+
+func TestPlanRounds(t *testing.T) {
+	part := small(t)
+	plan, err := NewPlan(part, []Extent{{0x3010, 0x10, []byte{1}}, {0x0800, 0x1800, nil}}, nil)
+	must(t, err)
+	if want := []Range{{0, 0x2000}, {0x3000, 0x1000}}; !slices.Equal(plan.Ranges, want) {
+		t.Errorf("ranges %v", plan.Ranges)
+	}
+	if want := []Range{{0, 0x800}, {0x3000, 0x10}, {0x3020, 0xFE0}}; !slices.Equal(plan.Rounded, want) {
+		t.Errorf("rounded %v", plan.Rounded)
+	}
+	if plan.Programs != 1 || plan.ProgramBytes != 1 || plan.EraseBytes != 0x3000 {
+		t.Errorf("%+v", plan)
+	}
+}
+
+func TestPlanRefuses(t *testing.T) {
+	part := small(t)
+	for want, extents := range map[string][]Extent{
+		"0x10000 bytes at 0x040000 is not within": {{part.Size, 65536, nil}},
+		"not within the 0x40000":                  {{part.Size - 1, 2, nil}},
+		"at 0x-00001":                             {{-1, 2, nil}},
+		"extent of 0x0 bytes":                     {{0, 0, nil}},
+		"extent of 0x7FFFFFFFFFFFFFFF bytes":      {{1, 1<<63 - 1, nil}},
+		"2 bytes of data in 1 bytes":              {{0, 1, []byte{1, 2}}},
+		"share the 4096-byte erase unit":          {{0, 100, nil}, {0x200, 100, nil}},
+		"share":                                   {{0x5000, 0x1000, nil}, {0x4000, 0x1001, nil}},
+	} {
+		if plan, err := NewPlan(part, extents, nil); err == nil || plan != nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %q, got %v", want, err)
+		}
+	}
+	_, err := NewPlan(part, []Extent{{0, 1, nil}}, func(int) Knowledge { return Knowledge{Data: make([]byte, 5)} })
+	if err == nil {
+		t.Error("half a sector of knowledge was accepted")
+	}
+}
+
+func TestPlanDurations(t *testing.T) {
+	part := small(t)
+	plan, err := NewPlan(part, []Extent{{0, 65536, bytes.Repeat([]byte{0}, 512)}}, nil)
+	must(t, err)
+	if got := plan.Typical(0); got != 160*time.Millisecond+240*time.Microsecond {
+		t.Errorf("typical %v", got)
+	}
+	if got := plan.Max(0); got != time.Second+3600*time.Microsecond {
+		t.Errorf("max %v", got)
+	}
+	if d := plan.Typical(time.Microsecond) - plan.Typical(0); d < 512*time.Microsecond || d > 600*time.Microsecond {
+		t.Errorf("512 bytes on the wire take %v", d)
+	}
+}
