@@ -42,7 +42,7 @@ func (pg *page) document(text []byte) *yaml.Node {
 		return nil
 	}
 	if root.Kind != yaml.MappingNode {
-		pg.at(root, "a recipe is a list of keys and values, `schema: 1` first", "")
+		pg.at(root, "a recipe is a group of keys and values, `schema: 1` first", "")
 		return nil
 	}
 	return root
@@ -70,28 +70,31 @@ func (pg *page) plainText() bool {
 
 // plainYAML refuses anchors, aliases, tags and merge keys: an alias hides what a line means and can grow without limit.
 func (pg *page) plainYAML(root *yaml.Node) bool {
-	ok := true
+	told := map[string]bool{}
 	stack := []*yaml.Node{root}
 	for len(stack) > 0 {
 		n := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
-		const rule = "recipes are written out in full"
+		for i := len(n.Content) - 1; i >= 0; i-- { // so that the first of each is met first
+			stack = append(stack, n.Content[i])
+		}
+		feature := ""
 		switch {
 		case n.Kind == yaml.AliasNode:
-			pg.at(n, "YAML aliases (*name) are not allowed", rule)
+			feature = "aliases (*name)"
 		case n.Anchor != "":
-			pg.at(n, "YAML anchors (&name) are not allowed", rule)
+			feature = "anchors (&name)"
 		case n.Style&yaml.TaggedStyle != 0:
-			pg.at(n, "YAML tags (!name) are not allowed", rule)
+			feature = "tags (!name)"
 		case n.Tag == "!!merge":
-			pg.at(n, "YAML merge keys (<<) are not allowed", rule)
-		default:
-			stack = append(stack, n.Content...)
-			continue
+			feature = "merge keys (<<)"
 		}
-		ok = false
+		if feature != "" && !told[feature] {
+			told[feature] = true
+			pg.at(n, "YAML "+feature+" are not allowed in a recipe", "write everything out in full")
+		}
 	}
-	return ok
+	return len(told) == 0
 }
 
 // syntax reports the YAML parser's error in words for people who do not know the parser.
@@ -104,9 +107,12 @@ func (pg *page) syntax(err error) {
 	line, column := e.Mark.Line, e.Mark.Column
 	begin := e.ContextMark
 	noticed := fmt.Sprintf("YAML noticed it at line %d", min(line, len(pg.lines)))
+	openLine, openColumn := pg.openQuote(line)
 	switch {
 	case line >= 1 && line <= len(pg.lines) && strings.HasPrefix(strings.TrimLeft(pg.lines[line-1], " "), "\t"):
 		pg.report(line, column, "a tab cannot indent YAML", "use spaces")
+	case openLine != 0:
+		pg.report(openLine, openColumn, "the quoted text that begins here is not closed in its line", noticed)
 	case strings.Contains(e.Message, "',' or ']'"):
 		pg.report(begin.Line, begin.Column, "the list that begins here lacks a comma or its closing ]", noticed)
 	case strings.Contains(e.Message, "',' or '}'"):
@@ -121,6 +127,33 @@ func (pg *page) syntax(err error) {
 	default:
 		pg.report(line, column, "not valid YAML: "+e.Message, "")
 	}
+}
+
+// openQuote finds the first line up to the given one whose double quotes do not pair up, and the last of them;
+// 0 when there is none. Text over several lines is legal, but behind a syntax error such a line is the likely cause.
+func (pg *page) openQuote(last int) (line, column int) {
+	for i := range min(last, len(pg.lines)) {
+		open, n := 0, 0
+		before := ' '
+		for _, c := range pg.lines[i] {
+			n++
+			if c == '#' && open == 0 && before == ' ' {
+				break // a comment
+			}
+			if c == '"' && before != '\\' {
+				if open == 0 {
+					open = n
+				} else {
+					open = 0
+				}
+			}
+			before = c
+		}
+		if open != 0 {
+			return i + 1, open
+		}
+	}
+	return 0, 0
 }
 
 // at reports a problem at a node.
@@ -188,12 +221,15 @@ func (pg *page) group(n, place *yaml.Node, what string, required, optional []str
 		}
 		pg.at(f.key, fmt.Sprintf("%s has no key %s", what, quote(name)), suggestion)
 	}
+	var missing []string
 	for _, name := range required {
-		if _, is := found[name]; is || misspelt[name] || other {
-			continue
+		if _, is := found[name]; !is && !misspelt[name] && !other {
+			missing = append(missing, name)
 		}
+	}
+	if len(missing) > 0 {
 		ok = false
-		pg.at(place, fmt.Sprintf("%s lacks %s", what, quote(name)), "")
+		pg.at(place, fmt.Sprintf("%s lacks %s", what, strings.Join(missing, ", ")), "")
 	}
 	return found, ok
 }
@@ -218,7 +254,7 @@ func (pg *page) list(n *yaml.Node, what string) ([]*yaml.Node, bool) {
 	}
 	suggestion := ""
 	if n.Kind == yaml.ScalarNode && n.Tag != "!!null" {
-		suggestion = fmt.Sprintf("write [%s]", n.Value)
+		suggestion = fmt.Sprintf("like this: [%s]", n.Value)
 	}
 	pg.at(n, fmt.Sprintf("%s has to be a list, not %s", what, kindOf(n)), suggestion)
 	return nil, false

@@ -16,20 +16,16 @@ func (p *parser) lockable(region Region, n *yaml.Node, bits Bits) {
 		unit, last := part.Sector, part.Size-part.Sector
 		// whole tells whether a border between locked and unlocked can be at this address.
 		whole := func(addr int64) bool { return addr%unit == 0 }
-		sentence := fmt.Sprintf("nonvolatile lock bits cover whole %s, and region %s (%s) is not whole ones", sizeText(unit), region.Name, rangeText(region.At, region.Size))
-		suggestion := fmt.Sprintf("let it begin and end at a multiple of 0x%X", unit)
-		if bits == Volatile {
-			sentence = fmt.Sprintf("volatile lock bits cover whole %s, and region %s (%s) is not whole ones", sizeText(unit), region.Name, rangeText(region.At, region.Size))
-			if part.VLB4KBoundary {
-				cell := part.Erases[0].Size
-				whole = func(addr int64) bool {
-					return addr%unit == 0 || addr%cell == 0 && (addr < unit || addr > last)
-				}
-				suggestion += fmt.Sprintf("; only in the first and the last %s of %s of 0x%X", sizeText(unit), part.Name, cell)
+		cover := fmt.Sprintf("%s lock bits cover %s each", bits, sizeText(unit))
+		if cell := part.Erases[0].Size; bits == Volatile && part.VLB4KBoundary {
+			whole = func(addr int64) bool {
+				return addr%unit == 0 || addr%cell == 0 && (addr < unit || addr > last)
 			}
+			cover += fmt.Sprintf(" (%s in the first and the last %s)", sizeText(cell), sizeText(unit))
 		}
 		if !whole(region.At) || !whole(region.At+region.Size) {
-			p.at(n, sentence, suggestion)
+			p.at(n, fmt.Sprintf("region %s (%s) cannot be locked exactly: %s", region.Name, rangeText(region.At, region.Size), cover),
+				fmt.Sprintf("let it begin and end at a multiple of 0x%X", unit))
 			return
 		}
 	}
@@ -170,15 +166,15 @@ func (p *parser) checks(s *chipState, step Check, d draftStep) {
 	}
 }
 
-// unused reports names that no step uses. It is asked only when every step could be read.
+// unused reports sound names that no step uses. It is asked only when every step could be read.
 func (p *parser) unused() {
 	for _, d := range p.regions {
-		if !d.used {
+		if !d.used && d.ok {
 			p.at(d.key, fmt.Sprintf("region %s is never used", d.Name), "leave it out, or write, erase or lock it")
 		}
 	}
 	for _, d := range p.images {
-		if !d.used {
+		if !d.used && d.ok {
 			p.at(d.key, fmt.Sprintf("image %s is never used", d.Name), "leave it out, or write it to a region")
 		}
 	}

@@ -98,7 +98,7 @@ func (p *parser) readStep(item *yaml.Node) draftStep {
 // body reads the keys of a step.
 func (p *parser) body(d *draftStep, value *yaml.Node, required, optional []string, example string, unsupported map[string]string) (map[string]field, bool) {
 	if value == nil || value.Kind != yaml.MappingNode {
-		p.at(d.node, fmt.Sprintf("%s has to say what", d.node.Value), "write "+example)
+		p.at(d.node, fmt.Sprintf("%s has to say what", d.node.Value), "like this: "+example)
 		return nil, false
 	}
 	return p.group(value, d.node, d.node.Value, required, optional, unsupported)
@@ -107,7 +107,7 @@ func (p *parser) body(d *draftStep, value *yaml.Node, required, optional []strin
 // bare reads a step that has no keys.
 func (p *parser) bare(d *draftStep, value *yaml.Node, step Step) {
 	if value != nil && value.Tag != "!!null" {
-		p.at(value, fmt.Sprintf("%s takes no values", d.node.Value), fmt.Sprintf("write - %s", d.node.Value))
+		p.at(value, fmt.Sprintf("%s takes no values", d.node.Value), fmt.Sprintf("like this: - %s", d.node.Value))
 		return
 	}
 	d.step = step
@@ -167,7 +167,7 @@ func (p *parser) check(d *draftStep, value *yaml.Node) {
 		return
 	}
 	if len(keys) == 0 {
-		p.at(d.node, "check has to say what", "write "+example)
+		p.at(d.node, "check has to say what", "like this: "+example)
 		return
 	}
 	var step Check
@@ -179,7 +179,7 @@ func (p *parser) check(d *draftStep, value *yaml.Node) {
 		d.frozen = f.value
 		frozen := f.value.Value == "true"
 		if f.value.Tag != "!!bool" {
-			p.at(f.value, "frozen is either true or false", "")
+			p.at(f.value, "frozen is either true or false, not "+quote(f.value.Value), "")
 			ok = false
 		}
 		step.Frozen = &frozen

@@ -90,8 +90,8 @@ func (r *Recipe) Images() []*Image {
 	return images
 }
 
-// Steps are what is carried out, in order. For ElsewhereBlank a Blank step stands before the first
-// Lock or Freeze, or before the first step that needs the result, at the latest at the end.
+// Steps are what is carried out, in order. For ElsewhereBlank a Blank step stands before the first Lock, or at
+// the end where nothing is locked.
 func (r *Recipe) Steps() []Step {
 	steps := make([]Step, len(r.steps))
 	for i, s := range r.steps {

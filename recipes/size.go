@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"station/flash"
 )
 
 var (
@@ -52,5 +54,5 @@ func sizeText(n int64) string {
 
 // rangeText names the bytes from at on by their first and last address.
 func rangeText(at, size int64) string {
-	return fmt.Sprintf("0x%07X-0x%07X", at, at+size-1)
+	return flash.Range{Addr: at, Size: size}.String()
 }
