@@ -230,11 +230,10 @@ func TestFaults(t *testing.T) {
 		t.Error("a weak contact read the same twice")
 	}
 	wrong := 0
-	for i, b := range one[2:] {
+	for _, b := range one[2:] {
 		if b != 0xFF {
 			wrong++
 		}
-		_ = i
 	}
 	if wrong < 100 || wrong > 400 {
 		t.Errorf("%d of 4094 bytes garbled at 1 in 20", wrong)

@@ -1,0 +1,386 @@
+package nor_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"station/sim/nor"
+)
+
+func create(t testing.TB, path, part string, o nor.Options) *nor.Chip {
+	t.Helper()
+	c, err := nor.Create(path, part, uid, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func reopen(t testing.TB, c *nor.Chip, path string, o nor.Options) *nor.Chip {
+	t.Helper()
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := nor.Open(path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// Whatever the chip was, it is again after its process: registers, locks, write enable, mode, power, counters.
+func TestReopen(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "chip")
+	c := create(t, path, "MT25QL256ABA", nor.Options{})
+	write(c, 0x12, 1, 2, 3, 4, 0xAB)
+	write(c, 0x01, 0x18)
+	write(c, 0xE3, 0, 1, 0, 0)
+	write(c, 0xE1, 0, 1, 0, 0, 0x03)
+	write(c, 0xE1, 0x01, 0xFF, 0xF0, 0, 0x01)
+	write(c, 0xC5, 0x01)
+	write(c, 0x81, 0x3B)
+	write(c, 0x61, 0xFA)
+	write(c, 0xB1, 0xFF, 0xEF)
+	write(c, 0xB7)
+	write(c, 0x02, 0, 1, 0, 0, 0) // refused: locked
+	write(c, 0xA6)
+	write(c, 0x2C, 0xFB, 0xFF)
+	do(c, 0, 0x06)
+	all := func() []byte {
+		return slices.Concat(registers(c), do(c, 2, 0x2D), do(c, 1, 0xE0, 0x01, 0xFF, 0xF0, 0), do(c, 20, 0x9F), c.Bytes(0x1020300, 8), fmt.Append(nil, c.Counters()))
+	}
+	want := all()
+	c = reopen(t, c, path, nor.Options{})
+	expect(t, "registers", all(), want)
+	do(c, 0, 0x66)
+	c = reopen(t, c, path, nor.Options{})
+	do(c, 0, 0x99)
+	if status(c) != 0x18 {
+		t.Error("66 was forgotten")
+	}
+	do(c, 0, 0xB9)
+	c = reopen(t, c, path, nor.Options{})
+	expect(t, "asleep", do(c, 1, 0x9F), []byte{0xFF})
+	c.Power(false)
+	c = reopen(t, c, path, nor.Options{})
+	if c.Powered() {
+		t.Error("opening the file switched the power on")
+	}
+	c.Power(true)
+	expect(t, "powered up", do(c, 1, 0x9F), []byte{0x20})
+	c.Close()
+	expect(t, "closed", do(c, 1, 0x9F), []byte{0xFF})
+	if err := c.Close(); err != nil {
+		t.Errorf("second Close: %v", err)
+	}
+}
+
+// An operation goes on by wall time while nobody holds the file.
+func TestReopenWhileBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := nor.Options{Pace: nor.Real}
+		path := filepath.Join(t.TempDir(), "chip")
+		c := create(t, path, "MT25QL256ABA", o)
+		defer func() { c.Close() }()
+		write(c, 0x02, 0, 0, 0, 0)
+		time.Sleep(time.Millisecond)
+		write(c, 0xD8, 0, 0, 0)
+		c = reopen(t, c, path, o)
+		expect(t, "still busy", []byte{status(c), flags(c)}, []byte{0x03, 0x00})
+		c.Close()
+		time.Sleep(159 * time.Millisecond)
+		var err error
+		if c, err = nor.Open(path, o); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "still busy later", []byte{status(c), flags(c)}, []byte{0x03, 0x00})
+		expect(t, "not erased yet", c.Bytes(0, 1), []byte{0x00})
+		c.Close()
+		time.Sleep(time.Millisecond)
+		if c, err = nor.Open(path, o); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "done", append(c.Bytes(0, 1), status(c), flags(c)), []byte{0xFF, 0x00, 0x80})
+	})
+}
+
+func TestOneOpener(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "chip")
+	c := create(t, path, "MT25QL128ABA", nor.Options{})
+	if _, err := nor.Open(path, nor.Options{}); !errors.Is(err, nor.ErrInUse) {
+		t.Errorf("second opener: %v", err)
+	}
+	if _, err := nor.Create(path, "MT25QL128ABA", uid, nor.Options{}); !errors.Is(err, os.ErrExist) {
+		t.Errorf("Create over a board: %v", err)
+	}
+	if _, err := nor.Create(path+"2", "MT25", uid, nor.Options{}); !errors.Is(err, nor.ErrPart) {
+		t.Errorf("Create of an unknown part: %v", err)
+	}
+	if _, err := nor.Open(path+"2", nor.Options{}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("Open of nothing: %v", err)
+	}
+	c.Close()
+	names, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(names) != 1 {
+		t.Errorf("left in the folder: %v, %v", names, err)
+	}
+	c, err = nor.Open(path, nor.Options{})
+	if err != nil {
+		t.Fatalf("after Close: %v", err)
+	}
+	c.Close()
+}
+
+// Blank cells cost no disk, before and after erases.
+func TestSparse(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "chip")
+	c := create(t, path, "MT25QL512ABB", nor.Options{})
+	defer c.Close()
+	write(c, 0x12, 2, 0, 0, 0, 0)
+	write(c, 0xC7)
+	var st syscall.Stat_t
+	if err := syscall.Stat(path, &st); err != nil {
+		t.Fatal(err)
+	}
+	if st.Size != 64<<20+3*4096 || st.Blocks*512 > 64<<10 {
+		t.Errorf("%d bytes long, %d on disk", st.Size, st.Blocks*512)
+	}
+}
+
+func TestDamagedFiles(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "chip")
+	c := create(t, path, "MT25QL128ABA", nor.Options{})
+	write(c, 0x02, 0, 0, 0, 0x42)
+	write(c, 0xE3, 0, 1, 0, 0)
+	c.Close()
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		what   string
+		damage func(b []byte) []byte
+		want   error // nil: opens
+	}{
+		{"empty", func(b []byte) []byte { return nil }, nor.ErrCorrupt},
+		{"header only", func(b []byte) []byte { return b[:100] }, nor.ErrCorrupt},
+		{"last byte cut off", func(b []byte) []byte { return b[:len(b)-1] }, nor.ErrCorrupt},
+		{"too long", func(b []byte) []byte { return append(b, 0) }, nor.ErrCorrupt},
+		{"other magic", func(b []byte) []byte { b[0] = 'X'; return b }, nor.ErrCorrupt},
+		{"other version", func(b []byte) []byte { b[8] = 2; return b }, nor.ErrCorrupt},
+		{"bit in the header", func(b []byte) []byte { b[50] ^= 1; return b }, nor.ErrCorrupt},
+		{"one slot", func(b []byte) []byte { b[4096+20] ^= 1; return b }, nil},
+		{"other slot", func(b []byte) []byte { b[8192+20] ^= 1; return b }, nil},
+		{"both slots", func(b []byte) []byte { b[4096+20] ^= 1; b[8192+20] ^= 1; return b }, nor.ErrCorrupt},
+		{"slots zeroed", func(b []byte) []byte { clear(b[4096:12288]); return b }, nor.ErrCorrupt},
+		{"slot of absurd length", func(b []byte) []byte {
+			binary.LittleEndian.PutUint32(b[4096+4:], 1<<31)
+			binary.LittleEndian.PutUint32(b[8192+4:], 1<<31)
+			return b
+		}, nor.ErrCorrupt},
+	} {
+		bad := filepath.Join(dir, "bad")
+		if err := os.WriteFile(bad, row.damage(slices.Clone(whole)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := nor.Open(bad, nor.Options{})
+		if !errors.Is(err, row.want) {
+			t.Errorf("%s: %v, want %v", row.what, err, row.want)
+		}
+		if err == nil {
+			expect(t, row.what, c.Bytes(0, 1), []byte{0x42})
+			c.Close()
+		}
+	}
+}
+
+// A full disk makes the chip dead, with the reason; opened again with room, the operation that was accepted is there.
+func TestFullDisk(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "chip")
+	c := create(t, path, "MT25QL128ABA", nor.Options{})
+	limit := syscall.Rlimit{}
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	// no disk to fill: a limit on file size fails writes past it in the same way
+	low := limit
+	low.Cur = 1 << 20
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &low); err != nil {
+		t.Fatal(err)
+	}
+	write(c, 0x02, 0x80, 0, 0, 0x42)
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if c.Err() == nil {
+		t.Fatal("no error")
+	}
+	expect(t, "dead", do(c, 2, 0x05), []byte{0xFF, 0xFF})
+	if err := c.Close(); !errors.Is(err, syscall.EFBIG) {
+		t.Errorf("Close: %v", err)
+	}
+	c, err := nor.Open(path, nor.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	expect(t, "afterwards", append(c.Bytes(0x800000, 1), status(c)), []byte{0x42, 0x00})
+}
+
+// TestMain is also the child that TestKill kills: it programs, erases and locks for ever, and says on its standard output
+// how many rounds the chip has acknowledged.
+func TestMain(m *testing.M) {
+	path := os.Getenv("NOR_KILL_ME")
+	if path == "" {
+		os.Exit(m.Run())
+	}
+	c, err := nor.Open(path, nor.Options{})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	for n := rounds(c); ; n++ {
+		round(c, n)
+		if status(c)&1 != 0 || c.Err() != nil {
+			fmt.Fprintln(os.Stderr, "not ready:", c.Err())
+			os.Exit(1)
+		}
+		if _, err := os.Stdout.Write(binary.LittleEndian.AppendUint32(nil, n)); err != nil {
+			os.Exit(1)
+		}
+	}
+}
+
+const ring = 64 // pages, 16 KiB: four erase units
+
+// round n erases an erase unit when it enters it and then writes its number all over a page.
+func round(c *nor.Chip, n uint32) {
+	page := n % ring
+	if page%16 == 0 {
+		write(c, 0x20, 0, byte(page), 0)
+	}
+	write(c, with(pageOf(n), 0x02, 0, byte(page), 0)...)
+}
+
+func pageOf(n uint32) []byte { return bytes.Repeat(binary.LittleEndian.AppendUint32(nil, n), 64) }
+
+// rounds is the first round that the chip does not hold yet.
+func rounds(c *nor.Chip) uint32 { return uint32(c.Counters()[nor.CountProgram]) }
+
+// A process that is killed at any instant loses nothing that the chip acknowledged, and tears nothing: the array is what
+// the rounds have made of it, up to the counter, which is part of the same state.
+func TestKill(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "chip")
+	create(t, path, "MT25QL128ABA", nor.Options{}).Close()
+	dice := rand.New(rand.NewPCG(3, 4))
+	total := uint32(0)
+	for range 60 {
+		child := exec.Command(os.Args[0])
+		child.Env = append(os.Environ(), "NOR_KILL_ME="+path)
+		child.Stderr = os.Stderr
+		out, err := child.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		// it is killed some time after its first word
+		r := bufio.NewReader(out)
+		var word [4]byte
+		if _, err := io.ReadFull(r, word[:]); err != nil {
+			t.Fatalf("child: %v, %v", err, child.Wait())
+		}
+		acknowledged := binary.LittleEndian.Uint32(word[:]) + 1
+		timer := time.AfterFunc(time.Duration(dice.IntN(3000))*time.Microsecond, func() { child.Process.Kill() })
+		for {
+			if _, err := io.ReadFull(r, word[:]); err != nil {
+				break
+			}
+			acknowledged = binary.LittleEndian.Uint32(word[:]) + 1
+		}
+		timer.Stop()
+		child.Wait() // killed: its error says no more
+
+		c, err := nor.Open(path, nor.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		total = rounds(c)
+		if total < acknowledged || total > acknowledged+1 {
+			t.Fatalf("the chip holds %d rounds, %d were acknowledged", total, acknowledged)
+		}
+		erases := c.Counters()[nor.CountErase]
+		begun := uint64(total+15) / 16 // erases that the rounds so far needed
+		if erases < begun {
+			t.Fatalf("%d erases for %d rounds", erases, total)
+		}
+		// the round that was under way may have erased its unit
+		erased := total%16 == 0 && bytes.Equal(c.Bytes(total%ring/16*4096, 4096), bytes.Repeat([]byte{0xFF}, 4096))
+		for page := uint32(0); page < ring; page++ {
+			want := bytes.Repeat([]byte{0xFF}, 256)
+			last := total - 1 - (total-1-page)%ring // the last round that wrote this page
+			unit := total % ring / 16
+			switch {
+			case page/16 == unit && (page >= total%ring && total%16 != 0 || erased):
+			case total > page:
+				want = pageOf(last)
+			}
+			if got := c.Bytes(page*256, 256); !bytes.Equal(got, want) {
+				t.Fatalf("after %d rounds page %d holds % X..., want % X...", total, page, got[:8], want[:8])
+			}
+		}
+		c.Close()
+	}
+	t.Logf("%d rounds under 60 kills", total)
+}
+
+// One page as a driver writes it: enable, program, look.
+func BenchmarkProgramFile(b *testing.B) {
+	c := create(b, filepath.Join(b.TempDir(), "chip"), "MT25QL256ABA", nor.Options{})
+	defer c.Close()
+	page := with(make([]byte, 256), 0x12, 0, 0, 0, 0)
+	in := make([]byte, 1)
+	i := 0
+	for b.Loop() {
+		page[2], page[3] = byte(i>>8), byte(i)
+		i++
+		c.Select()
+		c.Shift([]byte{0x06}, nil)
+		c.Deselect()
+		c.Select()
+		c.Shift(page, nil)
+		c.Deselect()
+		c.Select()
+		c.Shift([]byte{0x05}, nil)
+		c.Shift(nil, in)
+		c.Deselect()
+	}
+}
+
+func BenchmarkReadFile(b *testing.B) {
+	c := create(b, filepath.Join(b.TempDir(), "chip"), "MT25QL256ABA", nor.Options{})
+	defer c.Close()
+	in := make([]byte, c.Size())
+	b.SetBytes(int64(len(in)))
+	for b.Loop() {
+		c.Select()
+		c.Shift([]byte{0x13, 0, 0, 0, 0}, nil)
+		c.Shift(nil, in)
+		c.Deselect()
+	}
+}
