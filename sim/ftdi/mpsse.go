@@ -238,5 +238,5 @@ func (c *channel) setMode(mode byte) {
 	c.engine.reset()
 	c.pins.loopback = false
 	c.pins.setLow(0, 0)
-	c.pins.high, c.pins.highDir = 0, 0
+	c.pins.high, c.pins.highDir, c.pins.di = 0, 0, true
 }

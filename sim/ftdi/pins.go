@@ -48,7 +48,7 @@ func (p *pins) setLow(value, dir byte) {
 		if p.heard {
 			p.target.Deselect()
 		}
-		p.heard = false
+		p.heard, p.di = false, true
 	case wasCS && !p.cs():
 		if p.heard = p.target != nil; p.heard {
 			p.target.Select()
