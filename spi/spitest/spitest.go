@@ -9,6 +9,7 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"station/spi"
 )
@@ -24,6 +25,8 @@ type Rig struct {
 	Unplug func()
 	// Mute makes the programmer fall silent for good; see Cable.
 	Mute func()
+	// Tick is how coarse the simulated programmer's time is: a moment that Chip recorded may be wrong by this much.
+	Tick time.Duration
 }
 
 // Run runs the suite. open is called inside a testing/synctest bubble: a programmer that takes its real
