@@ -53,7 +53,7 @@ var fences = map[string][]string{
 	"github.com/spf13/cobra":          {"cmd/station"},
 	"github.com/vbauerster/mpb":       {"cmd/station"},
 	"go.yaml.in/yaml":                 {"recipes", "flash", "cmd/station"},
-	"golang.org/x/mod":                {"ledger", "store", "keyring"},
+	"golang.org/x/mod":                {"ledger", "store", "keyring", "cmd/station"},
 	"github.com/transparency-dev":     {"ledger"},
 	"github.com/gowebpki/jcs":         {"ledger", "recipes", "flash"},
 	"github.com/rogpeppe/go-internal": {"cmd/station"},

@@ -1,0 +1,242 @@
+package provision
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"sync"
+	"time"
+
+	"station/flash"
+	"station/ledger"
+	"station/recipes"
+	"station/spi"
+)
+
+// journalLimit is how long an account of something that already happened may take, whatever became of the run's context.
+const journalLimit = 30 * time.Second
+
+// Engine carries out orders, several at once in different slots.
+type Engine struct {
+	bench   Bench
+	journal Journal
+	o       Options
+
+	mu   sync.Mutex
+	held map[string]string // serials and UIDs of the runs under way -> slot
+}
+
+// New returns an engine over a bench and a journal.
+func New(bench Bench, journal Journal, o Options) *Engine {
+	if o.Watch == nil {
+		o.Watch = func(Event) {}
+	}
+	if o.Reseater == "" {
+		o.Reseater = "a person"
+	}
+	if o.ReseatLimit == 0 {
+		o.ReseatLimit = 5 * time.Minute
+	}
+	return &Engine{bench: bench, journal: journal, o: o, held: map[string]string{}}
+}
+
+// Run carries out an order and returns when it is settled in the ledger. Cancelling ctx stops it at the next
+// point where the chip is ready and nothing is half done.
+func (e *Engine) Run(ctx context.Context, o Order) Result {
+	r := &run{e: e, o: o, id: newRunID(), began: time.Now()}
+	err := r.carryOut(ctx)
+	res := r.settle(ctx, err)
+	r.emit(Event{Kind: Ended, Title: res.Message, Result: &res})
+	return res
+}
+
+// run is one order on its way.
+type run struct {
+	e     *Engine
+	o     Order
+	id    string
+	began time.Time
+
+	conn    spi.Conn
+	chip    *flash.Chip
+	before  flash.Protection
+	already *ledger.Run // an earlier run that did all of this
+	started bool        // run.start or run.resume is durable
+	n, of   int
+	title   string
+
+	failed *ledger.RunStep // the step that broke off, for the account
+	proven []ledger.RegionProof
+}
+
+func (r *run) carryOut(ctx context.Context) error {
+	if !r.o.Recipe.MatchSerial(r.o.Serial) {
+		return refuse("serial-pattern", fmt.Sprintf("%q is not a serial of this recipe (%s)", r.o.Serial, r.o.Recipe.SerialPattern()),
+			"Scan the board's own label.")
+	}
+	if err := r.e.hold("serial "+r.o.Serial, r.o.Slot); err != nil {
+		return err
+	}
+	defer r.e.letGo("serial " + r.o.Serial)
+
+	conn, release, err := r.e.bench.Lease(ctx, r.o.Slot)
+	if err != nil {
+		return &stationError{"fixture", err}
+	}
+	defer release()
+	r.conn = conn
+
+	if r.chip, err = flash.Identify(ctx, conn, r.o.Recipe.Parts()...); err != nil {
+		return err
+	}
+	uid := r.chip.UID()
+	if err := r.e.hold("chip "+uid, r.o.Slot); err != nil {
+		return err
+	}
+	defer r.e.letGo("chip " + uid)
+	r.emit(Event{Kind: Identified, Title: r.chip.Part().Name + " " + uid})
+
+	runs, err := r.e.journal.Runs(r.o.Serial, uid)
+	if err != nil {
+		return &stationError{"ledger", err}
+	}
+	entry, err := admit(r.o, uid, runs)
+	if err != nil {
+		return err
+	}
+	if entry.done != nil {
+		r.already = entry.done
+		return nil
+	}
+	if r.before, err = r.chip.Protection(ctx); err != nil {
+		return err
+	}
+	if !entry.known {
+		if err := r.checkUnlocked(); err != nil {
+			return err
+		}
+	}
+	if err := r.begin(ctx, entry.open); err != nil {
+		return err
+	}
+	return r.walk(ctx)
+}
+
+// begin makes the run durable before the first command that changes the chip.
+func (r *run) begin(ctx context.Context, open *ledger.Run) error {
+	rec, part := r.o.Recipe, r.chip.Part()
+	kind := Started
+	var body ledger.Body
+	if open != nil {
+		kind, r.id = Resumed, open.ID
+		body = ledger.RunResume{Run: r.id, Serial: r.o.Serial, Slot: r.o.Slot, Operator: r.o.Operator, Fixture: r.e.bench.Describe(r.o.Slot),
+			Software: r.e.o.Software, Chip: *r.chipFacts(), Before: *locksOf(r.before)}
+	} else {
+		start := ledger.RunStart{Run: r.id, Serial: r.o.Serial, Slot: r.o.Slot, Operator: r.o.Operator, Fixture: r.e.bench.Describe(r.o.Slot),
+			Software: r.e.o.Software, Recipe: recipeFacts(rec), Chip: *r.chipFacts(), Elsewhere: string(rec.Elsewhere()), Before: *locksOf(r.before),
+			Part: ledger.Part{Name: part.Name, Digest: part.Digest(), Size: part.Size, Sector: part.Sector, Assumed: part.Assumed}}
+		images := map[string]string{}
+		for _, s := range rec.Steps() {
+			if w, ok := s.(recipes.Write); ok {
+				images[w.Region.Name] = w.Image.Name
+			}
+		}
+		for _, i := range rec.Images() {
+			start.Images = append(start.Images, ledger.Image{Name: i.Name, File: i.File, SHA256: i.SHA256, Size: int64(len(i.Data))})
+		}
+		for _, g := range rec.Regions() {
+			start.Regions = append(start.Regions, ledger.Region{Name: g.Name, At: g.At, Size: g.Size, Image: images[g.Name]})
+		}
+		body = start
+	}
+	if _, err := r.e.journal.Append(ctx, body); err != nil {
+		return &stationError{"ledger", err}
+	}
+	r.started = true
+	r.emit(Event{Kind: kind, Title: rec.Title()})
+	return nil
+}
+
+// settle turns what became of the run into its last entry and the result.
+func (r *run) settle(ctx context.Context, err error) Result {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), journalLimit)
+	defer cancel()
+	if r.already != nil && err == nil {
+		return Result{Run: r.already.ID, Serial: r.o.Serial, Slot: r.o.Slot, UID: r.chip.UID(), Outcome: ledger.Pass, Already: true,
+			Index: r.already.Records[len(r.already.Records)-1].Index, Message: "This unit already passed, with this chip and this recipe.",
+			Started: r.began, Duration: time.Since(r.began)}
+	}
+	v := r.judge(ctx, err)
+	end := ledger.RunEnd{Run: r.id, Serial: r.o.Serial, Slot: r.o.Slot, Operator: r.o.Operator, Software: r.e.o.Software,
+		Recipe: recipeFacts(r.o.Recipe), Chip: r.chipFacts(), Outcome: v.outcome, Cause: v.cause, Message: v.message, Next: v.next,
+		Touched: r.started, Freeze: "none"}
+	if r.chip != nil {
+		if after, perr := r.chip.Protection(ctx); perr == nil {
+			end.After = locksOf(after)
+			if after.Frozen {
+				end.Freeze = "until power-off"
+			}
+		} else if err == nil {
+			// The steps are proven, but what the report must show of the chip cannot be read: not a PASS.
+			err = perr
+			v = r.judge(ctx, err)
+			end.Outcome, end.Cause, end.Message, end.Next = v.outcome, v.cause, v.message, v.next
+		}
+	}
+	if end.Outcome == ledger.Pass {
+		end.Proven = r.locked(end.After)
+	}
+	end.Duration = time.Since(r.began).Milliseconds()
+	bodies := []ledger.Body{end}
+	if r.failed != nil {
+		bodies = []ledger.Body{*r.failed, end}
+	}
+	res := Result{Run: r.id, Serial: r.o.Serial, Slot: r.o.Slot, Outcome: end.Outcome, Cause: end.Cause, Message: end.Message, Next: end.Next,
+		Started: r.began, Index: -1, Err: err}
+	if r.chip != nil {
+		res.UID = r.chip.UID()
+	}
+	first, jerr := r.e.journal.Append(ctx, bodies...)
+	if jerr != nil {
+		// Whatever was reached, without a durable entry it is not known: the run stays open.
+		v := r.judge(ctx, &stationError{"ledger", jerr})
+		res.Outcome, res.Cause, res.Message, res.Next, res.Err = v.outcome, v.cause, v.message, v.next, jerr
+	} else {
+		res.Index = first + int64(len(bodies)) - 1
+	}
+	res.Duration = time.Since(r.began)
+	return res
+}
+
+func (r *run) emit(ev Event) {
+	ev.Slot, ev.Serial, ev.Time = r.o.Slot, r.o.Serial, time.Now()
+	if ev.Step == 0 {
+		ev.Step, ev.Of = r.n, r.of
+	}
+	r.e.o.Watch(ev)
+}
+
+// hold keeps a serial or a chip from being in two slots at once.
+func (e *Engine) hold(what, slot string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if other, ok := e.held[what]; ok {
+		return refuse("in-two-slots", fmt.Sprintf("%s is being provisioned in slot %s right now", what, other),
+			"Scan the label of the board that is in slot "+slot+".")
+	}
+	e.held[what] = slot
+	return nil
+}
+
+func (e *Engine) letGo(what string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.held, what)
+}
+
+func newRunID() string {
+	var b [8]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}

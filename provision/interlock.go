@@ -1,0 +1,80 @@
+package provision
+
+import (
+	"fmt"
+
+	"station/ledger"
+)
+
+// admission is how a unit may go on.
+type admission struct {
+	done  *ledger.Run // it passed before with this chip and digest: nothing is to be done
+	open  *ledger.Run // an open run of it, to be finished
+	known bool        // an earlier run of this serial, chip and digest touched the chip: its locks may be ours
+}
+
+// admit decides from all runs of the serial or of the chip whether the order may touch the chip (promise 5: one serial, one
+// chip). A refusal is a *verdict with outcome REFUSED. It does no I/O.
+func admit(o Order, uid string, runs []ledger.Run) (admission, error) {
+	var a admission
+	digest := o.Recipe.Digest()
+	var last *ledger.Run // the last touching run of this serial
+	for i := range runs {
+		r := &runs[i]
+		if r.Start == nil {
+			continue // nothing was touched, so nothing is known from it
+		}
+		chip := r.Start.Chip.UID
+		switch {
+		case r.Serial != o.Serial && chip == uid:
+			return a, refuse("chip-known", fmt.Sprintf("this chip belongs to serial %s (%s), not to %s", r.Serial, r.Outcome(), o.Serial),
+				"The board scanned is not the board in the slot: check both labels. If the label was replaced, ask for rework.")
+		case r.Serial == o.Serial && chip != uid:
+			return a, refuse("serial-known", fmt.Sprintf("serial %s belongs to another chip (%s, %s)", o.Serial, chip, r.Outcome()),
+				"Put the board with that label into the slot. If its chip was replaced, ask for rework.")
+		case r.Serial == o.Serial:
+			last = r
+			a.known = a.known || r.Start.Recipe.Digest == digest
+		}
+	}
+	if last == nil {
+		return a, nil
+	}
+	ran := last.Start.Recipe
+	same := ran.Digest == digest
+	switch out := last.Outcome(); {
+	case out == ledger.Fail:
+		return a, refuse("failed-before", fmt.Sprintf("serial %s failed before: %s", o.Serial, last.End.Message), "This unit needs rework: give it to the supervisor.")
+	case last.Open() && same:
+		a.open = last
+	case last.Open():
+		return a, refuse("open-run", fmt.Sprintf("serial %s has an open run of recipe %s version %d", o.Serial, ran.ID, ran.Version),
+			"Run it with that recipe first, so that the open run is settled.")
+	case out == ledger.Pass && same:
+		a.done = last
+	case out == ledger.Pass:
+		return a, refuse("passed-with-other-recipe", fmt.Sprintf("serial %s already passed with recipe %s version %d (%s)", o.Serial, ran.ID, ran.Version, short(ran.Digest)),
+			"This unit is done. If it must be provisioned again, ask for rework.")
+	}
+	return a, nil
+}
+
+// checkUnlocked refuses a chip that carries locks which this station did not set, where the recipe wants to write.
+func (r *run) checkUnlocked() error {
+	for _, s := range r.o.Recipe.Steps() {
+		for _, x := range r.wanted(s) {
+			if r.before.Touched(x.Addr, x.Size) {
+				return refuse("locked-before", fmt.Sprintf("this chip already has locked sectors between 0x%06X and 0x%06X", x.Addr, x.Addr+x.Size-1),
+					"It is not a fresh board. Put it aside, or ask for rework.")
+			}
+		}
+	}
+	return nil
+}
+
+func short(digest string) string {
+	if len(digest) > 19 {
+		return digest[:19]
+	}
+	return digest
+}

@@ -1,0 +1,100 @@
+// Package provision is the engine: it carries out one recipe on one unit in one slot, writes down what it does before
+// and after, and tells whoever watches. It decides who may be provisioned (interlock.go), walks the
+// recipe's steps, each in its own file with four moves (observe, decide, act, confirm), and turns every failure into
+// an outcome that says whose fault it was (outcome.go).
+//
+// It does no I/O of its own: slots come from a Bench, the account goes to a Journal. YAML, USB, bbolt, terminals and PDFs do
+// not belong here.
+package provision
+
+import (
+	"context"
+	"time"
+
+	"station/ledger"
+	"station/recipes"
+	"station/spi"
+)
+
+// Bench leases the slots of the station.
+type Bench interface {
+	// Lease gives an exclusive hold on the chip-select line of a slot until release is called.
+	Lease(ctx context.Context, slot string) (conn spi.Conn, release func() error, err error)
+	// Describe names what the slot is wired to, for the account. It does no I/O.
+	Describe(slot string) string
+}
+
+// Journal is the ledger as the engine sees it.
+type Journal interface {
+	// Append makes the bodies entries, all of them or none, and returns when they are durable.
+	// first is the index of the first one.
+	Append(ctx context.Context, bodies ...ledger.Body) (first int64, err error)
+	// Runs returns every run of this serial or of the chip with this UID, oldest first. "" matches nothing.
+	Runs(serial, uid string) ([]ledger.Run, error)
+}
+
+// Order says what is to be done, to whom, where, and by whom.
+type Order struct {
+	Recipe   *recipes.Recipe
+	Serial   string // of the unit, as scanned
+	Slot     string
+	Operator string // pseudonymous id
+}
+
+// Result is how an order ended.
+type Result struct {
+	Run      string // id of the run in the ledger; of the earlier run when Already
+	Serial   string
+	Slot     string
+	UID      string // of the chip, "" when none was identified
+	Outcome  ledger.Outcome
+	Already  bool   // the unit had passed before with the same chip and digest; nothing was done now
+	Index    int64  // of the run.end entry, -1 when none could be written
+	Cause    string // stable word, "" for PASS
+	Message  string // the sentence for the person
+	Next     string // what the person should do
+	Started  time.Time
+	Duration time.Duration
+	Err      error // the whole chain, for the log; nil for PASS
+}
+
+// Options of an Engine.
+type Options struct {
+	Software string // name and version of the program, for the account
+	// Watch is told what happens, from the goroutine of the run it happens to. It must not block.
+	Watch func(Event)
+	// Reseater names who takes a board out and puts it back when asked, for the account; "a person" when "".
+	Reseater string
+	// ReseatLimit is how long a person may take to reseat a board; 5 minutes when 0.
+	ReseatLimit time.Duration
+}
+
+// Event is something that happened in a slot, for whoever watches.
+type Event struct {
+	Kind      EventKind
+	Slot      string
+	Serial    string
+	Time      time.Time
+	Step, Of  int    // 1 is the first step; 0 outside steps
+	Title     string // of the step, or the sentence of the event
+	Permanent bool   // the step cannot be undone on this chip
+	// Done and Total measure the present move of a step, in bytes. Verifying starts from 0 again.
+	Done, Total int64
+	Move        string  // "reading", "writing", "verifying"; "" where a step has no measure
+	Result      *Result // with Ended only
+}
+
+// EventKind says what an Event is about.
+type EventKind string
+
+const (
+	Identified EventKind = "identified" // the chip answered and is of the right kind
+	Started    EventKind = "started"    // the run is in the ledger
+	Resumed    EventKind = "resumed"    // an open run goes on
+	StepBegan  EventKind = "step-began"
+	Planned    EventKind = "planned" // Title says what is about to be erased and programmed
+	Progress   EventKind = "progress"
+	StepEnded  EventKind = "step-ended"
+	Reseat     EventKind = "reseat" // a person must take the board out and put the same board back
+	Ended      EventKind = "ended"
+)

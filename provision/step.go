@@ -1,0 +1,186 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"station/flash"
+	"station/ledger"
+	"station/recipes"
+)
+
+// step is one line of a recipe at work. Because what is to be done is decided from what the chip shows, a step that is
+// carried out again finishes what is missing and does nothing twice.
+type step interface {
+	// observe reads from the chip what the step is about.
+	observe(ctx context.Context) error
+	// decide says whether anything is to be done. It reads nothing and changes nothing.
+	decide() (bool, error)
+	// act does it. When ctx ends it stops where the chip is ready and says so by ctx's error.
+	act(ctx context.Context) error
+	// confirm reads the effect back from the chip, whether or not act was called.
+	confirm(ctx context.Context) (proof, error)
+}
+
+// proof is how a step's effect was confirmed.
+type proof struct {
+	how   string
+	facts []ledger.Fact
+	// looked is set by a step that only looks, and never changes anything.
+	looked bool
+}
+
+// walk carries out the recipe's steps in order.
+func (r *run) walk(ctx context.Context) error {
+	steps := r.o.Recipe.Steps()
+	r.of = len(steps)
+	for i, s := range steps {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		r.n, r.title = i+1, s.Title()
+		r.emit(Event{Kind: StepBegan, Title: r.title, Permanent: s.Permanent()})
+		entry := ledger.RunStep{Run: r.id, Serial: r.o.Serial, N: r.n, Of: r.of, Step: s.Kind(), Title: r.title, Permanent: s.Permanent(),
+			Started: time.Now().UTC().Format(ledger.TimeFormat)}
+		began := time.Now()
+		err := r.perform(ctx, s, &entry)
+		entry.Duration = time.Since(began).Milliseconds()
+		if err != nil {
+			entry.Result = ledger.Failed
+			entry.Facts = append(entry.Facts, ledger.Fact{Name: "broke off", Value: err.Error()})
+			r.failed = &entry
+			return err
+		}
+		if _, err := r.e.journal.Append(context.WithoutCancel(ctx), entry); err != nil {
+			return &stationError{"ledger", err}
+		}
+		r.emit(Event{Kind: StepEnded, Title: r.title})
+	}
+	r.n = 0
+	return nil
+}
+
+// perform makes the four moves of one step and fills in what its entry says of them.
+func (r *run) perform(ctx context.Context, s recipes.Step, entry *ledger.RunStep) error {
+	st, err := r.step(s)
+	if err != nil {
+		return err
+	}
+	if err := st.observe(ctx); err != nil {
+		return err
+	}
+	todo, err := st.decide()
+	if err != nil {
+		return err
+	}
+	if todo {
+		if err := st.act(ctx); err != nil {
+			return err
+		}
+	}
+	p, err := st.confirm(ctx)
+	if err != nil {
+		return err
+	}
+	entry.Proof, entry.Facts = p.how, p.facts
+	switch {
+	case p.looked:
+		entry.Result = ledger.Confirmed
+	case todo:
+		entry.Result = ledger.Done
+	default:
+		entry.Result = ledger.Already
+	}
+	return nil
+}
+
+func (r *run) step(s recipes.Step) (step, error) {
+	switch s := s.(type) {
+	case recipes.Write:
+		return &write{content: content{r: r, want: r.wanted(s)}, s: s}, nil
+	case recipes.Erase:
+		return &erase{content: content{r: r, want: r.wanted(s)}, s: s}, nil
+	case recipes.Blank:
+		return &blank{content: content{r: r, want: r.wanted(s)}}, nil
+	case recipes.Lock:
+		return &lock{r: r, s: s}, nil
+	case recipes.Freeze:
+		return &freeze{r: r}, nil
+	case recipes.Check:
+		return &check{r: r, s: s}, nil
+	case recipes.Reset:
+		return &reset{r: r}, nil
+	case recipes.PowerCycle:
+		return &powerCycle{r: r}, nil
+	}
+	return nil, &stationError{"program", fmt.Errorf("no step for %q", s.Kind())}
+}
+
+// wanted is what a step wants the array to hold; nil for steps that do not change it.
+func (r *run) wanted(s recipes.Step) []flash.Extent { return r.o.Recipe.Wanted(r.chip.Part(), s) }
+
+// content is the part that all steps share which want the array to hold something.
+type content struct {
+	r     *run
+	want  []flash.Extent
+	known flash.Known
+	plan  *flash.Plan
+}
+
+func (c *content) observe(ctx context.Context) (err error) {
+	c.known, err = c.r.chip.Survey(ctx, c.want, c.r.progress("reading"))
+	return err
+}
+
+func (c *content) decide() (_ bool, err error) {
+	if c.plan, err = flash.NewPlan(c.r.chip.Part(), c.want, c.known.Sector); err != nil {
+		return false, &stationError{"program", err}
+	}
+	return len(c.plan.Ops) > 0, nil
+}
+
+func (c *content) act(ctx context.Context) error {
+	c.r.emit(Event{Kind: Planned, Title: planText(c.plan)})
+	return c.r.chip.Apply(ctx, c.plan, c.r.progress("writing"))
+}
+
+// confirm reads everything back. Where nothing had to be done, observe has read all of it already, and found it right.
+func (c *content) confirm(ctx context.Context) (proof, error) {
+	if len(c.plan.Ops) > 0 {
+		if err := c.r.chip.Verify(ctx, c.want, c.r.progress("verifying")); err != nil {
+			return proof{}, err
+		}
+	}
+	return proof{how: "readback", facts: []ledger.Fact{{Name: "done", Value: planText(c.plan)}}}, nil
+}
+
+// planText says in words what a plan is about to do.
+func planText(p *flash.Plan) string {
+	if len(p.Ops) == 0 {
+		return "nothing to erase, nothing to program"
+	}
+	var parts []string
+	for _, size := range slices.Sorted(maps.Keys(p.Erases)) {
+		parts = append(parts, fmt.Sprintf("%d x erase %d KiB", p.Erases[size], size>>10))
+	}
+	if p.Programs > 0 {
+		parts = append(parts, fmt.Sprintf("program %d pages (%d KiB)", p.Programs, (p.ProgramBytes+1023)>>10))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (r *run) progress(move string) func(done, total int64) {
+	return func(done, total int64) {
+		r.emit(Event{Kind: Progress, Title: r.title, Move: move, Done: done, Total: total})
+	}
+}
+
+// prove notes how a region's content was proven, in place of what was noted of it before.
+func (r *run) prove(p ledger.RegionProof) {
+	r.proven = slices.DeleteFunc(r.proven, func(q ledger.RegionProof) bool { return q.Region == p.Region })
+	r.proven = append(r.proven, p)
+}

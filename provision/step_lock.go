@@ -1,0 +1,88 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+
+	"station/flash"
+	"station/ledger"
+	"station/recipes"
+)
+
+// lock sets the lock bits of regions, nonvolatile or volatile.
+type lock struct {
+	r       *run
+	s       recipes.Lock
+	missing []flash.Range // of the regions, what was not locked when observed
+	before  flash.Protection
+}
+
+func (l *lock) observe(ctx context.Context) (err error) {
+	l.before, err = l.r.chip.Protection(ctx)
+	return err
+}
+
+func (l *lock) decide() (bool, error) {
+	l.missing = l.open(l.before)
+	return len(l.missing) > 0, nil
+}
+
+func (l *lock) act(ctx context.Context) error {
+	if l.s.Bits == recipes.Volatile {
+		return l.r.chip.LockVolatile(ctx, l.missing...)
+	}
+	var sectors []int
+	size := l.r.chip.Part().Sector
+	for _, x := range l.missing {
+		for at := x.Addr; at < x.Addr+x.Size; at += size {
+			sectors = append(sectors, int(at/size))
+		}
+	}
+	return l.r.chip.LockNonvolatile(ctx, sectors...)
+}
+
+func (l *lock) confirm(ctx context.Context) (proof, error) {
+	after, err := l.r.chip.Protection(ctx)
+	if err != nil {
+		return proof{}, err
+	}
+	if still := l.open(after); len(still) > 0 {
+		return proof{}, fmt.Errorf("lock bits of 0x%06X read back open: %w", still[0].Addr, flash.ErrNotExecuted)
+	}
+	if stray := l.stray(after); len(stray) > 0 {
+		return proof{}, &verdict{ledger.Fail, "stray-lock",
+			fmt.Sprintf("Lock bits outside the recipe's regions are set, from 0x%06X.", stray[0].Addr), "Put the board into the reject bin; it needs disposition."}
+	}
+	return proof{how: "lock bits read back", facts: []ledger.Fact{
+		{Name: "bits", Value: string(l.s.Bits)},
+		{Name: "locked now", Value: fmt.Sprintf("%d KiB", total(l.missing)>>10)},
+	}}, nil
+}
+
+// bits are the ranges that p shows locked by the kind of bit that this step sets.
+func (l *lock) bits(p flash.Protection) []flash.Range {
+	if l.s.Bits == recipes.Volatile {
+		return p.VolatileRanges()
+	}
+	return p.NonvolatileRanges()
+}
+
+// open is what of the step's regions p shows unlocked.
+func (l *lock) open(p flash.Protection) (out []flash.Range) {
+	for _, g := range l.s.Regions {
+		out = append(out, without(flash.Range{Addr: g.At, Size: g.Size}, l.bits(p))...)
+	}
+	return out
+}
+
+// stray is what became locked although neither this step nor anything before it wanted so.
+func (l *lock) stray(after flash.Protection) (out []flash.Range) {
+	wanted := l.bits(l.before)
+	for _, g := range l.s.Regions {
+		wanted = append(wanted, flash.Range{Addr: g.At, Size: g.Size})
+	}
+	for _, x := range l.bits(after) {
+		out = append(out, without(x, wanted)...)
+	}
+	return out
+}
