@@ -172,7 +172,7 @@ type command struct {
 }
 
 // execute sends a command behind its write enable, waits for its end, and looks at the flag status. Errors: *ProtectedError,
-// *OperationError, *BusyError, ErrNotExecuted (the write enable was not accepted), contact and link errors.
+// *OperationError, *BusyError, ErrNotExecuted (the write enable was not accepted, or not used up), contact and link errors.
 // After a refusal the flags are clean again.
 //
 // The end of ctx acts before the command, never during it: what was started is awaited.
@@ -182,13 +182,27 @@ func (c *Chip) execute(ctx context.Context, cmd command) error {
 		return err
 	}
 	if s.fsr&fsrErrors == 0 {
-		return nil
+		return c.disabled(ctx, cmd, s)
 	}
 	err = &OperationError{cmd.op, cmd.addr, s.fsr}
 	if s.fsr&fsrProtection != 0 {
 		err = &ProtectedError{cmd.op, cmd.addr, s.fsr}
 	}
 	return c.cleanAfter(ctx, err)
+}
+
+// disabled looks at the write enable latch after a command without error flags. What the chip carries out clears it; whether register
+// writes do so too is not told everywhere, so there it is only cleared.
+func (c *Chip) disabled(ctx context.Context, cmd command, s status) error {
+	if s.sr&statusWEL == 0 {
+		return nil
+	}
+	if cmd.time == c.part.Register {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), linkLimit)
+		defer cancel()
+		return c.clean(ctx)
+	}
+	return c.cleanAfter(ctx, fmt.Errorf("%s: write enable is still set: %w", at(cmd.op, cmd.addr), ErrNotExecuted))
 }
 
 // cleanAfter cleans the flags and returns err, whatever becomes of the cleaning: the first failure is the one that tells.
