@@ -6,6 +6,9 @@ import (
 	"github.com/boombuler/barcode/code128"
 )
 
+// quiet zone on both sides of a bar code, in modules.
+const quiet = 10
+
 // narrowest is the least width of one module: 7.5 mil, which hand scanners read.
 const narrowest = 0.19
 
@@ -17,7 +20,6 @@ func barcode(text string) (bars []bool, why string) {
 			return nil, "No bar code: Code 128 holds ASCII characters only."
 		}
 	}
-	const quiet = 10
 	code, err := code128.Encode(text)
 	if err != nil || float64(code.Bounds().Dx()+2*quiet)*narrowest > full {
 		return nil, "No bar code: the serial has too many or no characters."
@@ -30,9 +32,12 @@ func barcode(text string) (bars []bool, why string) {
 	return bars, ""
 }
 
-// bars draws modules as vectors, at most half a millimetre wide each, in an area w wide.
+// moduleWidth is at most half a millimetre.
+func moduleWidth(bars []bool, w float64) float64 { return min(w/float64(len(bars)), 0.5) }
+
+// bars draws modules as vectors in an area w wide, from its left edge.
 func (s *sheet) bars(bars []bool, x, y, w, h float64) {
-	module := min(w/float64(len(bars)), 0.5)
+	module := moduleWidth(bars, w)
 	s.fill(white)
 	s.pdf.Rect(x, y, module*float64(len(bars)), h, "F")
 	s.fill(ink{0, 0, 0})

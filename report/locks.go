@@ -2,7 +2,6 @@ package report
 
 import (
 	"fmt"
-	"reflect"
 	"strings"
 
 	"station/ledger"
@@ -14,14 +13,53 @@ func (s *sheet) protection() {
 	if st == nil && (end == nil || end.After == nil) {
 		return
 	}
-	s.section("Protection")
 	var before, after *ledger.Locks
 	if st != nil {
 		before = &st.Before
 	}
 	if end != nil {
 		after = end.After
-		s.wide("Freeze", strong, freeze(end.Freeze))
+	}
+	s.together(func() { s.compareLocks(before, after) })
+	if st == nil {
+		return
+	}
+	if st.Part.Size <= 0 || st.Part.Sector <= 0 {
+		s.note(body, "No lock map: the entry gives the part no size.")
+		return
+	}
+	m := lockMap{sheet: s, size: st.Part.Size, cell: st.Part.Sector, regions: st.Regions}
+	for m.size/m.cell > 4096 { // beyond the largest part of the family a cell stands for several sectors
+		m.cell *= 2
+	}
+	m.cells = int((m.size + m.cell - 1) / m.cell)
+	m.columns = 128
+	if m.cells <= 256 {
+		m.columns = 32
+	} else if m.cells <= 1024 {
+		m.columns = 64
+	}
+	title, first := "After the run", after
+	same := after != nil && spansOf(*before) == spansOf(*after)
+	if after == nil {
+		title, first = "Before the run (after it, the protection could not be read)", before
+	} else if same {
+		title = "Before and after the run: the same sectors were locked"
+	}
+	s.together(func() {
+		m.legend()
+		m.draw(title, *first, false)
+	})
+	if after != nil && !same {
+		s.together(func() { m.draw("Before the run", *before, true) })
+	}
+}
+
+// compareLocks is the protection before and after the run, side by side.
+func (s *sheet) compareLocks(before, after *ledger.Locks) {
+	s.section("Protection")
+	if s.run.End != nil {
+		s.wide("Freeze", strong, freeze(s.run.End.Freeze))
 	}
 	s.titles(text(0, nameW, label, ""), text(valueX, 74, label, "Before the run"), text(104, 76, label, "After the run"))
 	compare := func(name string, st style, show func(l *ledger.Locks) string) {
@@ -44,34 +82,6 @@ func (s *sheet) protection() {
 	})
 	compare("Protection register", digest, func(l *ledger.Locks) string { return or(l.SPR) })
 	s.head = nil
-	if st == nil {
-		return
-	}
-	if st.Part.Size <= 0 || st.Part.Sector <= 0 {
-		s.note(body, "No lock map: the entry gives the part no size.")
-		return
-	}
-	m := lockMap{sheet: s, size: st.Part.Size, cell: st.Part.Sector, regions: st.Regions}
-	for m.size/m.cell > 4096 { // beyond the largest part of the family a cell stands for several sectors
-		m.cell *= 2
-	}
-	m.cells = int((m.size + m.cell - 1) / m.cell)
-	m.columns = 128
-	if m.cells <= 256 {
-		m.columns = 32
-	} else if m.cells <= 1024 {
-		m.columns = 64
-	}
-	m.legend()
-	switch {
-	case after == nil:
-		m.draw("Before the run (after it, the protection could not be read)", *before, false)
-	case reflect.DeepEqual(before, after) || spansOf(*before) == spansOf(*after):
-		m.draw("Before and after the run: the same sectors were locked", *after, false)
-	default:
-		m.draw("After the run", *after, false)
-		m.draw("Before the run", *before, true)
-	}
 }
 
 func freeze(lasts string) string {
@@ -81,7 +91,7 @@ func freeze(lasts string) string {
 	case "until power-off":
 		return "Frozen until power-off: without password mode anyone who can reset the chip can lift it."
 	case "permanent":
-		return "Permanent."
+		return "Permanent: it outlasts reset and power-off."
 	}
 	return or(lasts)
 }
@@ -113,7 +123,7 @@ type lockMap struct {
 const (
 	mapX     = left + 15.5
 	mapW     = full - 31
-	strip    = 2.9 // above each row of cells, for the regions
+	strip    = 3.2 // above each row of cells, for the regions
 	addressX = 0.8
 )
 
@@ -190,7 +200,7 @@ func (m lockMap) draw(title string, l ledger.Locks, low bool) {
 	for i := range rows {
 		from := int64(i) * perRow
 		to := min(from+perRow, m.size)
-		m.add(block{h: above + high + 0.3, with: i == 0 && rows > 1, draw: func(y float64) { m.drawRow(l, from, to, y+above, high, !low) }})
+		m.add(block{h: above + high + 0.3, draw: func(y float64) { m.drawRow(l, from, to, y+above, high, !low) }})
 	}
 	m.space(3)
 }
@@ -275,7 +285,7 @@ func (m lockMap) brackets(from, to int64, y float64, x func(int64) float64) {
 		if with := text + " " + k.name; k.room > 0 && m.width(regionName, with) <= k.room {
 			text = with
 		}
-		m.line(regionName, k.x, y-2.9, m.fit(regionName, text, mapW))
+		m.line(regionName, k.x, y-3.2, m.fit(regionName, text, mapW))
 	}
 }
 

@@ -17,6 +17,10 @@ func leafHash(leaf []byte) string {
 
 // reference says where in the ledger the run stands and how that is checked.
 func (s *sheet) reference() {
+	s.together(s.place)
+}
+
+func (s *sheet) place() {
 	s.section("Ledger")
 	s.pair("Station", s.station, "Entries of the run", strings.TrimPrefix(strings.TrimPrefix(indexes(s.run.Records), "entries "), "entry "))
 	name := fmt.Sprintf("Leaf hash of entry %d", s.last.Index)

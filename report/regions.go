@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 
 	"station/ledger"
 )
@@ -19,46 +20,48 @@ func (s *sheet) regions() {
 		s.titles(text(0, 7, label, "#"), text(7, 48, label, "Region"), text(57, 46, label, "Addresses"), text(105, 20, label, "Size"),
 			text(127, 26, label, "Proven by"), text(155, 25, label, "Locked"))
 	}
-	proofs := map[string]ledger.RegionProof{}
+	var proofs []ledger.RegionProof
 	if s.run.End != nil {
-		for _, p := range s.run.End.Proven {
-			proofs[p.Region] = p
-		}
+		proofs = s.run.End.Proven
 	}
-	images := map[string]ledger.Image{}
-	for _, i := range st.Images {
-		images[i.Name] = i
-	}
+	// By position, so that what is named twice or by nobody is still printed.
+	usedProof, usedImage := map[int]bool{}, map[int]bool{}
 	for i, r := range st.Regions {
-		proof, proven := proofs[r.Name]
-		delete(proofs, r.Name)
 		how, lock := "✘ not proven", "–"
+		var proof ledger.RegionProof
+		at := slices.IndexFunc(proofs, func(p ledger.RegionProof) bool { return p.Region == r.Name })
+		proven := at >= 0
 		if proven {
+			usedProof[at] = true
+			proof = proofs[at]
 			how, lock = "✔ "+or(proof.Proof), or(proof.Lock)
 		}
 		s.row(row{with: true, cells: []cell{text(0, 7, strong, fmt.Sprint(i+1)), text(7, 48, strong, or(r.Name)), text(57, 46, digest, span(r.At, r.Size)),
 			text(105, 20, body, size(r.Size)), text(127, 26, body, how), text(155, 25, body, lock)}})
-		file := func(sum, what string) []para { return []para{{digest, sum}, {label, what}} }
 		if r.Image != "" {
-			img, ok := images[r.Image]
-			content := file(or(img.SHA256), fmt.Sprintf("%s, %s, %s", r.Image, or(img.File), size(img.Size)))
-			if !ok {
-				content = []para{{body, r.Image + ", not described in the entry"}}
+			content := []para{{body, r.Image + ", not described in the entry"}}
+			if at := slices.IndexFunc(st.Images, func(i ledger.Image) bool { return i.Name == r.Image }); at >= 0 {
+				usedImage[at] = true
+				content = imageOf(st.Images[at])
 			}
 			s.row(row{with: true, pad: 0.3, cells: []cell{text(7, 48, label, "Image SHA-256"), {57, full - 57, content}}})
 		}
 		onChip := []para{{body, "not read back as a whole: the run did not end in PASS"}}
 		if proven {
-			onChip = file(or(proof.SHA256), "the whole region as it stands on the chip")
+			onChip = []para{{digest, or(proof.SHA256)}}
 		}
-		s.row(row{rule: true, pad: 0.5, cells: []cell{text(7, 48, label, "Region SHA-256, chip"), {57, full - 57, onChip}}})
+		s.row(row{rule: true, pad: 0.5, cells: []cell{text(7, 48, label, "SHA-256 of region on chip"), {57, full - 57, onChip}}})
 	}
 	s.head = nil
-	if s.run.End != nil {
-		for _, p := range s.run.End.Proven {
-			if _, odd := proofs[p.Region]; odd {
-				s.note(body, fmt.Sprintf("The end names a region that the start does not: %s, %s, %s, %s", or(p.Region), or(p.Proof), or(p.Lock), or(p.SHA256)))
-			}
+	for i, img := range st.Images {
+		if !usedImage[i] {
+			s.row(row{rule: true, cells: []cell{text(0, 55, label, "Image of no region, SHA-256"), {57, full - 57, imageOf(img)}}})
+		}
+	}
+	for i, p := range proofs {
+		if !usedProof[i] {
+			s.row(row{rule: true, cells: []cell{text(0, 55, label, "Proof of no region above"),
+				{57, full - 57, []para{{digest, or(p.SHA256)}, {label, fmt.Sprintf("%s, %s, locked: %s", or(p.Region), or(p.Proof), or(p.Lock))}}}}})
 		}
 	}
 	elsewhere := st.Elsewhere
@@ -70,5 +73,9 @@ func (s *sheet) regions() {
 	default:
 		elsewhere = "Elsewhere: " + or(elsewhere)
 	}
-	s.note(label, elsewhere)
+	s.note(label, elsewhere+" SHA-256 of region on chip: of the whole region as it stands on the chip.")
+}
+
+func imageOf(i ledger.Image) []para {
+	return []para{{digest, or(i.SHA256)}, {label, fmt.Sprintf("%s, %s, %s", or(i.Name), or(i.File), size(i.Size))}}
 }

@@ -51,13 +51,18 @@ func PDF(in Input) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.compose()
+	return s.output()
+}
+
+// compose adds all sections.
+func (s *sheet) compose() {
 	s.summary()
 	s.chip()
 	s.regions()
 	s.protection()
 	s.steps()
 	s.reference()
-	return s.output()
 }
 
 // unit is the run with what the sections need beside it.

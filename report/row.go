@@ -36,6 +36,12 @@ func (s *sheet) row(r row) {
 		r.pad = 0.7
 	}
 	rest := make([][]setLine, len(r.cells))
+	biggest := 0.0 // the first lines of all cells stand on one base line
+	for _, c := range r.cells {
+		if len(c.paras) > 0 {
+			biggest = max(biggest, c.paras[0].style.size)
+		}
+	}
 	for i, c := range r.cells {
 		for _, p := range c.paras {
 			for _, l := range s.lines(p.style, p.text, c.w) {
@@ -47,8 +53,12 @@ func (s *sheet) row(r row) {
 		more = false
 		part := make([][]setLine, len(rest))
 		high := 0.0
+		lead := make([]float64, len(rest))
 		for i := range rest {
-			h, n := 0.0, 0
+			if len(rest[i]) > 0 {
+				lead[i] = max(0, biggest-rest[i][0].style.size) * points * ascent
+			}
+			h, n := lead[i], 0
 			for n < len(rest[i]) && h+rest[i][n].style.height() <= maxRow {
 				h += rest[i][n].style.height()
 				n++
@@ -59,12 +69,12 @@ func (s *sheet) row(r row) {
 		}
 		last := !more
 		s.add(block{h: high + 2*r.pad, with: r.with && last, draw: func(y float64) {
-			s.drawRow(r, part, y, high+2*r.pad, last)
+			s.drawRow(r, part, lead, y, high+2*r.pad, last)
 		}})
 	}
 }
 
-func (s *sheet) drawRow(r row, part [][]setLine, y, h float64, last bool) {
+func (s *sheet) drawRow(r row, part [][]setLine, lead []float64, y, h float64, last bool) {
 	if r.bar != nil {
 		s.fill(tint)
 		s.pdf.Rect(left, y, full, h, "F")
@@ -72,7 +82,7 @@ func (s *sheet) drawRow(r row, part [][]setLine, y, h float64, last bool) {
 		s.pdf.Rect(left, y, 1.6, h, "F")
 	}
 	for i, c := range r.cells {
-		at := y + r.pad
+		at := y + r.pad + lead[i]
 		for _, l := range part[i] {
 			s.line(l.style, left+c.x, at, l.text)
 			at += l.style.height()
@@ -104,6 +114,15 @@ func (s *sheet) pair(name, value, name2, value2 string) {
 // wide adds a row of one name with its value over the whole width.
 func (s *sheet) wide(name string, st style, value string) {
 	s.row(row{rule: true, cells: []cell{text(0, nameW, label, name), text(valueX, full-valueX, st, or(value))}})
+}
+
+// together keeps the blocks that add adds on one page.
+func (s *sheet) together(add func()) {
+	from := len(s.blocks)
+	add()
+	for i := from; i < len(s.blocks)-1; i++ {
+		s.blocks[i].with = true
+	}
 }
 
 // note adds a text over the whole width.

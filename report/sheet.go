@@ -18,6 +18,7 @@ const (
 	bottom       = 279.0
 	maxRow       = 110.0 // a row higher than this is cut, so that it fits on a page together with what it must stay with
 	points       = 25.4 / 72
+	ascent       = 0.98 // of a line of text above its base line, as a part of the font size
 )
 
 // ink is a colour, red, green, blue.
@@ -127,7 +128,7 @@ func (s *sheet) line(st style, x, y float64, text string) {
 	f := fonts()[st.font]
 	s.pdf.SetFont(f.family, f.style, st.size)
 	s.pdf.SetTextColor(st.ink[0], st.ink[1], st.ink[2])
-	s.pdf.Text(x, y+st.size*points*0.98, text)
+	s.pdf.Text(x, y+st.size*points*ascent, text)
 }
 
 func (s *sheet) fill(c ink) { s.pdf.SetFillColor(c[0], c[1], c[2]) }

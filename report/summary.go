@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"station/ledger"
@@ -26,7 +27,7 @@ func (s *sheet) hero() {
 	text := string(s.run.Outcome())
 	room := split - 36
 	if w := s.width(word, text); w > room {
-		word.size = max(12, word.size*room/w)
+		word.size = max(12, 0.995*word.size*room/w)
 	}
 	text = s.fit(word, text, room)
 	says := style{sans, 8.5, white}
@@ -35,9 +36,12 @@ func (s *sheet) hero() {
 	serial := style{bold, 24, black}
 	area := full - split - 2*inner
 	if w := s.width(serial, s.run.Serial); w > area {
-		serial.size = max(10, serial.size*area/w)
+		serial.size = max(10, 0.995*serial.size*area/w)
 	}
-	serialText := s.fit(serial, s.run.Serial, area)
+	serialText := s.lines(serial, s.run.Serial, area)
+	if len(serialText) > 4 {
+		serialText = []string{s.fit(serial, s.run.Serial, area)}
+	}
 	bars, why := barcode(s.run.Serial)
 	inHero := len(bars) > 0 && area/float64(len(bars)) >= narrowest
 	if len(bars) > 0 && !inHero {
@@ -51,18 +55,22 @@ func (s *sheet) hero() {
 		s.pdf.Rect(left+0.3, y+0.3, full-0.6, h-0.6, "D")
 		s.shape(l, left+17, y+h/2, 11.5, white, l.ink)
 		cap := word.size * points
-		textY := y + h/2 - cap*0.5 - 3
+		textY := y + (h-cap*1.16-float64(len(saysLines))*says.height())/2
 		s.line(word, left+33, textY, text)
 		for i, line := range saysLines {
-			s.line(says, left+33, textY+cap*1.22+float64(i)*says.height(), line)
+			s.line(says, left+33, textY+cap*1.2+float64(i)*says.height(), line)
 		}
 		x := left + split + inner
 		s.line(label, x, y+3, "Serial of the unit")
-		s.line(serial, x, y+6.4+(24-serial.size)*points/2, serialText)
+		serialY := y + 6.4 + (24-serial.size)*points/3
+		for i, line := range serialText {
+			s.line(serial, x, serialY+float64(i)*serial.height(), line)
+		}
 		if inHero {
-			s.bars(bars, x, y+18.2, area, 15)
+			// The first bar stands under the first letter.
+			s.bars(bars, x-quiet*moduleWidth(bars, area), y+18.2, area, 15)
 		} else {
-			s.line(label, x, y+24, why)
+			s.line(label, x, y+31.5, why)
 		}
 	}})
 	if len(bars) > 0 && !inHero {
@@ -117,16 +125,36 @@ func (s *sheet) details() {
 	s.row(row{rule: true, cells: []cell{text(0, nameW, label, "Recipe"), {valueX, full - valueX, title}}})
 	s.wide("Recipe digest", digest, r.Digest)
 	s.wide("Serial", body, s.run.Serial)
-
-	operator, software, fixture := "", "", "not recorded"
-	var started, ended string
-	took := ""
-	if st := s.run.Start; st != nil {
-		operator, software, fixture = st.Operator, st.Software, st.Fixture
+	// A resumed run may have gone on elsewhere and under someone else: all of them, in their order.
+	var operators, software, fixtures, slots []string
+	note := func(list *[]string, value string) {
+		if n := len(*list); value != "" && (n == 0 || (*list)[n-1] != value) {
+			*list = append(*list, value)
+		}
 	}
-	if e := s.run.End; e != nil {
-		operator, software = e.Operator, e.Software
+	for _, rec := range s.run.Records {
+		switch b := rec.Entry.Body.(type) {
+		case ledger.RunStart:
+			note(&operators, b.Operator)
+			note(&software, b.Software)
+			note(&fixtures, b.Fixture)
+			note(&slots, b.Slot)
+		case ledger.RunResume:
+			note(&operators, b.Operator)
+			note(&software, b.Software)
+			note(&fixtures, b.Fixture)
+			note(&slots, b.Slot)
+		case ledger.RunEnd:
+			note(&operators, b.Operator)
+			note(&software, b.Software)
+			note(&slots, b.Slot)
+		}
 	}
+	if len(fixtures) == 0 {
+		fixtures = []string{"not recorded"}
+	}
+	const then = ", then "
+	var started, ended, took string
 	startTime, endTime := s.times()
 	if !startTime.IsZero() {
 		started = moment(startTime)
@@ -140,16 +168,25 @@ func (s *sheet) details() {
 	} else {
 		ended = "not settled, last record " + moment(endTime)
 	}
-	s.pair("Operator", operator, "Station", s.station)
-	s.pair("Started", started, "Slot", s.run.Slot)
-	s.pair("Ended", ended, "Fixture", fixture)
-	s.pair("Duration", took, "Software", software)
-	touched := "A command that changes the chip may have been sent."
-	if s.run.Start == nil && (s.run.End == nil || !s.run.End.Touched) {
-		touched = "No command that changes the chip was sent."
-	}
-	s.pair("Run", s.run.ID, "Chip touched", touched)
+	s.pair("Operator", strings.Join(operators, then), "Station", s.station)
+	s.pair("Started", started, "Slot", strings.Join(slots, then))
+	s.pair("Ended", ended, "Fixture", strings.Join(fixtures, then))
+	s.pair("Duration", took, "Software", strings.Join(software, then))
+	s.pair("Run", s.run.ID, "Chip touched", s.touched())
 	s.note(label, "All times are UTC, by the clock of the station's PC. People appear by their pseudonymous id.")
+}
+
+// touched says whether the run changed the chip.
+func (s *sheet) touched() string {
+	for _, st := range s.run.Steps {
+		if st.Result == ledger.Done {
+			return "yes"
+		}
+	}
+	if s.run.Start == nil && (s.run.End == nil || !s.run.End.Touched) {
+		return "no command that changes it was sent"
+	}
+	return "a command that changes it may have been sent"
 }
 
 // times of the first and the last record. A run without a start began its duration before its end.

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -49,7 +50,7 @@ func wrap(text string, w float64, width func(rune) float64) []string {
 	used, atJoint := 0.0, 0.0
 	for i, r := range text {
 		rw := width(r)
-		if used+rw > w && i > start && (r != ' ' || used > w) {
+		for used+rw > w && i > start && (r != ' ' || used > w) {
 			cut := i
 			if joint > start {
 				cut = joint
@@ -72,13 +73,22 @@ func wrap(text string, w float64, width func(rune) float64) []string {
 func size(n int64) string {
 	switch {
 	case n > 0 && n%(1<<20) == 0:
-		return fmt.Sprintf("%d MiB", n>>20)
+		return number(n>>20) + " MiB"
 	case n > 0 && n%(1<<10) == 0:
-		return fmt.Sprintf("%d KiB", n>>10)
+		return number(n>>10) + " KiB"
 	case n == 1:
 		return "1 byte"
 	}
-	return fmt.Sprintf("%d bytes", n)
+	return number(n) + " bytes"
+}
+
+// number with its digits in groups of three.
+func number(n int64) string {
+	text := strconv.FormatInt(n, 10)
+	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
+		text = text[:i] + " " + text[i:]
+	}
+	return text
 }
 
 // span of addresses, both ends included, in hex.
