@@ -153,7 +153,7 @@ func TestTimes(t *testing.T) {
 				// status bytes of one long frame tell it, too
 				c.Select()
 				c.Shift([]byte{0x05}, nil)
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 				in := make([]byte, 1)
 				c.Shift(nil, in)
 				c.Deselect()
@@ -181,7 +181,7 @@ func TestSuspend(t *testing.T) {
 		do(c, 0, 0x7A)
 		time.Sleep(60*time.Millisecond - 1)
 		expect(t, "almost done", []byte{flags(c)}, []byte{0x00})
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		expect(t, "done", []byte{status(c), flags(c)}, []byte{0x00, 0x80})
 		write(c, 0xE4)
 		do(c, 0, 0x75) // lock operations cannot be suspended

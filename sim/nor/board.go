@@ -29,18 +29,51 @@ func (c *Chip) save() {
 	c.fail(c.board.save(c.slot, c.st.seq))
 }
 
-// memory is a board that ends with its process.
-type memory struct{ bytes []byte }
+// memory is a board that ends with its process: one block for each 64 KiB, nil where it is blank.
+type memory struct{ blocks [][]byte }
 
-func (m *memory) read(p []byte, addr uint32) error  { copy(p, m.bytes[addr:]); return nil }
-func (m *memory) write(p []byte, addr uint32) error { copy(m.bytes[addr:], p); return nil }
+const block = 64 << 10
+
+// pieces calls do for each block's part of addr..addr+n-1.
+func (m *memory) pieces(addr, n uint32, do func(b *[]byte, from, to uint32)) {
+	for n > 0 {
+		from := addr % block
+		k := min(n, block-from)
+		do(&m.blocks[addr/block], from, from+k)
+		addr, n = addr+k, n-k
+	}
+}
+
+func (m *memory) read(p []byte, addr uint32) error {
+	m.pieces(addr, uint32(len(p)), func(b *[]byte, from, to uint32) {
+		if *b == nil {
+			clear(p[:to-from])
+		} else {
+			copy(p, (*b)[from:to])
+		}
+		p = p[to-from:]
+	})
+	return nil
+}
+
+func (m *memory) write(p []byte, addr uint32) error {
+	m.pieces(addr, uint32(len(p)), func(b *[]byte, from, to uint32) {
+		if *b == nil {
+			*b = make([]byte, block)
+		}
+		p = p[copy((*b)[from:to], p):]
+	})
+	return nil
+}
 
 func (m *memory) blank(addr, n uint32) error {
-	if int(n) == len(m.bytes) {
-		m.bytes = make([]byte, n) // untouched memory costs nothing
-		return nil
-	}
-	clear(m.bytes[addr : addr+n])
+	m.pieces(addr, n, func(b *[]byte, from, to uint32) {
+		if to-from == block {
+			*b = nil
+		} else if *b != nil {
+			clear((*b)[from:to])
+		}
+	})
 	return nil
 }
 

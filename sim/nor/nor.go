@@ -115,7 +115,7 @@ func New(name string, uid [14]byte, o Options) (*Chip, error) {
 		return nil, fmt.Errorf("%w %q", ErrPart, name)
 	}
 	c := newChip(p, uid, o)
-	c.board = &memory{bytes: make([]byte, p.size)}
+	c.board = &memory{blocks: make([][]byte, p.size/block)}
 	return c, nil
 }
 

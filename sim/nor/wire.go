@@ -40,7 +40,7 @@ func (c *Chip) Shift(out, in []byte) {
 	}
 	f := &c.wire
 	for i := 0; i < n; {
-		if f.bits == 0 && c.bulk(in, i, n) {
+		if f.bits == 0 && c.bulk(out, in, i, n) {
 			break
 		}
 		var b byte
@@ -158,9 +158,9 @@ func (c *Chip) answer() byte {
 	return f.cmd.answer(c, f.n-f.head)
 }
 
-// bulk passes the rest of a Shift at once where no byte of it needs a look: array reads, and frames that the
-// chip does not take.
-func (c *Chip) bulk(in []byte, i, n int) bool {
+// bulk passes the rest of a Shift at once where no byte of it needs a look of its own: the data of array reads
+// and page programs, and frames that the chip does not take.
+func (c *Chip) bulk(out, in []byte, i, n int) bool {
 	f := &c.wire
 	switch {
 	case !f.selected || f.n > 0 && f.cmd == nil || c.err != nil:
@@ -172,6 +172,11 @@ func (c *Chip) bulk(in []byte, i, n int) bool {
 			c.readArray(in[i:n], f.start)
 		}
 		f.start += uint32(n - i)
+	case f.cmd != nil && f.cmd.page && f.n >= f.head && in == nil:
+		to := f.n - f.head + int(f.at&255)
+		for j, b := range out[i:n] {
+			f.data[(to+j)&255] = b
+		}
 	default:
 		return false
 	}
