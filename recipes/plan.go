@@ -224,19 +224,26 @@ func (p *Plan) Print(out io.Writer) error {
 	return err
 }
 
-// String is "64 x 64 KiB erased, 16384 pages programmed".
+// String is "erase 64 x 64 KiB, program 16384 pages".
 func (w Work) String() string {
 	var parts []string
 	for _, e := range w.Erases {
 		parts = append(parts, fmt.Sprintf("erase %d x %s", e.Count, sizeText(e.Size)))
 	}
 	if w.Programs > 0 {
-		parts = append(parts, fmt.Sprintf("program %d pages", w.Programs))
+		parts = append(parts, "program "+count(w.Programs, "page"))
 	}
 	if w.LockBits > 0 {
-		parts = append(parts, fmt.Sprintf("set %d lock bits", w.LockBits))
+		parts = append(parts, "set "+count(w.LockBits, "lock bit"))
 	}
 	return strings.Join(parts, ", ")
+}
+
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 func (w Work) times() string {

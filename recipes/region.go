@@ -84,8 +84,15 @@ func (p *parser) geometry() {
 			placed = append(placed, d)
 		}
 		slices.SortStableFunc(placed, func(a, b *draftRegion) int { return cmp.Compare(a.At, b.At) })
-		for i := 1; i < len(placed); i++ {
-			a, b := placed[i-1], placed[i]
+		var reach *draftRegion // of those so far the one that reaches highest
+		for _, b := range placed {
+			a := reach
+			if a == nil || b.At+b.Size > a.At+a.Size {
+				reach = b
+			}
+			if a == nil {
+				continue
+			}
 			low, high := rounded(a.Region, unit), rounded(b.Region, unit)
 			if low.At+low.Size <= high.At {
 				continue
