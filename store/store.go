@@ -1,24 +1,54 @@
 // Package store keeps the ledger on disk, in one bbolt file: entries, tree hashes, checkpoints, and the indexes that
-// answer who, what and when. What an entry means and how a ledger is verified belongs to package ledger.
+// answer who, what and when. One process at a time writes; every append is durable when it returns.
+//
+// What an entry means, in which order entries may stand, and how a ledger is verified, belong to package ledger; keys
+// belong to keyring.
+//
+// # File, version 1
+//
+// Numbers in keys are eight bytes, big-endian; (s) is two bytes of length and the string. Buckets:
+//
+//	store            "version" -> "1"
+//	entries          index -> canonical bytes
+//	hashes           tlog storage index -> 32 bytes
+//	checkpoints      size -> signed note
+//
+// and the indexes, which follow from the entries and hold nothing else:
+//
+//	runs             run id -> how far the run has come (JSON)
+//	run_entries      run id, index -> nothing
+//	open_runs        index of run.start -> run id
+//	serials, uids    (serial or UID), index of the run's first entry -> run id
+//	units            serial -> newest state (JSON)
+//	units_by_time    time, index -> serial; time is microseconds since 1970 with the sign bit flipped
+//	units_by_digest  (recipe digest), time, index -> serial
 package store
 
 import (
-	"context"
+	"encoding/binary"
 	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 
+	bolt "go.etcd.io/bbolt"
 	"golang.org/x/mod/sumdb/note"
-	"golang.org/x/mod/sumdb/tlog"
 
 	"station/ledger"
 )
 
-// Errors that callers branch on. A missing file is fs.ErrNotExist, an existing one at Create fs.ErrExist.
+// Errors that callers branch on. A file that does not exist is fs.ErrNotExist, one that does at Create fs.ErrExist, an
+// entry that does not exist ledger.ErrMissing, a body that may not be appended ledger.ErrGrammar or ledger.ErrEncoding.
 var (
-	ErrInUse    = errors.New("another station process has the ledger open")
-	ErrMismatch = errors.New("the ledger belongs to another station or key")
+	ErrInUse    = errors.New("the ledger is in use")
+	ErrMismatch = errors.New("the ledger does not belong to this station")
 	ErrDamaged  = errors.New("the ledger is damaged")
 	ErrReadOnly = errors.New("the ledger is open for reading only")
+	ErrClosed   = errors.New("the ledger is closed")
+	ErrBroken   = errors.New("a write to the ledger failed; restart the station before anything else is written")
 )
 
 // Options of a ledger that is written to.
@@ -34,92 +64,92 @@ type Options struct {
 	Timeout time.Duration        // how long to wait for the file's lock; 0 means one second
 }
 
-// DB is an open ledger. Safe for concurrent use.
-type DB struct{}
+// DB is an open ledger. Safe for concurrent use. It is a ledger.Source.
+type DB struct {
+	path  string
+	bolt  *bolt.DB
+	o     Options
+	write chan struct{} // holds a token while someone writes
+	// broken is the failed commit after which nobody can tell what the file holds until it is opened
+	// again. It is used by whoever holds write.
+	broken error
+	signer *signer // nil when the ledger is open for reading only
+	close  func() error
+}
 
-// Create makes a new ledger whose first entry is station.init, and opens it. It never touches an existing file.
-func Create(path string, o Options) (*DB, error) { return nil, errors.ErrUnsupported }
+var _ ledger.Source = (*DB)(nil)
 
-// Open opens an existing ledger and signs its tail when that is unsigned.
-func Open(path string, o Options) (*DB, error) { return nil, errors.ErrUnsupported }
+var (
+	bucketStore       = []byte("store")
+	bucketEntries     = []byte("entries")
+	bucketHashes      = []byte("hashes")
+	bucketCheckpoints = []byte("checkpoints")
 
-// OpenReadOnly opens an existing ledger for reading and auditing. Several readers may have it open at once, but no
-// writer.
-func OpenReadOnly(path string) (*DB, error) { return nil, errors.ErrUnsupported }
+	buckets = append([][]byte{bucketStore, bucketEntries, bucketHashes, bucketCheckpoints}, indexes...)
+)
+
+const fileVersion = "1"
+
+// check makes the options complete.
+func (o *Options) check() (note.Verifier, error) {
+	if o.Station == "" || o.Signer == nil {
+		return nil, errors.New("a ledger needs a station id and a checkpoint key")
+	}
+	v, err := note.NewVerifier(o.VerifierKey)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint verifier key: %w", err)
+	}
+	if want := ledger.Origin(o.Station); o.Signer.Name() != want || v.Name() != want || v.KeyHash() != o.Signer.KeyHash() {
+		return nil, fmt.Errorf("%w: its checkpoint key must be named %q, and the keys are %q (%08x) and %q (%08x)",
+			ErrMismatch, want, o.Signer.Name(), o.Signer.KeyHash(), v.Name(), v.KeyHash())
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Boot == nil {
+		if o.Boot, err = bootClock(); err != nil {
+			return nil, err
+		}
+	}
+	return v, nil
+}
+
+// bootClock reads the uptime once (proc(5), hundredths of a second) and counts on from there.
+func bootClock() (func() time.Duration, error) {
+	text, err := os.ReadFile("/proc/uptime")
+	if err != nil {
+		return nil, fmt.Errorf("time since boot: %w", err)
+	}
+	word, _, _ := strings.Cut(string(text), " ")
+	seconds, err := strconv.ParseFloat(word, 64)
+	if err != nil {
+		return nil, fmt.Errorf("time since boot: %w", err)
+	}
+	uptime, start := time.Duration(seconds*float64(time.Second)), time.Now()
+	return func() time.Duration { return uptime + time.Since(start) }, nil
+}
 
 // Close signs what is unsigned, waits for the signer, and closes the file. Idempotent.
-func (d *DB) Close() error { return errors.ErrUnsupported }
+func (d *DB) Close() error { return d.close() }
 
-// Append writes bodies as consecutive entries, all or none, and returns the index of the first. They are durable
-// when it returns.
-func (d *DB) Append(ctx context.Context, bodies ...ledger.Body) (first int64, err error) {
-	return 0, errors.ErrUnsupported
+func (d *DB) closeOnce() func() error {
+	return sync.OnceValue(func() error {
+		var err error
+		if d.signer != nil {
+			err = d.signer.stop()
+		}
+		return errors.Join(err, d.bolt.Close())
+	})
 }
 
-// Sign makes sure that a checkpoint covers every entry that is there now.
-func (d *DB) Sign(ctx context.Context) error { return errors.ErrUnsupported }
+// number is the key of an index, a size or a storage index.
+func number(n int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }
 
-// CheckpointFor returns the first checkpoint (signed note) that covers entry index, waiting for it.
-func (d *DB) CheckpointFor(ctx context.Context, index int64) ([]byte, error) {
-	return nil, errors.ErrUnsupported
+// last returns the largest number that is a key of b, -1 when there is none.
+func last(b *bolt.Bucket) int64 {
+	k, _ := b.Cursor().Last()
+	if len(k) != 8 {
+		return -1
+	}
+	return int64(binary.BigEndian.Uint64(k))
 }
-
-// Size is the number of entries.
-func (d *DB) Size() (int64, error) { return 0, errors.ErrUnsupported }
-
-// Leaf returns the canonical bytes of entry i.
-func (d *DB) Leaf(i int64) ([]byte, error) { return nil, errors.ErrUnsupported }
-
-// ReadHashes returns stored tree hashes (tlog.HashReader).
-func (d *DB) ReadHashes(indexes []int64) ([]tlog.Hash, error) { return nil, errors.ErrUnsupported }
-
-// Checkpoint returns the first stored checkpoint of at least size entries.
-func (d *DB) Checkpoint(size int64) (kept int64, text []byte, err error) {
-	return 0, nil, errors.ErrUnsupported
-}
-
-// Entry returns entry i.
-func (d *DB) Entry(i int64) (ledger.Record, error) { return ledger.Record{}, errors.ErrUnsupported }
-
-// Records returns the entries from index from up to, not including, to.
-func (d *DB) Records(from, to int64) ([]ledger.Record, error) { return nil, errors.ErrUnsupported }
-
-// Run returns one run by its id.
-func (d *DB) Run(id string) (ledger.Run, error) { return ledger.Run{}, errors.ErrUnsupported }
-
-// Runs returns every run of that serial or on the chip with that UID, oldest first. An empty string matches nothing.
-func (d *DB) Runs(serial, uid string) ([]ledger.Run, error) { return nil, errors.ErrUnsupported }
-
-// OpenRuns returns the runs that were begun and never settled, oldest first.
-func (d *DB) OpenRuns() ([]ledger.Run, error) { return nil, errors.ErrUnsupported }
-
-// Unit is the newest state of one serial.
-type Unit struct {
-	Serial   string         `json:"serial"`
-	Run      string         `json:"run"`
-	Outcome  ledger.Outcome `json:"outcome"` // INTERRUPTED while the run is open
-	Cause    string         `json:"cause"`
-	Recipe   ledger.Recipe  `json:"recipe"`
-	UID      string         `json:"uid"` // of the chip, "" when none was identified
-	Slot     string         `json:"slot"`
-	Operator string         `json:"operator"`
-	Time     time.Time      `json:"time"`  // of the entry at Index
-	Index    int64          `json:"index"` // of the run's start or end, whichever is newer
-}
-
-// UnitQuery selects units by their newest state. Zero values select everything.
-type UnitQuery struct {
-	Digest string    // recipe digest
-	Since  time.Time // Time at or after
-	Until  time.Time // Time before
-	Limit  int       // most units to return; 0 means 100
-	Cursor string    // what the previous page returned, "" for the first
-}
-
-// Units returns units, newest first, and the cursor of the next page, "" when there is none.
-func (d *DB) Units(q UnitQuery) (units []Unit, next string, err error) {
-	return nil, "", errors.ErrUnsupported
-}
-
-// Check looks for damage in the file and for indexes that disagree with the entries.
-func (d *DB) Check(ctx context.Context) error { return errors.ErrUnsupported }

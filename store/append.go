@@ -1,0 +1,132 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"station/ledger"
+)
+
+// Append writes bodies as consecutive entries, all or none, and returns the index of the first. It stamps station, time
+// and time since boot. When it returns, they are durable; their checkpoint follows by itself.
+//
+// A body that may not stand there is refused with ledger.ErrGrammar and changes nothing. After a write that failed,
+// every further one is refused with ErrBroken: what the disk holds shows only when the file is opened again.
+// ctx limits the waiting for other writers, not the write.
+func (d *DB) Append(ctx context.Context, bodies ...ledger.Body) (first int64, err error) {
+	if len(bodies) == 0 {
+		return 0, fmt.Errorf("%w: no entry to append", ledger.ErrGrammar)
+	}
+	for _, b := range bodies {
+		switch b.(type) {
+		case nil, ledger.Other, *ledger.Other:
+			return 0, fmt.Errorf("%w: a body of type %T cannot be written", ledger.ErrEncoding, b)
+		}
+	}
+	err = d.update(ctx, func(tx *bolt.Tx) (err error) {
+		first, err = d.put(tx, bodies...)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	d.signer.nudge()
+	return first, nil
+}
+
+// update is the only way to write: one at a time, and never again after a commit failed.
+func (d *DB) update(ctx context.Context, do func(*bolt.Tx) error) error {
+	if d.signer == nil {
+		return ErrReadOnly
+	}
+	release, err := d.hold(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if d.broken != nil {
+		return fmt.Errorf("%w (%v)", ErrBroken, d.broken)
+	}
+	committing := false
+	err = d.guard(func() error {
+		return d.bolt.Update(func(tx *bolt.Tx) error {
+			err := do(tx)
+			committing = err == nil
+			return err
+		})
+	})
+	if err != nil && committing && !errors.Is(err, ErrClosed) {
+		d.broken = err
+		return fmt.Errorf("%w: %w", ErrBroken, err)
+	}
+	return err
+}
+
+// hold waits until nobody else writes.
+func (d *DB) hold(ctx context.Context) (release func(), err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	select {
+	case d.write <- struct{}{}:
+		return func() { <-d.write }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// put adds entries with their hashes and index rows.
+func (d *DB) put(tx *bolt.Tx, bodies ...ledger.Body) (first int64, err error) {
+	entries, tree := tx.Bucket(bucketEntries), tx.Bucket(bucketHashes)
+	first = last(entries) + 1
+	entry := ledger.Entry{Station: d.o.Station, Simulated: d.o.Simulated, Time: d.o.Now(), Boot: d.o.Boot()}
+	for k, body := range bodies {
+		i := first + int64(k)
+		entry.Body = body
+		leaf, err := entry.Encode()
+		if err != nil {
+			return 0, err
+		}
+		// What cannot be read back must not get in.
+		read, err := ledger.Decode(leaf)
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", body.Kind(), err)
+		}
+		if err := index(bucketRows{tx}, ledger.Record{Index: i, Entry: read, Bytes: leaf}); err != nil {
+			return 0, err
+		}
+		if err := entries.Put(number(i), leaf); err != nil {
+			return 0, err
+		}
+		stored, err := tlog.StoredHashes(i, leaf, hashes{tx})
+		if err != nil {
+			return 0, fmt.Errorf("%w: tree hashes before entry %d: %w", ErrDamaged, i, err)
+		}
+		for n, h := range stored {
+			if err := tree.Put(number(tlog.StoredHashIndex(0, i)+int64(n)), h[:]); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return first, nil
+}
+
+// hashes reads tree hashes within a transaction.
+type hashes struct{ tx *bolt.Tx }
+
+func (h hashes) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	b := h.tx.Bucket(bucketHashes)
+	out := make([]tlog.Hash, len(indexes))
+	for k, i := range indexes {
+		v := b.Get(number(i))
+		if len(v) != tlog.HashSize {
+			return nil, fmt.Errorf("tree hash %d: %w", i, ledger.ErrMissing)
+		}
+		copy(out[k][:], v)
+	}
+	return out, nil
+}

@@ -1,0 +1,178 @@
+package store
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"station/ledger"
+)
+
+var (
+	bucketRuns          = []byte("runs")
+	bucketRunEntries    = []byte("run_entries")
+	bucketOpenRuns      = []byte("open_runs")
+	bucketSerials       = []byte("serials")
+	bucketUIDs          = []byte("uids")
+	bucketUnits         = []byte("units")
+	bucketUnitsByTime   = []byte("units_by_time")
+	bucketUnitsByDigest = []byte("units_by_digest")
+
+	indexes = [][]byte{bucketRuns, bucketRunEntries, bucketOpenRuns, bucketSerials, bucketUIDs,
+		bucketUnits, bucketUnitsByTime, bucketUnitsByDigest}
+)
+
+const (
+	runIDSize = 16   // ledger checks it
+	maxName   = 1024 // bytes of a serial, UID or digest, which become parts of keys
+)
+
+// rows is where index rows are kept: in the file, or, when the file's are checked, in memory.
+type rows interface {
+	get(bucket, key []byte) []byte
+	put(bucket, key, value []byte) error
+	remove(bucket, key []byte) error
+}
+
+type bucketRows struct{ tx *bolt.Tx }
+
+func (r bucketRows) get(bucket, key []byte) []byte       { return r.tx.Bucket(bucket).Get(key) }
+func (r bucketRows) put(bucket, key, value []byte) error { return r.tx.Bucket(bucket).Put(key, value) }
+func (r bucketRows) remove(bucket, key []byte) error     { return r.tx.Bucket(bucket).Delete(key) }
+
+// runRow is how far a run has come.
+type runRow struct {
+	First int64 `json:"first"` // index of its first entry
+	ledger.Progress
+}
+
+// index brings the index rows up to date with one more entry. It refuses what may not stand there, so the same
+// rules hold for what is written and for what is verified.
+func index(r rows, rec ledger.Record) error {
+	var run, serial, uid, digest string
+	switch b := rec.Entry.Body.(type) {
+	case ledger.StationInit:
+		if rec.Index != 0 {
+			return fmt.Errorf("%w: %s at index %d", ledger.ErrGrammar, b.Kind(), rec.Index)
+		}
+		return nil
+	case ledger.RunStart:
+		run, serial, uid, digest = b.Run, b.Serial, b.Chip.UID, b.Recipe.Digest
+	case ledger.RunResume:
+		run = b.Run
+	case ledger.RunStep:
+		run = b.Run
+	case ledger.RunEnd:
+		run, serial, digest = b.Run, b.Serial, b.Recipe.Digest
+		if b.Chip != nil {
+			uid = b.Chip.UID
+		}
+	default: // of a later version; it has no rows that this version knows
+		return nil
+	}
+	for _, name := range []string{serial, uid, digest} {
+		if len(name) > maxName {
+			return fmt.Errorf("%w: run %s: a name of %d bytes, %d are allowed", ledger.ErrGrammar, run, len(name), maxName)
+		}
+	}
+	row := runRow{First: rec.Index}
+	if old := r.get(bucketRuns, []byte(run)); old != nil {
+		if err := json.Unmarshal(old, &row); err != nil {
+			return fmt.Errorf("%w: row of run %s: %v", ErrDamaged, run, err)
+		}
+	}
+	wasOpen := row.Open()
+	var err error
+	if row.Progress, err = row.After(rec.Entry.Body); err != nil {
+		return err
+	}
+	if err := putJSON(r, bucketRuns, []byte(run), row); err != nil {
+		return err
+	}
+	if err := r.put(bucketRunEntries, append([]byte(run), number(rec.Index)...), []byte{}); err != nil {
+		return err
+	}
+	switch {
+	case row.Open() && !wasOpen:
+		err = r.put(bucketOpenRuns, number(row.First), []byte(run))
+	case wasOpen && !row.Open():
+		err = r.remove(bucketOpenRuns, number(row.First))
+	}
+	if err != nil {
+		return err
+	}
+	if serial != "" {
+		if err := r.put(bucketSerials, append(named(serial), number(row.First)...), []byte(run)); err != nil {
+			return err
+		}
+		if err := indexUnit(r, rec, row); err != nil {
+			return err
+		}
+	}
+	if uid != "" {
+		return r.put(bucketUIDs, append(named(uid), number(row.First)...), []byte(run))
+	}
+	return nil
+}
+
+// indexUnit brings the newest state of the unit up to date with a run's start or end.
+func indexUnit(r rows, rec ledger.Record, run runRow) error {
+	next := unitRow{Unit: Unit{Outcome: ledger.Interrupted, UID: run.UID, Time: rec.Entry.Time, Index: rec.Index}, Firm: run.Started}
+	switch b := rec.Entry.Body.(type) {
+	case ledger.RunStart:
+		next.Serial, next.Run, next.Recipe, next.Slot, next.Operator = b.Serial, b.Run, b.Recipe, b.Slot, b.Operator
+	case ledger.RunEnd:
+		next.Serial, next.Run, next.Recipe, next.Slot, next.Operator = b.Serial, b.Run, b.Recipe, b.Slot, b.Operator
+		next.Outcome, next.Cause = b.Outcome, b.Cause
+		next.Firm = next.Firm || b.Outcome == ledger.Fail
+		if b.Chip != nil && next.UID == "" {
+			next.UID = b.Chip.UID
+		}
+	}
+	if text := r.get(bucketUnits, []byte(next.Serial)); text != nil {
+		var old unitRow
+		if err := json.Unmarshal(text, &old); err != nil {
+			return fmt.Errorf("%w: row of unit %q: %v", ErrDamaged, next.Serial, err)
+		}
+		if old.Firm && !next.Firm {
+			return nil
+		}
+		if err := r.remove(bucketUnitsByTime, old.byTime()); err != nil {
+			return err
+		}
+		if err := r.remove(bucketUnitsByDigest, old.byDigest()); err != nil {
+			return err
+		}
+	}
+	if err := putJSON(r, bucketUnits, []byte(next.Serial), next); err != nil {
+		return err
+	}
+	if err := r.put(bucketUnitsByTime, next.byTime(), []byte(next.Serial)); err != nil {
+		return err
+	}
+	return r.put(bucketUnitsByDigest, next.byDigest(), []byte(next.Serial))
+}
+
+func (u *Unit) byTime() []byte   { return append(moment(u.Time), number(u.Index)...) }
+func (u *Unit) byDigest() []byte { return append(named(u.Recipe.Digest), u.byTime()...) }
+
+func putJSON(r rows, bucket, key []byte, value any) error {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	return r.put(bucket, key, text)
+}
+
+// named is a name as the beginning of a key, with its length, so that no name is the beginning of another.
+func named(name string) []byte {
+	return append(binary.BigEndian.AppendUint16(nil, uint16(len(name))), name...)
+}
+
+// moment is a time as a part of a key: as bytes it sorts as the time does.
+func moment(t time.Time) []byte {
+	return binary.BigEndian.AppendUint64(nil, uint64(t.UnixMicro())^1<<63)
+}

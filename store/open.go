@@ -1,0 +1,250 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"station/ledger"
+)
+
+const (
+	lockTimeout = time.Second
+	// A writer that must grow the memory map waits for every reader; a map larger than the file never grows.
+	// It is address space, not memory and not disk.
+	mapReserve = 1 << 30
+)
+
+// Create makes a new ledger whose first entry is station.init, and opens it. An existing file is never touched:
+// fs.ErrExist. The file appears whole, with its first entry, or not at all.
+func Create(path string, o Options) (*DB, error) {
+	if _, err := o.check(); err != nil {
+		return nil, err
+	}
+	if _, err := os.Lstat(path); err == nil {
+		return nil, fmt.Errorf("%s: %w", path, fs.ErrExist)
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-") // mode 0600
+	if err != nil {
+		return nil, err
+	}
+	fresh := f.Name()
+	defer os.Remove(fresh)
+	if err := f.Close(); err != nil {
+		return nil, err
+	}
+	d, err := open(fresh, o)
+	if err != nil {
+		return nil, err
+	}
+	err = d.bolt.Update(func(tx *bolt.Tx) error {
+		for _, name := range buckets {
+			if _, err := tx.CreateBucket(name); err != nil {
+				return err
+			}
+		}
+		if err := tx.Bucket(bucketStore).Put([]byte("version"), []byte(fileVersion)); err != nil {
+			return err
+		}
+		_, err := d.put(tx, ledger.StationInit{Software: o.Software, CheckpointKey: o.VerifierKey})
+		return err
+	})
+	if err == nil {
+		err = os.Link(fresh, path) // unlike a rename it replaces nothing
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("creating %s: %w", path, err), d.bolt.Close())
+	}
+	d.path = path
+	return d.start()
+}
+
+// Open opens an existing ledger and signs its tail when that is unsigned. Errors wrap ErrInUse, ErrMismatch when it is
+// the ledger of another station, of the other of real and simulated, or of another key, and ErrDamaged.
+func Open(path string, o Options) (*DB, error) {
+	v, err := o.check()
+	if err != nil {
+		return nil, err
+	}
+	// bbolt would make the file, or fill an empty one.
+	if info, err := os.Stat(path); err != nil {
+		return nil, err
+	} else if info.Size() == 0 {
+		return nil, fmt.Errorf("%s: %w: the file is empty", path, ErrDamaged)
+	}
+	d, err := open(path, o)
+	if err != nil {
+		return nil, err
+	}
+	err = d.view(func(tx *bolt.Tx) error {
+		if err := checkBuckets(tx); err != nil {
+			return err
+		}
+		if err := checkOwner(tx, o); err != nil {
+			return err
+		}
+		return checkHead(tx, v)
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), d.bolt.Close())
+	}
+	return d.start()
+}
+
+// OpenReadOnly opens an existing ledger for reading and auditing, however damaged its entries may be. Several readers may
+// have it open at once, but not beside a writer: ErrInUse.
+func OpenReadOnly(path string) (*DB, error) {
+	d := &DB{path: path, write: make(chan struct{}, 1)}
+	d.close = d.closeOnce()
+	err := d.openFile(&bolt.Options{ReadOnly: true, Timeout: lockTimeout})
+	if err != nil {
+		return nil, err
+	}
+	if err := d.view(checkBuckets); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), d.bolt.Close())
+	}
+	return d, nil
+}
+
+func open(path string, o Options) (*DB, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = lockTimeout
+	}
+	d := &DB{path: path, o: o, write: make(chan struct{}, 1)}
+	d.close = d.closeOnce()
+	return d, d.openFile(&bolt.Options{
+		Timeout:         o.Timeout,
+		InitialMmapSize: int(info.Size()) + mapReserve,
+		FreelistType:    bolt.FreelistMapType,
+		NoFreelistSync:  true, // a stored freelist grows under a long reader, and with it the file
+	})
+}
+
+func (d *DB) openFile(o *bolt.Options) error {
+	return d.guard(func() (err error) {
+		d.bolt, err = bolt.Open(d.path, 0o600, o)
+		switch {
+		case errors.Is(err, bolterrors.ErrTimeout):
+			return fmt.Errorf("%s: %w: another station process has it open. Stop that one, or ask it instead", d.path, ErrInUse)
+		case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
+			return fmt.Errorf("%s: %w: %v", d.path, ErrDamaged, err)
+		}
+		return err
+	})
+}
+
+// start starts the signer and has it sign the tail.
+func (d *DB) start() (*DB, error) {
+	d.signer = newSigner(d)
+	if err := d.Sign(context.Background()); err != nil {
+		return nil, errors.Join(fmt.Errorf("signing the tail of %s: %w", d.path, err), d.Close())
+	}
+	return d, nil
+}
+
+// guard turns the panics of bbolt on a damaged file, and faults in the part of the map that a truncated file no longer
+// fills, into ErrDamaged.
+func (d *DB) guard(do func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%s: %w: %v", d.path, ErrDamaged, p)
+		}
+	}()
+	err = do()
+	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
+		return ErrClosed
+	}
+	return err
+}
+
+// view is a short read transaction; do copies out what it needs.
+func (d *DB) view(do func(*bolt.Tx) error) error {
+	return d.guard(func() error { return d.bolt.View(do) })
+}
+
+func checkBuckets(tx *bolt.Tx) error {
+	b := tx.Bucket(bucketStore)
+	if b == nil {
+		return fmt.Errorf("%w: it is not a ledger of this program", ErrDamaged)
+	}
+	if v := b.Get([]byte("version")); string(v) != fileVersion {
+		return fmt.Errorf("the ledger's file version is %q, and this program knows %q", v, fileVersion)
+	}
+	for _, name := range buckets {
+		if tx.Bucket(name) == nil {
+			return fmt.Errorf("%w: bucket %s is missing", ErrDamaged, name)
+		}
+	}
+	return nil
+}
+
+func checkOwner(tx *bolt.Tx, o Options) error {
+	e, err := ledger.Decode(tx.Bucket(bucketEntries).Get(number(0)))
+	if err != nil {
+		return fmt.Errorf("%w: entry 0: %v", ErrDamaged, err)
+	}
+	init, ok := e.Body.(ledger.StationInit)
+	switch {
+	case !ok:
+		return fmt.Errorf("%w: entry 0 is %s, not %s", ErrDamaged, e.Body.Kind(), ledger.KindStationInit)
+	case e.Station != o.Station:
+		return fmt.Errorf("%w: it is the ledger of station %q, and this is station %q", ErrMismatch, e.Station, o.Station)
+	case e.Simulated && !o.Simulated:
+		return fmt.Errorf("%w: it is the ledger of a simulated station, and this is a real one", ErrMismatch)
+	case !e.Simulated && o.Simulated:
+		return fmt.Errorf("%w: it is the ledger of a real station, and this is a simulated one", ErrMismatch)
+	case init.CheckpointKey != o.VerifierKey:
+		return fmt.Errorf("%w: it was begun with the checkpoint key %s, and the keyring holds %s. Restore that key from the backup",
+			ErrMismatch, init.CheckpointKey, o.VerifierKey)
+	}
+	return nil
+}
+
+// checkHead compares the newest checkpoint with the tree, so that nothing is appended to a ledger that was cut off.
+func checkHead(tx *bolt.Tx, v note.Verifier) error {
+	size := last(tx.Bucket(bucketEntries)) + 1
+	if hashes := last(tx.Bucket(bucketHashes)) + 1; hashes != tlog.StoredHashCount(size) {
+		return fmt.Errorf("%w: %d entries with %d tree hashes", ErrDamaged, size, hashes)
+	}
+	k, text := tx.Bucket(bucketCheckpoints).Cursor().Last()
+	if k == nil {
+		return nil
+	}
+	c, err := ledger.OpenCheckpoint(text, v)
+	if err != nil {
+		return fmt.Errorf("%w: newest checkpoint: %v", ErrDamaged, err)
+	}
+	if c.Size > size {
+		return fmt.Errorf("%w: a checkpoint of size %d was signed, and there are %d entries", ErrDamaged, c.Size, size)
+	}
+	if root, err := tlog.TreeHash(c.Size, hashes{tx}); err != nil || root != c.Root {
+		return fmt.Errorf("%w: the checkpoint of size %d was signed over another tree", ErrDamaged, c.Size)
+	}
+	return nil
+}
+
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
