@@ -119,7 +119,7 @@ func testTooLarge(t *testing.T, r Rig) {
 
 func testUnpluggedBefore(t *testing.T, r Rig) {
 	r.Unplug()
-	broken(t, r, usb.ErrGone, program(20))
+	Broken(t, r, usb.ErrGone, program(20))
 }
 
 func testUnpluggedAmid(t *testing.T, r Rig) {
@@ -128,12 +128,12 @@ func testUnpluggedAmid(t *testing.T, r Rig) {
 			go r.Unplug()
 		}
 	})
-	broken(t, r, usb.ErrGone, program(1000))
+	Broken(t, r, usb.ErrGone, program(1000))
 }
 
 func testMuteBefore(t *testing.T, r Rig) {
 	r.Mute()
-	broken(t, r, usb.ErrTimeout, program(20))
+	Broken(t, r, usb.ErrTimeout, program(20))
 }
 
 func testMuteAmid(t *testing.T, r Rig) {
@@ -142,7 +142,7 @@ func testMuteAmid(t *testing.T, r Rig) {
 			r.Mute()
 		}
 	})
-	broken(t, r, usb.ErrTimeout, program(1000))
+	Broken(t, r, usb.ErrTimeout, program(1000))
 }
 
 // program returns the frames of n page programs.
@@ -157,8 +157,9 @@ func program(n int) []spi.Frame {
 	return frames
 }
 
-// broken does frames over a link that fails in the midst, and compares what the error claims with what the chip saw.
-func broken(t *testing.T, r Rig, want error, frames []spi.Frame) {
+// Broken does frames over a link that fails in the midst with want (nil for any error), and compares what
+// the error claims with what the chip saw. It returns the error.
+func Broken(t *testing.T, r Rig, want error, frames []spi.Frame) *spi.FrameError {
 	t.Helper()
 	start := time.Now()
 	err := r.Conn.Do(context.Background(), frames...)
@@ -191,6 +192,7 @@ func broken(t *testing.T, r Rig, want error, frames []spi.Frame) {
 	if took := time.Since(start); took > 100*time.Millisecond {
 		t.Errorf("a broken link takes %v to say so", took)
 	}
+	return f
 }
 
 // testSecret looks for the bytes of secret frames, in any common spelling, in the errors.
