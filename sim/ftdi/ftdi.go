@@ -30,7 +30,7 @@
 // Faults act on one channel, counted in bytes, each at most once: the engine hangs (IN and OUT
 // then NAK for ever), the bulk endpoints stall until CLEAR_FEATURE(ENDPOINT_HALT), one answer byte is lost, or the device
 // is gone, in the pair that matters: the commands behind that byte were never executed, or the whole
-// transfer was and its answers are lost. The pins of a device that is gone float, so a chip select that was low rises:
+// transfer was and the answers not yet fetched are lost. The pins of a device that is gone float, so a chip select that was low rises:
 // a frame cut in its data ends there, and the target may take it as a shorter one. Bit errors and babble are not modelled.
 package ftdi
 

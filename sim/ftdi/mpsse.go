@@ -122,7 +122,7 @@ func (c *channel) execute() bool {
 func (c *channel) command() bool {
 	e := &c.engine
 	word := int(e.operand[0]) | int(e.operand[1])<<8
-	if c.room() < 2 {
+	if c.room() < 2 { // the longest answer; a full FIFO stops the engine whatever comes next
 		return false
 	}
 	e.busy = false
