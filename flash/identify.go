@@ -140,45 +140,65 @@ func (c *Chip) same(reads ...[20]byte) error {
 	return err
 }
 
-// Contact reads the ID several times. nil: the same chip answers, steadily. A busy chip does not decode READ ID; of such a one
+// Contact reads status and ID several times. nil: the same chip answers, steadily. A busy chip does not decode READ ID; of such a one
 // steady status registers are the proof. Errors: ErrAbsent, *UnstableError, *OtherChipError, and those of spi, wrapped.
 func (c *Chip) Contact(ctx context.Context) error {
-	const rounds = 4
-	var reads [rounds][20]byte
-	var status [rounds][]byte
-	var frames []spi.Frame
-	for i := range rounds {
-		status[i] = make([]byte, 2)
-		frames = append(frames,
-			spi.Frame{Out: []byte{opReadStatus}, In: status[i][:1]},
-			spi.Frame{Out: []byte{opReadFlags}, In: status[i][1:]},
-			readID(&reads[i]))
+	err := c.contact(ctx)
+	if errors.Is(err, errTurned) {
+		err = c.contact(ctx)
 	}
-	if err := c.conn.Do(ctx, frames...); err != nil {
-		return fmt.Errorf("contact: %w", err)
-	}
-	return c.judge(status[:], reads[:])
-}
-
-// judge is the verdict of Contact on readings of status and flag status, and of the ID.
-func (c *Chip) judge(registers [][]byte, reads [][20]byte) error {
-	if first := (status{registers[0][0], registers[0][1]}); !first.floating() && !first.ready() {
-		for _, r := range registers[1:] {
-			if r[0] != first.sr || r[1] != first.fsr {
-				// It may just have become ready: then the ID decides, below.
-				last := registers[len(registers)-1]
-				if (status{last[0], last[1]}).ready() {
-					return c.same(reads[len(reads)-1])
-				}
-				return fmt.Errorf("contact: %w", &UnstableError{"read status", -1, registers[0], r})
-			}
-		}
-		return nil
-	}
-	if err := c.same(reads...); err != nil {
+	if err != nil {
 		return fmt.Errorf("contact: %w", err)
 	}
 	return nil
+}
+
+// errTurned: a chip that was busy at first was not at last. That is no fault, unless it happens again.
+var errTurned = errors.New("status changed from busy")
+
+func (c *Chip) contact(ctx context.Context) error {
+	const rounds = 4
+	var reads [rounds][20]byte
+	var registers [rounds][2]byte
+	var frames []spi.Frame
+	for i := range rounds {
+		frames = append(frames,
+			spi.Frame{Out: []byte{opReadStatus}, In: registers[i][:1]},
+			spi.Frame{Out: []byte{opReadFlags}, In: registers[i][1:]},
+			readID(&reads[i]))
+	}
+	if err := c.conn.Do(ctx, frames...); err != nil {
+		return err
+	}
+	first := status{registers[0][0], registers[0][1]}
+	busy := !first.floating() && !first.ready()
+	for _, r := range registers {
+		if now := (status{r[0], r[1]}); now != first {
+			err := error(&UnstableError{"read status", -1, []byte{first.sr, first.fsr}, []byte{now.sr, now.fsr}})
+			if busy {
+				err = errors.Join(errTurned, err)
+			}
+			return err
+		}
+	}
+	if busy {
+		return nil
+	}
+	return c.same(reads[:]...)
+}
+
+// twice reads n bytes by frames, two times in one proven batch. A difference is an *UnstableError.
+func (c *Chip) twice(ctx context.Context, op string, n int, frames func(in []byte) []spi.Frame) ([]byte, error) {
+	first, second := make([]byte, n), make([]byte, n)
+	if err := c.proven(ctx, op, -1, append(frames(first), frames(second)...)...); err != nil {
+		return nil, err
+	}
+	for i := range first {
+		if first[i] != second[i] {
+			return nil, &UnstableError{op, -1, first[i : i+1 : i+1], second[i : i+1 : i+1]}
+		}
+	}
+	return first, nil
 }
 
 // Present tells whether any chip answers on conn: its ID is neither all FF nor all 00, or it says that it is busy.

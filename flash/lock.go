@@ -60,12 +60,13 @@ func (c *Chip) unfrozen(ctx context.Context, op string) error {
 
 // nonvolatile reads back that the lock bits of sectors are as wanted.
 func (c *Chip) nonvolatile(ctx context.Context, op string, sectors []int, want bool) error {
-	got := make([]byte, len(sectors))
-	var frames []spi.Frame
-	for i, s := range sectors {
-		frames = append(frames, c.readLock(s, got[i:i+1]))
-	}
-	if err := c.proven(ctx, "read nonvolatile locks", -1, frames...); err != nil {
+	got, err := c.twice(ctx, "read nonvolatile locks", len(sectors), func(in []byte) (frames []spi.Frame) {
+		for i, s := range sectors {
+			frames = append(frames, c.readLock(s, in[i:i+1]))
+		}
+		return frames
+	})
+	if err != nil {
 		return err
 	}
 	for i, s := range sectors {
@@ -86,16 +87,19 @@ func (c *Chip) LockVolatile(ctx context.Context, ranges ...Range) error {
 	if err := c.begin(ctx); err != nil {
 		return err
 	}
-	got := make([]byte, len(cells))
-	var frames []spi.Frame
-	for i, cell := range cells {
+	for _, cell := range cells {
 		out := append(c.addressed(opWriteVolatile, opWriteVolatile4, cell.Addr), 0x01)
 		if err := c.execute(ctx, command{"volatile lock", cell.Addr, out, c.part.Register}); err != nil {
 			return err
 		}
-		frames = append(frames, spi.Frame{Out: c.addressed(opReadVolatile, opReadVolatile4, cell.Addr), In: got[i : i+1]})
 	}
-	if err := c.proven(ctx, "read volatile locks", -1, frames...); err != nil {
+	got, err := c.twice(ctx, "read volatile locks", len(cells), func(in []byte) (frames []spi.Frame) {
+		for i, cell := range cells {
+			frames = append(frames, c.readVolatile(cell, in[i:i+1]))
+		}
+		return frames
+	})
+	if err != nil {
 		return err
 	}
 	for i, cell := range cells {
@@ -126,11 +130,13 @@ func (c *Chip) Frozen(ctx context.Context) (bool, error) {
 	if _, err := c.ready(ctx, c.part.longest()); err != nil {
 		return false, err
 	}
-	bit := make([]byte, 2)
-	if err := c.proven(ctx, "read freeze bit", -1, spi.Frame{Out: []byte{opReadFreeze}, In: bit}); err != nil {
+	got, err := c.twice(ctx, "read freeze bit", 1, func(in []byte) []spi.Frame {
+		return []spi.Frame{{Out: []byte{opReadFreeze}, In: in}}
+	})
+	if err != nil {
 		return false, err
 	}
-	return frozen(bit)
+	return frozen(got[0])
 }
 
 // Freeze sets the global freeze bit to 0 (A6) and reads it back (A7): until power-off or reset, or in password mode until the password
@@ -170,8 +176,12 @@ func (c *Chip) ProbeLocked(ctx context.Context, addr int64) error {
 	if err != nil {
 		return err
 	}
-	// A refusal leaves flags and the write enable latch; one without a trace leaves nothing. Cleaning both is right.
-	probed := context.WithoutCancel(ctx)
+	// The flags stay until they are cleaned: one sample of them condemns no chip.
+	probed, cancel := context.WithTimeout(context.WithoutCancel(ctx), linkLimit)
+	defer cancel()
+	if s, err = c.confirm(probed, s); err != nil {
+		return c.cleanAfter(probed, fmt.Errorf("%s: %w", at("probe", addr), err))
+	}
 	if err := c.clean(probed); err != nil {
 		return err
 	}

@@ -34,41 +34,45 @@ func (p *Part) VolatileCells() []Range {
 	return cells
 }
 
-// Protection reads status, sector protection register, freeze bit and all lock bits in one batch, between two ID reads.
+// Protection reads status, sector protection register, freeze bit and all lock bits, each twice, in one batch between two ID reads.
 // Errors are those of Read.
 func (c *Chip) Protection(ctx context.Context) (Protection, error) {
-	s, err := c.ready(ctx, c.part.longest())
+	if _, err := c.ready(ctx, c.part.longest()); err != nil {
+		return Protection{}, err
+	}
+	cells, sectors := c.part.VolatileCells(), c.part.Sectors()
+	got, err := c.twice(ctx, "read protection", 4+sectors+len(cells), func(in []byte) []spi.Frame {
+		frames := []spi.Frame{
+			{Out: []byte{opReadStatus}, In: in[0:1]},
+			{Out: []byte{opReadFreeze}, In: in[1:2]},
+			{Out: []byte{opReadProtection}, In: in[2:4]},
+		}
+		in = in[4:]
+		for i := range sectors {
+			frames = append(frames, c.readLock(i, in[i:i+1]))
+		}
+		in = in[sectors:]
+		for i, cell := range cells {
+			frames = append(frames, c.readVolatile(cell, in[i:i+1]))
+		}
+		return frames
+	})
 	if err != nil {
 		return Protection{}, err
 	}
-	cells := c.part.VolatileCells()
-	p := Protection{SR: s.sr, Nonvolatile: make([]bool, c.part.Sectors()), Volatile: make([]byte, len(cells)), part: c.part}
-	spr, freeze, sr, locks := make([]byte, 2), make([]byte, 2), make([]byte, 1), make([]byte, c.part.Sectors())
-	frames := []spi.Frame{
-		{Out: []byte{opReadStatus}, In: sr},
-		{Out: []byte{opReadProtection}, In: spr},
-		{Out: []byte{opReadFreeze}, In: freeze},
-	}
-	for i := range locks {
-		frames = append(frames, c.readLock(i, locks[i:i+1]))
-	}
-	for i, cell := range cells {
-		frames = append(frames, spi.Frame{Out: c.addressed(opReadVolatile, opReadVolatile4, cell.Addr), In: p.Volatile[i : i+1]})
-	}
-	if err := c.proven(ctx, "read protection", -1, frames...); err != nil {
+	p := Protection{SR: got[0], SPR: uint16(got[2]) | uint16(got[3])<<8, part: c.part}
+	if p.Frozen, err = frozen(got[1]); err != nil {
 		return Protection{}, err
 	}
-	if sr[0] != s.sr {
-		return Protection{}, &UnstableError{"read status", -1, []byte{s.sr}, sr}
+	for _, b := range got[4 : 4+sectors] {
+		p.Nonvolatile = append(p.Nonvolatile, c.part.locked(b))
 	}
-	if p.Frozen, err = frozen(freeze); err != nil {
-		return Protection{}, err
-	}
-	p.SPR = uint16(spr[0]) | uint16(spr[1])<<8
-	for i, b := range locks {
-		p.Nonvolatile[i] = c.part.locked(b)
-	}
+	p.Volatile = got[4+sectors:]
 	return p, nil
+}
+
+func (c *Chip) readVolatile(cell Range, in []byte) spi.Frame {
+	return spi.Frame{Out: c.addressed(opReadVolatile, opReadVolatile4, cell.Addr), In: in}
 }
 
 func (c *Chip) readLock(sector int, in []byte) spi.Frame {
@@ -78,15 +82,12 @@ func (c *Chip) readLock(sector int, in []byte) spi.Frame {
 // locked decodes the byte of E2: 0 = locked in the bits that the profile counts.
 func (p *Part) locked(b byte) bool { return b&p.NVLBMask == 0 }
 
-// frozen decodes two readings of A7: bit 0 is the global freeze bit, 1 = not frozen; bits 7..1 are 0 (LLD).
-func frozen(b []byte) (bool, error) {
-	if b[0] != b[1] {
-		return false, &UnstableError{"read freeze bit", -1, b[:1], b[1:]}
+// frozen decodes the byte of A7: bit 0 is the global freeze bit, 1 = not frozen; bits 7..1 are 0 (LLD).
+func frozen(b byte) (bool, error) {
+	if b > 1 {
+		return false, fmt.Errorf("read freeze bit: 0x%02X is neither 00 nor 01", b)
 	}
-	if b[0] > 1 {
-		return false, fmt.Errorf("read freeze bit: 0x%02X is neither 00 nor 01", b[0])
-	}
-	return b[0] == 0, nil
+	return b == 0, nil
 }
 
 // BlockRange is what the block protection bits of the status register lock, Size 0 where nothing: 2^(n-1) sectors for

@@ -118,9 +118,9 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // ready waits until the chip is idle, however long its longest operation may take (a crash can have left one running), and notes
-// the address mode. It changes nothing.
+// the address mode, which decides how long addresses are: so one sample is not enough. It changes nothing.
 func (c *Chip) ready(ctx context.Context, longest time.Duration) (status, error) {
-	s, _, err := c.poll(ctx)
+	s, steady, err := c.poll(ctx)
 	if err != nil {
 		return s, err
 	}
@@ -131,9 +131,27 @@ func (c *Chip) ready(ctx context.Context, longest time.Duration) (status, error)
 		if s, err = c.wait(ctx, "wait for ready", -1, time.Now(), longest, 10*time.Millisecond); err != nil {
 			return s, err
 		}
+		steady = false // it may have become ready between two samples
+	}
+	if !steady {
+		if s, err = c.confirm(ctx, s); err != nil {
+			return s, err
+		}
 	}
 	c.wide = s.fsr&fsrFourByte != 0
 	return s, nil
+}
+
+// confirm reads the registers of an idle chip again. They do not change by themselves: a difference to s is a bad contact.
+func (c *Chip) confirm(ctx context.Context, s status) (status, error) {
+	again, steady, err := c.poll(ctx)
+	if err != nil {
+		return again, err
+	}
+	if !steady || again != s {
+		return again, &UnstableError{"read status", -1, []byte{s.sr, s.fsr}, []byte{again.sr, again.fsr}}
+	}
+	return again, nil
 }
 
 // begin is ready, and clears error flags that somebody left, before a write-type command.
@@ -181,28 +199,27 @@ func (c *Chip) execute(ctx context.Context, cmd command) error {
 	if err != nil {
 		return err
 	}
+	if s.fsr&fsrErrors == 0 && s.sr&statusWEL == 0 {
+		return nil
+	}
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), linkLimit)
+	defer cancel()
+	if s, err = c.confirm(bounded, s); err != nil {
+		return c.cleanAfter(ctx, fmt.Errorf("%s: %w", at(cmd.op, cmd.addr), err))
+	}
 	if s.fsr&fsrErrors == 0 {
-		return c.disabled(ctx, cmd, s)
+		// What the chip carries out clears the write enable latch (DS p.66); whether register writes do so too
+		// is not told everywhere, so there it is only cleared.
+		if cmd.time == c.part.Register {
+			return c.clean(bounded)
+		}
+		return c.cleanAfter(ctx, fmt.Errorf("%s: write enable is still set: %w", at(cmd.op, cmd.addr), ErrNotExecuted))
 	}
 	err = &OperationError{cmd.op, cmd.addr, s.fsr}
 	if s.fsr&fsrProtection != 0 {
 		err = &ProtectedError{cmd.op, cmd.addr, s.fsr}
 	}
 	return c.cleanAfter(ctx, err)
-}
-
-// disabled looks at the write enable latch after a command without error flags. What the chip carries out clears it; whether register
-// writes do so too is not told everywhere, so there it is only cleared.
-func (c *Chip) disabled(ctx context.Context, cmd command, s status) error {
-	if s.sr&statusWEL == 0 {
-		return nil
-	}
-	if cmd.time == c.part.Register {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), linkLimit)
-		defer cancel()
-		return c.clean(ctx)
-	}
-	return c.cleanAfter(ctx, fmt.Errorf("%s: write enable is still set: %w", at(cmd.op, cmd.addr), ErrNotExecuted))
 }
 
 // cleanAfter cleans the flags and returns err, whatever becomes of the cleaning: the first failure is the one that tells.
