@@ -576,3 +576,43 @@ func BenchmarkRead(b *testing.B) {
 		}
 	}
 }
+
+// Wherever the device goes, every call ends, with usb.ErrGone.
+func TestUnplugAtEveryByte(t *testing.T) {
+	var stream []byte
+	for range 4 {
+		stream = append(stream, frame(600, 0x9F)...)
+	}
+	stream = append(stream, 0x87)
+	const opening = 7 // bytes that open sends
+	for n := opening; n < opening+len(stream); n++ {
+		for _, done := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				line, k := plugged(t, ftdi.None, ftdi.FT232H, ftdi.Options{Faults: ftdi.Faults{UnplugAfter: n, UnplugDone: done}})
+				in := posted(t, k, 512, 2)
+				ended := make(chan error)
+				go func() {
+					for {
+						if _, err := in.Read(t.Context(), make([]byte, 512)); err != nil {
+							ended <- err
+							return
+						}
+					}
+				}()
+				var err error
+				for err == nil {
+					_, err = k.Write(t.Context(), stream)
+				}
+				if !errors.Is(err, usb.ErrGone) {
+					t.Errorf("byte %d: Write: %v", n, err)
+				}
+				if err := <-ended; !errors.Is(err, usb.ErrGone) {
+					t.Errorf("byte %d: Read: %v", n, err)
+				}
+				if all, err := line.List(t.Context()); len(all) != 0 || err != nil {
+					t.Errorf("byte %d: List: %v, %v", n, all, err)
+				}
+			})
+		}
+	}
+}
