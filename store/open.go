@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -79,19 +80,28 @@ func Open(path string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	// bbolt would make the file, or fill an empty one.
-	if info, err := os.Stat(path); err != nil {
+	if err := inspect(path, o, v); err != nil {
 		return nil, err
-	} else if info.Size() == 0 {
-		return nil, fmt.Errorf("%s: %w: the file is empty", path, ErrDamaged)
 	}
 	d, err := open(path, o)
 	if err != nil {
 		return nil, err
 	}
+	return d.start()
+}
+
+// inspect looks at a ledger before it is opened for writing. bbolt's way of opening it reads every page in a goroutine
+// of its own, where nothing catches the panic of a damaged one; so every page is read here first.
+func inspect(path string, o Options, v note.Verifier) error {
+	d, err := openReadOnly(path, o.Timeout)
+	if err != nil {
+		return err
+	}
 	err = d.view(func(tx *bolt.Tx) error {
-		if err := checkBuckets(tx); err != nil {
-			return err
+		for _, name := range buckets {
+			if err := tx.Bucket(name).ForEach(func(_, _ []byte) error { return nil }); err != nil {
+				return err
+			}
 		}
 		if err := checkOwner(tx, o); err != nil {
 			return err
@@ -99,24 +109,43 @@ func Open(path string, o Options) (*DB, error) {
 		return checkHead(tx, v)
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), d.bolt.Close())
+		err = fmt.Errorf("%s: %w", path, err)
 	}
-	return d.start()
+	return errors.Join(err, d.Close())
 }
 
 // OpenReadOnly opens an existing ledger for reading and auditing, however damaged its entries may be. Several readers may
 // have it open at once, but not beside a writer: ErrInUse.
-func OpenReadOnly(path string) (*DB, error) {
-	d := &DB{path: path, write: make(chan struct{}, 1)}
-	d.close = d.closeOnce()
-	err := d.openFile(&bolt.Options{ReadOnly: true, Timeout: lockTimeout})
+func OpenReadOnly(path string) (*DB, error) { return openReadOnly(path, 0) }
+
+func openReadOnly(path string, timeout time.Duration) (*DB, error) {
+	info, err := os.Stat(path)
 	if err != nil {
+		return nil, err // bbolt would make the file
+	}
+	d := newDB(path, Options{})
+	if info.Size() == 0 {
+		return nil, fmt.Errorf("%s: %w: the file is empty", path, ErrDamaged)
+	}
+	if err := d.openFile(timeout, &bolt.Options{ReadOnly: true}); err != nil {
 		return nil, err
 	}
-	if err := d.view(checkBuckets); err != nil {
+	err = d.view(func(tx *bolt.Tx) error {
+		if tx.Size() > info.Size() {
+			return fmt.Errorf("%w: %d of %d bytes are there", ErrDamaged, info.Size(), tx.Size())
+		}
+		return checkBuckets(tx)
+	})
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), d.bolt.Close())
 	}
 	return d, nil
+}
+
+func newDB(path string, o Options) *DB {
+	d := &DB{path: path, o: o, write: make(chan struct{}, 1)}
+	d.close = d.closeOnce()
+	return d
 }
 
 func open(path string, o Options) (*DB, error) {
@@ -124,29 +153,28 @@ func open(path string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Timeout <= 0 {
-		o.Timeout = lockTimeout
-	}
-	d := &DB{path: path, o: o, write: make(chan struct{}, 1)}
-	d.close = d.closeOnce()
-	return d, d.openFile(&bolt.Options{
-		Timeout:         o.Timeout,
+	d := newDB(path, o)
+	return d, d.openFile(o.Timeout, &bolt.Options{
 		InitialMmapSize: int(info.Size()) + mapReserve,
 		FreelistType:    bolt.FreelistMapType,
 		NoFreelistSync:  true, // a stored freelist grows under a long reader, and with it the file
 	})
 }
 
-func (d *DB) openFile(o *bolt.Options) error {
+func (d *DB) openFile(timeout time.Duration, o *bolt.Options) error {
+	if o.Timeout = timeout; timeout <= 0 {
+		o.Timeout = lockTimeout // bbolt's zero waits for ever
+	}
 	return d.guard(func() (err error) {
 		d.bolt, err = bolt.Open(d.path, 0o600, o)
+		var system syscall.Errno
 		switch {
+		case err == nil || errors.As(err, &system):
+			return err
 		case errors.Is(err, bolterrors.ErrTimeout):
 			return fmt.Errorf("%s: %w: another station process has it open. Stop that one, or ask it instead", d.path, ErrInUse)
-		case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
-			return fmt.Errorf("%s: %w: %v", d.path, ErrDamaged, err)
 		}
-		return err
+		return fmt.Errorf("%s: %w: %v", d.path, ErrDamaged, err)
 	})
 }
 
