@@ -33,10 +33,10 @@ func testCancelledBefore(t *testing.T, r Rig) {
 // testCancelledAmid cancels at different frames of a Do that takes many transfers.
 func testCancelledAmid(t *testing.T, r Rig) {
 	cut := 0
-	for _, at := range []int{0, 1, 7, 23} {
+	for _, at := range []int{0, 9} {
 		frames := make([]spi.Frame, 40)
 		for i := range frames {
-			frames[i] = spi.Frame{Out: pattern(300, i), In: make([]byte, 150_000)}
+			frames[i] = spi.Frame{Out: pattern(300, i), In: make([]byte, 110_000)}
 		}
 		if cancelled(t, r, at, frames) {
 			cut++
