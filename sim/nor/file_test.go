@@ -208,6 +208,51 @@ func TestDamagedFiles(t *testing.T) {
 	}
 }
 
+// The process dies between the state and the array, or within the array: opening the file does the rest.
+func TestRedo(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "chip")
+	c := create(t, path, "MT25QL128ABA", nor.Options{})
+	defer func() { c.Close() }()
+	const array = 3 * 4096
+	for _, op := range [][]byte{
+		with(pageOf(0x01020304), 0x02, 0x01, 0x23, 0x00),
+		with(pageOf(0xF0F0F0F0), 0x02, 0x01, 0x23, 0x00),
+		{0x20, 0x01, 0x23, 0x45},
+		with(pageOf(0x05060708), 0x02, 0x01, 0x40, 0x80),
+		{0xD8, 0x01, 0x00, 0x00},
+	} {
+		before, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(c, op...)
+		want := c.Bytes(0, c.Size())
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, written := range []int{0, 0x12310, 0x12400, 0x14080} { // bytes of the array that made it
+			f, err := os.OpenFile(path, os.O_RDWR, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.WriteAt(before[array+written:array+0x30000], array+int64(written)); err != nil {
+				t.Fatal(err)
+			}
+			f.Close()
+			if c, err = nor.Open(path, nor.Options{}); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(c.Bytes(0, c.Size()), want) {
+				t.Errorf("% X cut after %d bytes of the array is not made good", op[:4], written)
+			}
+			c.Close()
+		}
+		if c, err = nor.Open(path, nor.Options{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A full disk makes the chip dead, with the reason; opened again with room, the operation that was accepted is there.
 func TestFullDisk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "chip")
@@ -287,8 +332,9 @@ func TestKill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "chip")
 	create(t, path, "MT25QL128ABA", nor.Options{}).Close()
 	dice := rand.New(rand.NewPCG(3, 4))
+	const kills = 40
 	total := uint32(0)
-	for range 60 {
+	for range kills {
 		child := exec.Command(os.Args[0])
 		child.Env = append(os.Environ(), "NOR_KILL_ME="+path)
 		child.Stderr = os.Stderr
@@ -346,7 +392,7 @@ func TestKill(t *testing.T) {
 		}
 		c.Close()
 	}
-	t.Logf("%d rounds under 60 kills", total)
+	t.Logf("%d rounds under %d kills", total, kills)
 }
 
 // One page as a driver writes it: enable, program, look.

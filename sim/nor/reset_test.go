@@ -47,12 +47,12 @@ func TestVolatileState(t *testing.T) {
 		want[0], want[9] = 0x18, 0x00 // what is nonvolatile stays
 		expect(t, what+": afterwards", registers(c), want)
 
-		// NVCR: 4-byte addresses, 3 dummy clocks, another drive, no HOLD#
-		write(c, 0xB1, 0xAE, 0x3F)
-		expect(t, what+": NVCR acts later", do(c, 4, 0xB5), []byte{0xAE, 0x3F, 0xAE, 0x3F})
+		// NVCR: 4-byte addresses, upper segment, 3 dummy clocks, another drive, no HOLD#
+		write(c, 0xB1, 0xAC, 0x3F)
+		expect(t, what+": NVCR acts later", do(c, 4, 0xB5), []byte{0xAC, 0x3F, 0xAC, 0x3F})
 		expect(t, what+": NVCR acts later", []byte{flags(c), do(c, 1, 0x85)[0]}, []byte{0x80, 0xFB})
 		restart(c)
-		expect(t, what+": NVCR acts now", []byte{flags(c), do(c, 1, 0x85)[0], do(c, 1, 0x65)[0]}, []byte{0x81, 0x3B, 0xEE})
+		expect(t, what+": NVCR acts now", []byte{flags(c), do(c, 1, 0x85)[0], do(c, 1, 0x65)[0], do(c, 1, 0xC8)[0]}, []byte{0x81, 0x3B, 0xEE, 0x01})
 	}
 }
 

@@ -18,7 +18,7 @@ const (
 	slotUnfrozen
 )
 
-const slotCounters = 16 // places in the file; more than are used today, all others 0
+const slotCounters = 16 // places in the file; those without a name yet are kept as they are
 
 // encode appends the state as a slot of the board file: CRC, length, then u64 number, u8 the bits above, u8 error
 // bits, u8 SR, u8 VCR, u8 EVCR, u8 EAR, u16 NVCR, u16 SPR, the nonvolatile lock bits (1 locked, sector 0 in
@@ -49,9 +49,6 @@ func (s *state) encode(b []byte) []byte {
 	b = append(b, s.op.data[:]...)
 	for _, n := range s.counts {
 		b = le.AppendUint64(b, n)
-	}
-	for range slotCounters - len(s.counts) {
-		b = le.AppendUint64(b, 0)
 	}
 	le.PutUint32(b[4:], uint32(len(b)-8))
 	le.PutUint32(b, crc32.Checksum(b[8:], castagnoli))

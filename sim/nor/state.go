@@ -30,7 +30,7 @@ type state struct {
 	left   time.Duration // what is left of op, while suspended
 	deaf   time.Time     // until then nothing is taken or answered
 	op     operation
-	counts [len(counted)]uint64
+	counts [slotCounters]uint64 // in the order of counted
 }
 
 // kind of a self-timed operation. The values are those of the board file.
@@ -103,11 +103,14 @@ func (s *state) busy() bool { return s.running && !s.suspended }
 // oneWire tells whether the chip listens to single-bit SPI at all: not in quad, dual or DTR protocol, nor in XIP.
 func (s *state) oneWire() bool { return s.evcr&0xE0 == 0xE0 && s.vcr&0x08 != 0 }
 
-// boot loads the volatile state from the nonvolatile, as power-up and reset do (section on power-up and reset;
+// boot loads the volatile state from the nonvolatile, as power-up and reset do (the fields of NVCR in section 5;
 // that flag status errors clear is from memory). No operation is in progress.
 func (c *Chip) boot() {
 	s := &c.st
 	s.asleep, s.armed, s.wel, s.errors, s.ear = false, false, false, 0, 0
+	if s.nvcr&2 == 0 {
+		s.ear = byte((c.part.size - 1) >> 24) // the upper 128 Mb segment
+	}
 	s.running, s.suspended, s.deaf = false, false, time.Time{}
 	s.fourByte = s.nvcr&1 == 0
 	clear(s.vlb)
