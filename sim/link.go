@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-	"unicode/utf16"
 
 	"station/fixtures/usb"
 	"station/sim/ftdi"
@@ -230,12 +229,4 @@ func signal(c chan struct{}) {
 	case c <- struct{}{}:
 	default:
 	}
-}
-
-func utf16String(p []byte) string {
-	units := make([]uint16, len(p)/2)
-	for i := range units {
-		units[i] = binary.LittleEndian.Uint16(p[2*i:])
-	}
-	return string(utf16.Decode(units))
 }
