@@ -123,6 +123,32 @@ func TestBarcodeIsRead(t *testing.T) {
 	}
 }
 
+// The attached entries are the leaves: their hash is the one printed.
+func TestEntriesAreAttached(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"pass", "refused", "long"} {
+		in, pdf := samples()[name], renderedSamples(t)[name]
+		dir := t.TempDir()
+		tool(t, pdf, "pdfdetach", "-save", "1", "-o", filepath.Join(dir, attached), "FILE")
+		got, err := os.ReadFile(filepath.Join(dir, attached))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := bytes.Split(bytes.TrimSuffix(got, []byte("\n")), []byte("\n"))
+		if len(lines) != len(in.Run.Records) {
+			t.Fatalf("%s: %d lines for %d entries", name, len(lines), len(in.Run.Records))
+		}
+		for i, l := range lines {
+			if !bytes.Equal(l, in.Run.Records[i].Bytes) {
+				t.Errorf("%s: line %d is not entry %d", name, i+1, in.Run.Records[i].Index)
+			}
+		}
+		if text := tool(t, pdf, "pdftotext", "-layout", "FILE", "-"); !strings.Contains(text, leafHash(lines[len(lines)-1])) {
+			t.Errorf("%s: the hash of the last attached line is not printed", name)
+		}
+	}
+}
+
 type word struct {
 	Text                   string     `xml:",chardata"`
 	XMin, YMin, XMax, YMax float64    `xml:"-"`

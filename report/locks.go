@@ -50,7 +50,9 @@ func (s *sheet) protection() {
 		m.legend()
 		m.draw(title, *first, false)
 	})
-	if after != nil && !same {
+	if after != nil && !same && spansOf(*before) == spansOf(ledger.Locks{}) {
+		s.note(strong, "Before the run no sector was locked")
+	} else if after != nil && !same {
 		s.together(func() { m.draw("Before the run", *before, true) })
 	}
 }
@@ -59,7 +61,11 @@ func (s *sheet) protection() {
 func (s *sheet) compareLocks(before, after *ledger.Locks) {
 	s.section("Protection")
 	if s.run.End != nil {
-		s.wide("Freeze", strong, freeze(s.run.End.Freeze))
+		lasts := freeze(s.run.End.Freeze)
+		if after == nil {
+			lasts += " The protection was not read at the end."
+		}
+		s.wide("Freeze", strong, lasts)
 	}
 	s.titles(text(0, nameW, label, ""), text(valueX, 74, label, "Before the run"), text(104, 76, label, "After the run"))
 	compare := func(name string, st style, show func(l *ledger.Locks) string) {

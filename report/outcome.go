@@ -12,7 +12,7 @@ const (
 	discBar
 	squareStop
 	diamondQuestion
-	ringDash
+	halfDisc
 )
 
 // look of an outcome.
@@ -35,7 +35,7 @@ func looks(o ledger.Outcome) look {
 	case ledger.Aborted:
 		return look{squareStop, ink{84, 92, 106}, "someone stopped the run"}
 	case ledger.Trial:
-		return look{ringDash, ink{84, 92, 106}, "bench run, stopped before permanent steps"}
+		return look{halfDisc, ink{84, 92, 106}, "bench run, stopped before permanent steps"}
 	}
 	return look{diamondQuestion, amber, "the state of the unit is not known"}
 }
@@ -85,12 +85,16 @@ func (s *sheet) shape(l look, x, y, r float64, ground, sign ink) {
 		p.CurveBezierCubicTo(x+0.3*r, y+0.02*r, x, y+0.02*r, x, y+0.26*r)
 		p.DrawPath("D")
 		dot(0, 0.58, 0.12)
-	case ringDash:
+	case halfDisc:
 		p.Circle(x, y, r, "F")
 		s.fill(sign)
-		p.Circle(x, y, r*0.76, "F")
-		s.pen(ground, r*0.26)
-		path("D", -0.34, 0, 0.34, 0)
+		p.Circle(x, y, r*0.78, "F")
+		s.fill(ground)
+		const k = 0.5523 * 0.78 // a quarter of a circle as one Bézier curve
+		p.MoveTo(x, y-0.78*r)
+		p.CurveBezierCubicTo(x-k*r, y-0.78*r, x-0.78*r, y-k*r, x-0.78*r, y)
+		p.CurveBezierCubicTo(x-0.78*r, y+k*r, x-k*r, y+0.78*r, x, y+0.78*r)
+		p.DrawPath("F")
 	}
 	p.SetLineCapStyle("butt")
 	p.SetLineJoinStyle("miter")

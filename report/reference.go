@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+
+	"github.com/jung-kurt/gofpdf"
 )
 
 // leafHash of an entry, hex: SHA-256 of 00 and its canonical bytes (RFC 6962, section 2.1).
@@ -13,6 +15,18 @@ func leafHash(leaf []byte) string {
 	h.Write([]byte{0})
 	h.Write(leaf)
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// attached is the name of the file in the document that holds the leaves which the report was made from.
+const attached = "entries.jsonl"
+
+// attach puts the canonical bytes of the entries into the document. They hold no line feeds (RFC 8785).
+func (s *sheet) attach() {
+	var lines []byte
+	for _, rec := range s.run.Records {
+		lines = append(append(lines, rec.Bytes...), '\n')
+	}
+	s.pdf.SetAttachments([]gofpdf.Attachment{{Content: lines, Filename: attached, Description: "canonical ledger entries of run " + visible(s.run.ID, s.glyphs[sans].has)}})
 }
 
 // reference says where in the ledger the run stands and how that is checked.
@@ -29,6 +43,7 @@ func (s *sheet) place() {
 	}
 	s.row(row{rule: true, cells: []cell{text(0, nameW, label, name), {valueX, full - valueX, []para{
 		{digest, leafHash(s.last.Bytes)}, {label, "SHA-256 of a zero byte and the entry's canonical bytes (RFC 6962)"}}}}})
+	s.wide("Entries", body, "The canonical bytes of the run's entries are attached to this document as "+attached+", one a line, in the order of their indexes.")
 	if s.checkpoint == "" {
 		s.wide("Checkpoint", style{bold, 8, amber}, "None yet: no signed checkpoint covers this run. Print the report again once there is one.")
 		return
@@ -38,7 +53,7 @@ func (s *sheet) place() {
 		lines = append(lines, para{style{mono, 6.5, black}, l})
 	}
 	s.row(row{rule: true, cells: []cell{text(0, nameW, label, "Checkpoint, verbatim"), {valueX, full - valueX, lines}}})
-	s.wide("To check it", body, "Run station audit verify on the ledger or on a backup of it. It recomputes every leaf, compares the tree with signed checkpoints "+
+	s.wide("To check it", body, "Run “station audit verify” on the ledger or on a backup of it. It recomputes every leaf, compares the tree with signed checkpoints "+
 		"such as this one, and names the first entry that was altered. The checkpoint above stands for all entries up to its second line, "+
 		"the number of entries; its last lines are signatures by the keys they name.")
 }

@@ -27,7 +27,7 @@ func (s *sheet) regions() {
 	// By position, so that what is named twice or by nobody is still printed.
 	usedProof, usedImage := map[int]bool{}, map[int]bool{}
 	for i, r := range st.Regions {
-		how, lock := "✘ not proven", "–"
+		how, lock := "not proven", "–"
 		var proof ledger.RegionProof
 		at := slices.IndexFunc(proofs, func(p ledger.RegionProof) bool { return p.Region == r.Name })
 		proven := at >= 0
@@ -36,21 +36,25 @@ func (s *sheet) regions() {
 			proof = proofs[at]
 			how, lock = "✔ "+or(proof.Proof), or(proof.Lock)
 		}
-		s.row(row{with: true, cells: []cell{text(0, 7, strong, fmt.Sprint(i+1)), text(7, 48, strong, or(r.Name)), text(57, 46, digest, span(r.At, r.Size)),
-			text(105, 20, body, size(r.Size)), text(127, 26, body, how), text(155, 25, body, lock)}})
+		rows := []row{{cells: []cell{text(0, 7, strong, fmt.Sprint(i+1)), text(7, 48, strong, or(r.Name)), text(57, 46, digest, span(r.At, r.Size)),
+			text(105, 20, body, size(r.Size)), text(127, 26, body, how), text(155, 25, body, lock)}}}
 		if r.Image != "" {
 			content := []para{{body, r.Image + ", not described in the entry"}}
 			if at := slices.IndexFunc(st.Images, func(i ledger.Image) bool { return i.Name == r.Image }); at >= 0 {
 				usedImage[at] = true
 				content = imageOf(st.Images[at])
 			}
-			s.row(row{with: true, pad: 0.3, cells: []cell{text(7, 48, label, "Image SHA-256"), {57, full - 57, content}}})
+			rows = append(rows, row{pad: 0.3, cells: []cell{text(7, 48, label, "Image SHA-256"), {57, full - 57, content}}})
 		}
-		onChip := []para{{body, "not read back as a whole: the run did not end in PASS"}}
 		if proven {
-			onChip = []para{{digest, or(proof.SHA256)}}
+			rows = append(rows, row{pad: 0.5, cells: []cell{text(7, 48, label, "SHA-256 of region on chip"), text(57, full-57, digest, or(proof.SHA256))}})
 		}
-		s.row(row{rule: true, pad: 0.5, cells: []cell{text(7, 48, label, "SHA-256 of region on chip"), {57, full - 57, onChip}}})
+		rows[len(rows)-1].rule = true
+		s.together(func() {
+			for _, r := range rows {
+				s.row(r)
+			}
+		})
 	}
 	s.head = nil
 	for i, img := range st.Images {
@@ -67,13 +71,17 @@ func (s *sheet) regions() {
 	elsewhere := st.Elsewhere
 	switch elsewhere {
 	case "blank":
-		elsewhere = "Elsewhere: blank. Outside the regions the chip was erased."
+		elsewhere = "Elsewhere: blank. The recipe has the chip erased outside the regions."
 	case "keep":
-		elsewhere = "Elsewhere: keep. Outside the regions the chip was left as it was."
+		elsewhere = "Elsewhere: keep. The recipe leaves the chip as it was outside the regions."
 	default:
 		elsewhere = "Elsewhere: " + or(elsewhere)
 	}
-	s.note(label, elsewhere+" SHA-256 of region on chip: of the whole region as it stands on the chip.")
+	proven := " SHA-256 of region on chip: of the whole region as it stands there."
+	if s.run.Outcome() != ledger.Pass {
+		proven = " Only a run that ends in PASS proves its regions; what single steps confirmed stands among the steps."
+	}
+	s.note(label, elsewhere+proven)
 }
 
 func imageOf(i ledger.Image) []para {

@@ -4,6 +4,9 @@
 // The same entries with the same checkpoint give the same bytes, on any machine and at any time: every value printed comes
 // from the canonical bytes of the entries, dates are those of the last entry, and the fonts are embedded.
 //
+// The document carries these bytes as an attached file, entries.jsonl, one entry a line: whoever has only the PDF can read what was
+// recorded and compute the leaf hashes.
+//
 // Text that the fonts cannot show faithfully (control and invisible characters, characters beyond U+FFFF, scripts without
 // glyphs, combining marks, right-to-left scripts) is printed as \u{HEX}, a byte that is not UTF-8 as \x{HEX}, so that nothing
 // is lost silently and a report always comes out.

@@ -56,6 +56,7 @@ type block struct {
 	draw func(y float64) // y is its upper edge
 	with bool            // stays on one page with the block after it
 	head *block          // drawn again above it where it opens a page
+	gap  bool            // empty, and left out where it would open a page
 }
 
 // sheet collects blocks from top to bottom, then lays them on pages.
@@ -147,7 +148,7 @@ func (s *sheet) add(b block) {
 	s.blocks = append(s.blocks, b)
 }
 
-func (s *sheet) space(h float64) { s.add(block{h: h, draw: func(float64) {}}) }
+func (s *sheet) space(h float64) { s.add(block{h: h, gap: true, draw: func(float64) {}}) }
 
 // section begins a part of the report. It stays with what follows.
 func (s *sheet) section(title string) {
@@ -173,12 +174,18 @@ func (s *sheet) output() ([]byte, error) {
 	var pages [][]placed
 	y := bottom + 1
 	for i, b := range s.blocks {
+		if b.gap {
+			if y+b.h <= bottom {
+				y += b.h
+			}
+			continue
+		}
 		need := b.h
 		for j := i; s.blocks[j].with && j+1 < len(s.blocks); j++ {
 			need += s.blocks[j+1].h
 		}
 		// What was kept with the block before is already where it belongs.
-		kept := i > 0 && s.blocks[i-1].with && y+b.h <= bottom
+		kept := i > 0 && s.blocks[i-1].with && !s.blocks[i-1].gap && y+b.h <= bottom
 		if len(pages) == 0 || !kept && y+need > bottom {
 			pages = append(pages, nil)
 			y = top
@@ -201,6 +208,7 @@ func (s *sheet) output() ([]byte, error) {
 			b.draw(b.y)
 		}
 	}
+	s.attach()
 	var out bytes.Buffer
 	if err := s.pdf.Output(&out); err != nil {
 		return nil, fmt.Errorf("report: %w", err)

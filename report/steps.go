@@ -59,6 +59,9 @@ func (s *sheet) step(b ledger.RunStep) {
 	when := b.Started
 	if t, err := time.Parse(ledger.TimeFormat, b.Started); err == nil {
 		when = t.Format("15:04:05.000")
+		if start, _ := s.times(); start.UTC().Format(time.DateOnly) != t.Format(time.DateOnly) {
+			when = t.Format("2006-01-02 15:04:05.000")
+		}
 	}
 	s.row(row{rule: true, cells: []cell{
 		text(0, 7, strong, fmt.Sprint(b.N)), {7, 54, what}, text(63, 19, result, or(word)), text(84, 27, body, or(b.Proof)),

@@ -84,7 +84,7 @@ func (s *sheet) message() {
 	end := s.run.End
 	if end == nil {
 		end = &ledger.RunEnd{Message: "The run was begun and has not been settled. What state the unit is in is not known.",
-			Next: "Put the unit back into the station so that the run can go on, or settle it with station unit close."}
+			Next: "Put the unit back into the station so that the run can go on, or settle it with “station unit close”."}
 	}
 	if s.run.Outcome() == ledger.Pass && end.Message == "" && end.Next == "" {
 		return

@@ -144,3 +144,15 @@ func FuzzGlyphs(f *testing.F) {
 		}
 	})
 }
+
+// Leaf hashes of RFC 6962, section 2.1, as its test vectors have them.
+func TestLeafHash(t *testing.T) {
+	for leaf, want := range map[string]string{
+		"":     "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+		"\x00": "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
+	} {
+		if got := leafHash([]byte(leaf)); got != want {
+			t.Errorf("leafHash(%q) = %s, want %s", leaf, got, want)
+		}
+	}
+}
