@@ -246,27 +246,29 @@ func TestCompletions(t *testing.T) {
 
 // A station that dies leaves the programmer as it is, in the middle of a command; reset and bit mode help.
 func TestDeviceOutlivesLink(t *testing.T) {
-	line, k := plugged(t, ftdi.None, ftdi.FT232H, ftdi.Options{})
-	if err := line.Insert(sim.Place{Port: "1-2"}, newChip(t, nor.None)); err != nil {
-		t.Fatal(err)
-	}
-	write(t, k, append(frame(3, 0x9F), 0x80, 0, 0x0B, 0x11, 0xFF, 0xFF, 1, 2, 3)...)
-	k.Close()
-	k, err := line.Open(t.Context(), "1-2", 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	in := posted(t, k, 512, 1)
-	write(t, k, 0xAA, 0x87) // data of the command cut short
-	if got, _ := read(t, in, 512, 3); !bytes.Equal(got, wantID) {
-		t.Errorf("the last answer of the link before: % x", got)
-	}
-	k.Close()
-	k = open(t, line)
-	in = posted(t, k, 512, 1)
-	if id := readID(t, k, in, 512); !bytes.Equal(id, wantID) {
-		t.Errorf("ID % x", id)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		line, k := plugged(t, ftdi.None, ftdi.FT232H, ftdi.Options{})
+		if err := line.Insert(sim.Place{Port: "1-2"}, newChip(t, nor.None)); err != nil {
+			t.Fatal(err)
+		}
+		write(t, k, append(frame(3, 0x9F), 0x80, 0, 0x0B, 0x11, 0xFF, 0xFF, 1, 2, 3)...)
+		k.Close()
+		k, err := line.Open(t.Context(), "1-2", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := posted(t, k, 512, 1)
+		write(t, k, 0xAA, 0x87) // data of the command cut short
+		if got, _ := read(t, in, 512, 3); !bytes.Equal(got, wantID) {
+			t.Errorf("the last answer of the link before: % x", got)
+		}
+		k.Close()
+		k = open(t, line)
+		in = posted(t, k, 512, 1)
+		if id := readID(t, k, in, 512); !bytes.Equal(id, wantID) {
+			t.Errorf("ID % x", id)
+		}
+	})
 }
 
 func TestInRefusals(t *testing.T) {
