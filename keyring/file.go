@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/mod/sumdb/note"
 )
@@ -26,7 +27,7 @@ const (
 // Create makes the checkpoint key of station stationID in dir, which is made too when it does not exist, and opens the
 // keyring. An existing key is never overwritten: ErrExists. When Create returns, the key is durable.
 func Create(dir, stationID string) (*Keyring, error) {
-	if stationID == "" || strings.ContainsRune(stationID, '+') || strings.ContainsFunc(stationID, unicode.IsSpace) {
+	if stationID == "" || !utf8.ValidString(stationID) || strings.ContainsRune(stationID, '+') || strings.ContainsFunc(stationID, unicode.IsSpace) {
 		return nil, fmt.Errorf("station id %q: a key's name may have no spaces and no plus sign", stationID)
 	}
 	if err := os.Mkdir(dir, 0o700); err == nil {
