@@ -124,13 +124,7 @@ func (s *Server) session(conn net.Conn) {
 	}
 	for {
 		if c.in.Buffered() == 0 {
-			// everything asked for is answered: now the client has it
-			if c.answered {
-				s.roundTrips.Add(1)
-				c.answered = false
-			}
-			conn.SetWriteDeadline(time.Now().Add(patience))
-			if c.out.Flush() != nil {
+			if c.flush() != nil {
 				return
 			}
 		}
@@ -154,10 +148,31 @@ func (c *session) reply(b ...byte) error {
 	return err
 }
 
+// flush lets the client have its answers, before the server waits for more from it.
+func (c *session) flush() error {
+	if c.answered {
+		c.roundTrips.Add(1)
+		c.answered = false
+	}
+	c.conn.SetWriteDeadline(time.Now().Add(patience))
+	return c.out.Flush()
+}
+
+// fill reads what belongs to a command that has begun.
+func (c *session) fill(p []byte) error {
+	if c.in.Buffered() < len(p) {
+		if err := c.flush(); err != nil {
+			return err
+		}
+	}
+	_, err := io.ReadFull(c.in, p)
+	return err
+}
+
 // parameters reads the n bytes, at most 8, that follow an opcode.
 func (c *session) parameters(n int) ([8]byte, error) {
 	var p [8]byte
-	_, err := io.ReadFull(c.in, p[:n])
+	err := c.fill(p[:n])
 	return p, err
 }
 
@@ -234,7 +249,7 @@ func (c *session) operate() error {
 		}
 		return c.reply(nak)
 	}
-	if _, err := io.ReadFull(c.in, c.buf[:send]); err != nil {
+	if err := c.fill(c.buf[:send]); err != nil {
 		return err
 	}
 	c.spi.Add(1)

@@ -140,6 +140,9 @@ func TestLongOperations(t *testing.T) {
 		// one answer of more than a chunk, off its borders
 		blank := bytes.Repeat([]byte{0xFF}, 200_001)
 		talk(t, conn, spi([]byte{0x03, 0, 0, 0}, len(blank)), append([]byte{6}, blank...))
+		// an answer does not wait for the rest of the next command
+		talk(t, conn, []byte{0x01, 0x14, 1}, []byte{6, 1, 0})
+		talk(t, conn, []byte{0, 0, 0}, []byte{6, 1, 0, 0, 0})
 		// too long to take: refused, in step, and the chip saw nothing
 		talk(t, conn, spi([]byte{0x06}, 0), []byte{6})
 		long := append([]byte{0x02, 0, 0, 0}, make([]byte, 80_000)...)
