@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"station/ledger"
@@ -40,19 +41,25 @@ func (s *sheet) protection() {
 		m.columns = 64
 	}
 	title, first := "After the run", after
-	same := after != nil && spansOf(*before) == spansOf(*after)
-	if after == nil {
+	open := spansOf(ledger.Locks{})
+	again := false // the chip before the run is drawn too
+	switch {
+	case after == nil:
 		title, first = "Before the run (after it, the protection could not be read)", before
-	} else if same {
-		title = "Before and after the run: the same sectors were locked"
+	case spansOf(*before) == open && spansOf(*after) == open:
+		title = "Before and after the run: no sector is locked"
+	case spansOf(*before) == spansOf(*after):
+		title = "Before and after the run: the same sectors are locked"
+	case spansOf(*before) == open:
+		title = "After the run (before it, no sector was locked)"
+	default:
+		again = true
 	}
 	s.together(func() {
 		m.legend()
 		m.draw(title, *first, false)
 	})
-	if after != nil && !same && spansOf(*before) == spansOf(ledger.Locks{}) {
-		s.note(strong, "Before the run no sector was locked")
-	} else if after != nil && !same {
+	if again {
 		s.together(func() { m.draw("Before the run", *before, true) })
 	}
 }
@@ -63,7 +70,10 @@ func (s *sheet) compareLocks(before, after *ledger.Locks) {
 	if s.run.End != nil {
 		lasts := freeze(s.run.End.Freeze)
 		if after == nil {
-			lasts += " The protection was not read at the end."
+			lasts = "Not known: the protection was not read at the end."
+			if f := s.run.End.Freeze; f != "" && f != "none" {
+				lasts += " Recorded: " + f + "."
+			}
 		}
 		s.wide("Freeze", strong, lasts)
 	}
@@ -198,14 +208,19 @@ func (m lockMap) draw(title string, l ledger.Locks, low bool) {
 	if rows > 16 {
 		high = 2.4
 	}
+	const tight = 0.5 // above a row without a region
 	if low {
-		high, above = 2.2, 0.5
+		high, above = 2.2, tight
 	}
 	m.add(block{h: 5, with: true, draw: func(y float64) { m.line(strong, left, y, title) }})
 	perRow := m.cell * int64(m.columns)
 	for i := range rows {
 		from := int64(i) * perRow
 		to := min(from+perRow, m.size)
+		above := above
+		if !slices.ContainsFunc(m.regions, func(r ledger.Region) bool { _, _, ok := overlap(r.At, r.Size, from, to); return ok }) {
+			above = tight
+		}
 		m.add(block{h: above + high + 0.3, draw: func(y float64) { m.drawRow(l, from, to, y+above, high, !low) }})
 	}
 	m.space(3)

@@ -90,10 +90,11 @@ func (s *sheet) shape(l look, x, y, r float64, ground, sign ink) {
 		s.fill(sign)
 		p.Circle(x, y, r*0.78, "F")
 		s.fill(ground)
-		const k = 0.5523 * 0.78 // a quarter of a circle as one Bézier curve
-		p.MoveTo(x, y-0.78*r)
-		p.CurveBezierCubicTo(x-k*r, y-0.78*r, x-0.78*r, y-k*r, x-0.78*r, y)
-		p.CurveBezierCubicTo(x-0.78*r, y+k*r, x-k*r, y+0.78*r, x, y+0.78*r)
+		a := 0.88 * r   // reaches into the ring, so that no seam shows
+		k := 0.5523 * a // a quarter of a circle as one Bézier curve
+		p.MoveTo(x, y-a)
+		p.CurveBezierCubicTo(x-k, y-a, x-a, y-k, x-a, y)
+		p.CurveBezierCubicTo(x-a, y+k, x-k, y+a, x, y+a)
 		p.DrawPath("F")
 	}
 	p.SetLineCapStyle("butt")

@@ -42,8 +42,7 @@ func (s *sheet) place() {
 		name += ", run.end"
 	}
 	s.row(row{rule: true, cells: []cell{text(0, nameW, label, name), {valueX, full - valueX, []para{
-		{digest, leafHash(s.last.Bytes)}, {label, "SHA-256 of a zero byte and the entry's canonical bytes (RFC 6962)"}}}}})
-	s.wide("Entries", body, "The canonical bytes of the run's entries are attached to this document as "+attached+", one a line, in the order of their indexes.")
+		{digest, leafHash(s.last.Bytes)}, {label, "SHA-256 of a zero byte and the entry's canonical bytes (RFC 6962). The entries are attached as " + attached + ", one a line."}}}}})
 	if s.checkpoint == "" {
 		s.wide("Checkpoint", style{bold, 8, amber}, "None yet: no signed checkpoint covers this run. Print the report again once there is one.")
 		return
@@ -53,7 +52,7 @@ func (s *sheet) place() {
 		lines = append(lines, para{style{mono, 6.5, black}, l})
 	}
 	s.row(row{rule: true, cells: []cell{text(0, nameW, label, "Checkpoint, verbatim"), {valueX, full - valueX, lines}}})
-	s.wide("To check it", body, "Run “station audit verify” on the ledger or on a backup of it. It recomputes every leaf, compares the tree with signed checkpoints "+
+	s.wide("To check it", style{sans, 7.5, black}, "Run “station audit verify” on the ledger or on a backup of it. It recomputes every leaf, compares the tree with signed checkpoints "+
 		"such as this one, and names the first entry that was altered. The checkpoint above stands for all entries up to its second line, "+
 		"the number of entries; its last lines are signatures by the keys they name.")
 }

@@ -93,6 +93,9 @@ func number(n int64) string {
 
 // span of addresses, both ends included, in hex.
 func span(at, n int64) string {
+	if at < 0 {
+		return fmt.Sprintf("-0x%08X and %s", uint64(-at), size(n)) // no chip has it, but a record may say it
+	}
 	if n <= 0 {
 		return fmt.Sprintf("0x%08X, empty", at)
 	}
