@@ -16,12 +16,12 @@ func (p *parser) lockable(region Region, n *yaml.Node, bits Bits) {
 		unit, last := part.Sector, part.Size-part.Sector
 		// whole tells whether a border between locked and unlocked can be at this address.
 		whole := func(addr int64) bool { return addr%unit == 0 }
-		cover := fmt.Sprintf("%s lock bits cover %s each", bits, sizeText(unit))
+		cover := fmt.Sprintf("%s lock bits of %s cover %s each", bits, part.Name, sizeText(unit))
 		if cell := part.Erases[0].Size; bits == Volatile && part.VLB4KBoundary {
 			whole = func(addr int64) bool {
 				return addr%unit == 0 || addr%cell == 0 && (addr < unit || addr > last)
 			}
-			cover += fmt.Sprintf(" (%s in the first and the last %s)", sizeText(cell), sizeText(unit))
+			cover += fmt.Sprintf(" (%s in its first and last %s)", sizeText(cell), sizeText(unit))
 		}
 		if !whole(region.At) || !whole(region.At+region.Size) {
 			p.at(n, fmt.Sprintf("region %s (%s) cannot be locked exactly: %s", region.Name, rangeText(region.At, region.Size), cover),

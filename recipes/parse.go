@@ -1,6 +1,7 @@
 package recipes
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -134,7 +135,7 @@ func (p *parser) finish() (*Recipe, error) {
 	for _, d := range p.regions {
 		r.regions = append(r.regions, d.Region)
 	}
-	slices.SortFunc(r.regions, func(a, b Region) int { return int(max(-1, min(1, a.At-b.At))) })
+	slices.SortFunc(r.regions, func(a, b Region) int { return cmp.Compare(a.At, b.At) })
 	for _, d := range p.images {
 		image := d.Image
 		r.images = append(r.images, &image)

@@ -1,6 +1,7 @@
 package recipes
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -63,9 +64,8 @@ type EraseCount struct {
 // PlannedLock is a region that is locked when the recipe ends.
 type PlannedLock struct {
 	Region string `json:"region"`
-	At     int64  `json:"at"`
-	Size   int64  `json:"size"`
-	Bits   Bits   `json:"bits"`
+	flash.Range
+	Bits Bits `json:"bits"`
 }
 
 // Plan works out what the recipe does to a part, which has to be one of Parts (by name). byteTime is the time
@@ -94,7 +94,7 @@ func (r *Recipe) Plan(part *flash.Part, byteTime time.Duration) (*Plan, error) {
 		case Lock:
 			planned.lock(part, s)
 			for _, region := range s.Regions {
-				p.Locked = append(p.Locked, PlannedLock{region.Name, region.At, region.Size, s.Bits})
+				p.Locked = append(p.Locked, PlannedLock{region.Name, flash.Range{Addr: region.At, Size: region.Size}, s.Bits})
 			}
 		case Freeze:
 			planned.Work.Typical, planned.Work.Max = part.Register.Typ, part.Register.Max
@@ -149,7 +149,7 @@ func (s *PlannedStep) lock(part *flash.Part, step Lock) {
 			}
 		}
 	}
-	slices.SortFunc(s.Ranges, func(a, b flash.Range) int { return int(max(-1, min(1, a.Addr-b.Addr))) })
+	slices.SortFunc(s.Ranges, func(a, b flash.Range) int { return cmp.Compare(a.Addr, b.Addr) })
 	timing := part.LockSet
 	if step.Bits == Volatile {
 		timing = part.Register
@@ -159,7 +159,7 @@ func (s *PlannedStep) lock(part *flash.Part, step Lock) {
 
 func (w *Work) add(o Work) {
 	for _, e := range o.Erases {
-		i, found := slices.BinarySearchFunc(w.Erases, e, func(a, b EraseCount) int { return int(a.Size - b.Size) })
+		i, found := slices.BinarySearchFunc(w.Erases, e, func(a, b EraseCount) int { return cmp.Compare(a.Size, b.Size) })
 		if !found {
 			w.Erases = slices.Insert(w.Erases, i, EraseCount{Size: e.Size})
 		}
@@ -186,10 +186,10 @@ func (p *Plan) Print(out io.Writer) error {
 		}
 		fmt.Fprintf(table, "%d.\t%s\t%s\t%s\n", s.Number, title, s.Work, s.Work.times())
 		for _, r := range s.Ranges {
-			fmt.Fprintf(table, "\t  %s\t%s\t\n", rangeText(r.Addr, r.Size), sizeText(r.Size))
+			fmt.Fprintf(table, "\t  %s\t%s\t\n", r, sizeText(r.Size))
 		}
 		for _, r := range s.Rounded {
-			fmt.Fprintf(table, "\t  %s\t%s, added by rounding, comes out blank\t\n", rangeText(r.Addr, r.Size), sizeText(r.Size))
+			fmt.Fprintf(table, "\t  %s\t%s, added by rounding, comes out blank\t\n", r, sizeText(r.Size))
 		}
 	}
 	fmt.Fprintf(table, "\ttotal\t%s\t%s\n", p.Total, p.Total.times())
@@ -198,7 +198,7 @@ func (p *Plan) Print(out io.Writer) error {
 	}
 	b.WriteString("\nAt the end:\n")
 	for _, l := range p.Locked {
-		fmt.Fprintf(&b, "  locked, %s: %s %s\n", l.Bits, l.Region, rangeText(l.At, l.Size))
+		fmt.Fprintf(&b, "  locked, %s: %s %s\n", l.Bits, l.Region, l.Range)
 	}
 	if len(p.Locked) == 0 {
 		b.WriteString("  nothing is locked\n")

@@ -104,7 +104,7 @@ func TestPlan(t *testing.T) {
 	if p.Total.EraseBytes != 16<<20 || p.Total.ReadBytes != 16<<20 || p.Total.ProgramBytes != 9500 || p.Total.Programs != 38 || p.Total.LockBits != 21 {
 		t.Errorf("total %+v", p.Total)
 	}
-	if diff := cmp.Diff([]PlannedLock{{"boot", 0, 64 * k, Nonvolatile}, {"keys", 0xFF0000, 8 * k, Volatile}}, p.Locked); diff != "" {
+	if diff := cmp.Diff([]PlannedLock{{"boot", flash.Range{Addr: 0, Size: 64 * k}, Nonvolatile}, {"keys", flash.Range{Addr: 0xFF0000, Size: 8 * k}, Volatile}}, p.Locked); diff != "" {
 		t.Error(diff)
 	}
 	if p.Freeze != "until power-off" || len(p.Permanent) != 0 || len(p.Warnings) != 2 {

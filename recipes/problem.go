@@ -21,7 +21,7 @@ type Problem struct {
 // Errors is every mistake of one recipe, sorted by position. It is the error of Load, Parse and Pin
 // for bad input.
 type Errors struct {
-	Problems []Problem
+	Problems []Problem `json:"problems"`
 }
 
 // Error prints all problems: "file:line:col: message", the lines around it, a caret and the suggestion.

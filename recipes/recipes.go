@@ -22,7 +22,7 @@
 //	parts: [MT25QL256ABA]       # profiles that package flash knows
 //	serial: '^GW-[0-9]{6}$'     # RE2; a scan has to match it whole
 //	images:
-//	  boot: {file: images/boot.bin, sha256: "..."}   # path relative to the recipe; `station recipe pin` fills the digest
+//	  boot: {file: images/boot.bin, sha256: "..."}   # relative to the recipe's folder; `station recipe pin` fills the digest
 //	regions:
 //	  boot: {at: 0x0, size: 4MiB}
 //	elsewhere: blank            # or keep: what happens to bytes outside the regions
@@ -62,7 +62,7 @@
 //	  "permanent": []
 //	}
 //
-// All members are present but those of check; "images" may be {}. Sizes are bytes, sha256 is 64
+// Lists stand in the order of the file. All members are present but those of check; "images" may be {}. Sizes are bytes, sha256 is 64
 // lower-case hex digits. Comments, layout, the order of images and regions, and the names of image files
 // do not change it. Test vectors: testdata/digest/.
 package recipes
