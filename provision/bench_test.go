@@ -67,6 +67,12 @@ func (p *pins) Do(ctx context.Context, frames ...spi.Frame) error {
 	if err := ctx.Err(); err != nil {
 		return &spi.FrameError{Sent: spi.No, Err: err}
 	}
+	p.s.mu.Lock()
+	leased := p.s.leased[p.slot]
+	p.s.mu.Unlock()
+	if leased == 0 {
+		return &spi.FrameError{Sent: spi.No, Err: errors.New("the slot is not leased")}
+	}
 	for i, f := range frames {
 		if p.s.broken != nil {
 			return &spi.FrameError{Index: i, Sent: spi.No, Err: p.s.broken}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -45,8 +46,8 @@ func New(bench Bench, journal Journal, o Options) *Engine {
 // point where the chip is ready and nothing is half done.
 func (e *Engine) Run(ctx context.Context, o Order) Result {
 	r := &run{e: e, o: o, id: newRunID(), began: time.Now()}
-	err := r.carryOut(ctx)
-	res := r.settle(ctx, err)
+	res := r.settle(ctx, r.carryOut(ctx))
+	r.release()
 	r.emit(Event{Kind: Ended, Title: res.Message, Result: &res})
 	return res
 }
@@ -66,6 +67,7 @@ type run struct {
 	n, of   int
 	title   string
 
+	held   []func()        // gives back what the run holds, until it is settled
 	failed *ledger.RunStep // the step that broke off, for the account
 	proven []ledger.RegionProof
 }
@@ -78,13 +80,13 @@ func (r *run) carryOut(ctx context.Context) error {
 	if err := r.e.hold("serial "+r.o.Serial, r.o.Slot); err != nil {
 		return err
 	}
-	defer r.e.letGo("serial " + r.o.Serial)
+	r.onRelease(func() { r.e.letGo("serial " + r.o.Serial) })
 
 	conn, release, err := r.e.bench.Lease(ctx, r.o.Slot)
 	if err != nil {
 		return &stationError{"fixture", err}
 	}
-	defer release()
+	r.onRelease(func() { release() })
 	r.conn = conn
 
 	if r.chip, err = flash.Identify(ctx, conn, r.o.Recipe.Parts()...); err != nil {
@@ -94,7 +96,7 @@ func (r *run) carryOut(ctx context.Context) error {
 	if err := r.e.hold("chip "+uid, r.o.Slot); err != nil {
 		return err
 	}
-	defer r.e.letGo("chip " + uid)
+	r.onRelease(func() { r.e.letGo("chip " + uid) })
 	r.emit(Event{Kind: Identified, Title: r.chip.Part().Name + " " + uid})
 
 	runs, err := r.e.journal.Runs(r.o.Serial, uid)
@@ -207,6 +209,14 @@ func (r *run) settle(ctx context.Context, err error) Result {
 	}
 	res.Duration = time.Since(r.began)
 	return res
+}
+
+func (r *run) onRelease(f func()) { r.held = append(r.held, f) }
+
+func (r *run) release() {
+	for _, f := range slices.Backward(r.held) {
+		f()
+	}
 }
 
 func (r *run) emit(ev Event) {

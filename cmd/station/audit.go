@@ -1,0 +1,135 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/mod/sumdb/note"
+
+	"station/ledger"
+	"station/store"
+)
+
+func (a *app) audit() *cobra.Command {
+	c := &cobra.Command{Use: "audit", Short: "What the auditor asks of the ledger"}
+	c.AddCommand(a.auditVerify())
+	return c
+}
+
+type auditJSON struct {
+	OK          bool          `json:"ok"`
+	Station     string        `json:"station"`
+	Simulated   bool          `json:"simulated"`
+	Key         string        `json:"key"`    // verifier key that the checkpoints were held against
+	Pinned      bool          `json:"pinned"` // the key came from the auditor, not from the ledger itself
+	Entries     int64         `json:"entries"`
+	Checkpoints int64         `json:"checkpoints"`
+	Signed      int64         `json:"signed"`   // entries that a checkpoint covers
+	Unsigned    int64         `json:"unsigned"` // entries after them
+	Root        string        `json:"root"`     // tree hash over all entries, hex
+	Findings    []findingJSON `json:"findings"`
+	Store       string        `json:"store"` // what is wrong with the file or its indexes, "" for nothing
+}
+
+type findingJSON struct {
+	From int64  `json:"from"`
+	To   int64  `json:"to"` // behind the last entry concerned
+	What string `json:"what"`
+}
+
+func (a *app) auditVerify() *cobra.Command {
+	var key string
+	c := &cobra.Command{
+		Use:   "verify",
+		Short: "Recompute the whole ledger: every entry, hash, signature and index",
+		Long: "Recompute the whole ledger: every entry, every tree hash, every checkpoint's signature, and the indexes.\n\n" +
+			"Without --key the checkpoints are held against the key that the ledger names itself, which proves nothing against\n" +
+			"somebody who rewrote the whole ledger. Keep the key that `station audit verify` prints in a safe place, and pin it.",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			db, _, err := a.openLedgerReadOnly()
+			if err != nil {
+				return err
+			}
+			defer db.Close()
+			j, err := verifyLedger(c.Context(), db, key)
+			if err != nil {
+				return err
+			}
+			if err := a.printAudit(j); err != nil {
+				return err
+			}
+			if !j.OK {
+				return exit(exitNo, nil)
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&key, "key", "", "hold the checkpoints against this verifier `KEY`")
+	return c
+}
+
+// verifyLedger runs every check that the product has over a ledger.
+func verifyLedger(ctx context.Context, db *store.DB, key string) (auditJSON, error) {
+	j := auditJSON{Key: key, Pinned: key != "", Findings: []findingJSON{}}
+	if key == "" {
+		first, err := db.Entry(0)
+		if err != nil {
+			return j, exit(exitNo, fmt.Errorf("the first entry cannot be read, so there is no key to verify with (pin one with --key): %w", err))
+		}
+		start, ok := first.Entry.Body.(ledger.StationInit)
+		if !ok {
+			return j, exit(exitNo, errors.New("the first entry is not station.init, so there is no key to verify with (pin one with --key)"))
+		}
+		j.Key = start.CheckpointKey
+	}
+	verifier, err := note.NewVerifier(j.Key)
+	if err != nil {
+		return j, exit(exitRefused, fmt.Errorf("%q is no verifier key: %w", j.Key, err))
+	}
+	r, err := ledger.Verify(ctx, db, verifier)
+	if err != nil {
+		return j, exit(exitError, err)
+	}
+	j.Station, j.Simulated, j.Entries, j.Checkpoints = r.Station, r.Simulated, r.Entries, r.Checkpoints
+	j.Signed, j.Unsigned, j.Root = r.Signed, r.Unsigned(), hex.EncodeToString(r.Root[:])
+	for _, f := range r.Findings {
+		j.Findings = append(j.Findings, findingJSON{f.From, f.To, f.What})
+	}
+	if err := db.Check(ctx); err != nil {
+		j.Store = err.Error()
+	}
+	j.OK = len(j.Findings) == 0 && j.Store == ""
+	return j, nil
+}
+
+func (a *app) printAudit(j auditJSON) error {
+	if a.json {
+		return a.printJSON(j)
+	}
+	for _, f := range j.Findings {
+		where := fmt.Sprintf("entry %d", f.From)
+		switch {
+		case f.To == f.From:
+			where = fmt.Sprintf("checkpoint before entry %d", f.From)
+		case f.To > f.From+1:
+			where = fmt.Sprintf("entries %d..%d", f.From, f.To-1)
+		}
+		fmt.Fprintf(a.stdout, "BAD  %s: %s\n", where, f.What)
+	}
+	if j.Store != "" {
+		fmt.Fprintf(a.stdout, "BAD  store: %s\n", j.Store)
+	}
+	verdict := map[bool]string{true: "ledger verified", false: "LEDGER NOT VERIFIED"}[j.OK]
+	if j.Simulated {
+		verdict += " (SIMULATED)"
+	}
+	pinned := map[bool]string{true: "pinned", false: "named by the ledger itself"}[j.Pinned]
+	_, err := fmt.Fprintf(a.stdout, "%s: station %s, %d entries and %d checkpoints checked, %d entries signed, %d not yet\nroot %s\nkey  %s (%s)\n",
+		verdict, cmp.Or(j.Station, "?"), j.Entries, j.Checkpoints, j.Signed, j.Unsigned, j.Root, j.Key, pinned)
+	return err
+}

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	"github.com/spf13/viper"
+	"go.yaml.in/yaml/v4"
+
+	root "station"
+	"station/fixtures"
+	"station/yamltext"
+)
+
+// config is what config.yaml says: facts about this station, never flow.
+type config struct {
+	Station string
+	Data    string // absolute, or relative to the working directory
+	Listen  string
+	Slots   []slot
+}
+
+type slot struct {
+	Name, Port, Channel, Volts, Power string
+	HoldReset                         bool `mapstructure:"hold_reset"`
+}
+
+// config reads the configuration: flags win over the environment (STATION_DATA, STATION_LISTEN), and that over the file.
+func (a *app) config() (*config, error) {
+	path := cmp.Or(a.configFile, "config.yaml")
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && a.configFile == "" {
+		return a.builtInConfig()
+	}
+	if err != nil {
+		return nil, exit(exitRefused, fmt.Errorf("configuration: %w", err))
+	}
+	return a.parseConfig(path, text, filepath.Dir(path))
+}
+
+func (a *app) builtInConfig() (*config, error) {
+	return a.parseConfig("built-in config.yaml", root.DefaultConfig, "")
+}
+
+func (a *app) parseConfig(name string, text []byte, dir string) (*config, error) {
+	if err := checkConfig(name, text); err != nil {
+		return nil, exit(exitRefused, fmt.Errorf("this configuration cannot be used\n%w", err))
+	}
+	v := viper.New()
+	v.SetConfigType("yaml")
+	v.SetEnvPrefix("STATION")
+	err := errors.Join(v.ReadConfig(bytes.NewReader(text)), v.BindEnv("data"), v.BindEnv("listen"))
+	if err != nil {
+		return nil, exit(exitRefused, fmt.Errorf("configuration: %w", err))
+	}
+	fromFile := a.dataDir == "" && os.Getenv("STATION_DATA") == ""
+	if a.dataDir != "" {
+		v.Set("data", a.dataDir)
+	}
+	var c config
+	if err := v.Unmarshal(&c); err != nil {
+		return nil, exit(exitRefused, fmt.Errorf("configuration: %w", err))
+	}
+	if fromFile && !filepath.IsAbs(c.Data) {
+		c.Data = filepath.Join(dir, c.Data)
+	}
+	return &c, nil
+}
+
+// data is the data directory alone, for commands that need no slots.
+func (a *app) data() (string, error) {
+	if a.dataDir != "" {
+		return a.dataDir, nil
+	}
+	c, err := a.config()
+	if err != nil {
+		return "", err
+	}
+	return c.Data, nil
+}
+
+func (c *config) rackSlots() []fixtures.Slot {
+	out := make([]fixtures.Slot, len(c.Slots))
+	for i, s := range c.Slots {
+		out[i] = fixtures.Slot(s)
+	}
+	return out
+}
+
+var stationForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
+
+// checkConfig finds every mistake in a configuration, at its place. Viper reads it afterwards, but knows neither
+// lines nor keys that are not there.
+func checkConfig(name string, text []byte) error {
+	pg := yamltext.New(name, "configuration", text)
+	doc := pg.Document()
+	if doc == nil {
+		return pg.Err()
+	}
+	later := func(key, does string) string {
+		return fmt.Sprintf("%q is not known to this version: it %s", key, does)
+	}
+	top, _ := pg.Group(doc, doc, "the configuration", []string{"station", "data", "slots"}, []string{"listen"}, map[string]string{
+		"mirror":    later("mirror", "keeps no mirror"),
+		"escrow":    later("escrow", "escrows no secrets"),
+		"allow_raw": later("allow_raw", "has no raw step"),
+	})
+	check := func(key, what string, wrong func(string) string) {
+		f, ok := top[key]
+		if !ok {
+			return
+		}
+		if text, ok := pg.Text(f.Value, what); ok {
+			if message := wrong(text); message != "" {
+				pg.At(f.Value, message, "")
+			}
+		}
+	}
+	check("station", "station", func(s string) string {
+		if !stationForm.MatchString(s) {
+			return fmt.Sprintf("station %s is not 1 to 32 of a-z, 0-9 and -, a letter or digit first", yamltext.Quote(s))
+		}
+		return ""
+	})
+	check("data", "data", func(string) string { return "" })
+	check("listen", "listen", func(s string) string {
+		if _, _, err := net.SplitHostPort(s); err != nil {
+			return fmt.Sprintf("listen %s is not an address such as 127.0.0.1:8080", yamltext.Quote(s))
+		}
+		return ""
+	})
+	if f, ok := top["slots"]; ok {
+		checkSlots(pg, f.Value)
+	}
+	return pg.Err()
+}
+
+func checkSlots(pg *yamltext.Page, n *yaml.Node) {
+	items, ok := pg.List(n, "slots")
+	if !ok {
+		return
+	}
+	if len(items) == 0 {
+		pg.At(n, "slots is empty; a station has at least one", "")
+	}
+	var slots []fixtures.Slot
+	var fields []map[string]yamltext.Field
+	var nodes []*yaml.Node
+	for _, item := range items {
+		found, whole := pg.Group(item, item, "a slot", []string{"name", "port"}, []string{"channel", "volts", "power", "hold_reset"}, nil)
+		var s fixtures.Slot
+		for key, into := range map[string]*string{"name": &s.Name, "port": &s.Port, "channel": &s.Channel, "volts": &s.Volts, "power": &s.Power} {
+			if f, ok := found[key]; ok {
+				text, ok := pg.Text(f.Value, key)
+				*into = text
+				whole = whole && ok
+			}
+		}
+		if f, ok := found["hold_reset"]; ok && f.Value.Value != "true" && f.Value.Value != "false" {
+			pg.At(f.Value, fmt.Sprintf("hold_reset is true or false, not %s", yamltext.Quote(f.Value.Value)), "")
+		} else if ok && f.Value.Value == "true" {
+			pg.At(f.Value, "this version cannot hold a board in reset", "")
+		}
+		if whole {
+			slots, fields, nodes = append(slots, s), append(fields, found), append(nodes, item)
+		}
+	}
+	// The rack knows what a slot may be; here only is where it stands.
+	_, err := fixtures.NewRack(nil, slots)
+	for _, e := range slotErrors(err) {
+		at := nodes[e.Number]
+		if f, ok := fields[e.Number][e.Field]; ok {
+			at = f.Value
+		}
+		pg.At(at, fmt.Sprintf("slot %s: %v", e.Slot, e.Err), "")
+	}
+}
+
+// slotErrors takes apart what NewRack joined.
+func slotErrors(err error) (out []*fixtures.SlotError) {
+	var joined interface{ Unwrap() []error }
+	if !errors.As(err, &joined) {
+		return nil
+	}
+	for _, e := range joined.Unwrap() {
+		var s *fixtures.SlotError
+		if errors.As(e, &s) {
+			out = append(out, s)
+		}
+	}
+	return slices.Clip(out)
+}

@@ -1,0 +1,120 @@
+// Command station is the front door: it reads the configuration, opens the rooms, and carries out one subcommand,
+// each in a file of its own. It contains no rules: what may be done to a unit is decided in provision, what a recipe
+// may say in recipes, what a chip can do in flash.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes, a contract with scripts. Of several the first of 130, 4, 3, 1, 2 wins.
+const (
+	exitDone     = 0   // all done, all passed
+	exitNo       = 1   // the answer is no: FAIL, or a verification failed
+	exitRefused  = 2   // REFUSED, or wrong input; nothing was touched there
+	exitError    = 3   // ERROR: the station, not the unit
+	exitDecision = 4   // a person must decide
+	exitAborted  = 130 // stopped by the user
+)
+
+// exitErr is an error with its exit code. A nil err prints nothing more: the command said it all.
+type exitErr struct {
+	code int
+	err  error
+}
+
+func (e *exitErr) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitErr) Unwrap() error { return e.err }
+
+func exit(code int, err error) error { return &exitErr{code, err} }
+
+func main() {
+	os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// Main carries out one command line and returns its exit code.
+func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// After the first signal the next one ends the program at once.
+	context.AfterFunc(ctx, stop)
+
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	// What cobra itself complains about is wrong input; every failure of ours says its own code.
+	code := exitRefused
+	var e *exitErr
+	if errors.As(err, &e) {
+		code = e.code
+		if e.err == nil {
+			return code
+		}
+	}
+	fmt.Fprintln(stderr, "station:", err)
+	return code
+}
+
+// app is what every subcommand shares.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	configFile     string
+	dataDir        string
+	json           bool
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "station",
+		Short:         "Provision serial NOR flash on a production line, and prove what was done",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	f := root.PersistentFlags()
+	f.StringVar(&a.configFile, "config", "", "configuration `FILE` (default ./config.yaml, or the built-in one where there is none)")
+	f.StringVar(&a.dataDir, "data", "", "data `DIR`ectory (default: what the configuration says)")
+	f.BoolVar(&a.json, "json", false, "print facts as JSON")
+	root.AddCommand(a.demo(), a.init(), a.run(), a.recipe(), a.unit(), a.audit(), a.slot(), a.sim(), a.version())
+	return root
+}
+
+// software is the program's name and version, as entries quote it.
+func software() string {
+	v := "devel"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		if info.Main.Version != "" && info.Main.Version != "(devel)" {
+			v = info.Main.Version
+		}
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" && len(s.Value) >= 12 && v == "devel" {
+				v = s.Value[:12]
+			}
+		}
+	}
+	return "station " + v
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"station/fixtures"
+	"station/fixtures/libusb"
+	"station/fixtures/usb"
+	"station/keyring"
+	"station/sim"
+	"station/sim/ftdi"
+	"station/sim/nor"
+	"station/store"
+)
+
+// Where things are in a data directory.
+func ledgerFile(data string) string { return filepath.Join(data, "ledger.db") }
+func keysDir(data string) string    { return filepath.Join(data, "keys") }
+func reportsDir(data string) string { return filepath.Join(data, "reports") }
+func boardsDir(data string) string  { return filepath.Join(data, "sim") }
+
+// bench is an opened station: its ledger and its slots.
+type bench struct {
+	data      string
+	config    *config
+	db        *store.DB
+	rack      *fixtures.Rack
+	simulated bool
+	boards    *sim.Boards // nil on metal
+	places    map[string]sim.Place
+	closers   []func() error
+}
+
+func (b *bench) Close() error {
+	var errs []error
+	for i := len(b.closers) - 1; i >= 0; i-- {
+		errs = append(errs, b.closers[i]())
+	}
+	return errors.Join(errs...)
+}
+
+// initialise makes a data directory, real or simulated for ever.
+func initialise(data string, cfg *config, simulated bool) error {
+	if _, err := os.Stat(ledgerFile(data)); err == nil {
+		return exit(exitRefused, fmt.Errorf("%s is a data directory already; nothing was changed", data))
+	}
+	if err := os.MkdirAll(data, 0o755); err != nil {
+		return exit(exitError, err)
+	}
+	keys, err := keyring.Create(keysDir(data), cfg.Station)
+	if errors.Is(err, keyring.ErrExists) {
+		// A key without a ledger is what an init leaves that died in between; it has signed nothing.
+		keys, err = keyring.Open(keysDir(data))
+	}
+	if err != nil {
+		return exit(exitError, err)
+	}
+	db, err := store.Create(ledgerFile(data), storeOptions(cfg, keys, simulated))
+	if err != nil {
+		return exit(exitError, err)
+	}
+	return db.Close()
+}
+
+func storeOptions(cfg *config, keys *keyring.Keyring, simulated bool) store.Options {
+	return store.Options{Station: cfg.Station, Simulated: simulated, Software: software(), Signer: keys.Signer(), VerifierKey: keys.VerifierKey()}
+}
+
+// openLedgerReadOnly opens the ledger for whoever only looks.
+func (a *app) openLedgerReadOnly() (*store.DB, string, error) {
+	data, err := a.data()
+	if err != nil {
+		return nil, "", err
+	}
+	db, err := store.OpenReadOnly(ledgerFile(data))
+	return db, data, ledgerErr(data, err)
+}
+
+func ledgerErr(data string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return exit(exitRefused, fmt.Errorf("%s is not a data directory: run `station init` (or `station init --simulated`) first", data))
+	case errors.Is(err, store.ErrMismatch):
+		return exit(exitRefused, err)
+	}
+	return exit(exitError, err)
+}
+
+// open opens the station for work.
+func (a *app) open(ctx context.Context) (*bench, error) {
+	cfg, err := a.config()
+	if err != nil {
+		return nil, err
+	}
+	return a.openWith(ctx, cfg)
+}
+
+// openWith opens the station that a configuration describes.
+func (a *app) openWith(ctx context.Context, cfg *config) (_ *bench, err error) {
+	b := &bench{data: cfg.Data, config: cfg, places: map[string]sim.Place{}}
+	defer func() {
+		if err != nil {
+			b.Close()
+		}
+	}()
+	if b.simulated, err = isSimulated(b.data); err != nil {
+		return nil, ledgerErr(b.data, err)
+	}
+	keys, err := keyring.Open(keysDir(b.data))
+	if err != nil {
+		return nil, exit(exitError, err)
+	}
+	if b.db, err = store.Open(ledgerFile(b.data), storeOptions(cfg, keys, b.simulated)); err != nil {
+		return nil, ledgerErr(b.data, err)
+	}
+	b.closers = append(b.closers, b.db.Close)
+	bus, err := b.bus(ctx)
+	if err != nil {
+		return nil, exit(exitError, err)
+	}
+	if b.rack, err = fixtures.NewRack(bus, cfg.rackSlots()); err != nil {
+		return nil, exit(exitRefused, err)
+	}
+	return b, nil
+}
+
+func isSimulated(data string) (bool, error) {
+	db, err := store.OpenReadOnly(ledgerFile(data))
+	if err != nil {
+		return false, err
+	}
+	defer db.Close()
+	first, err := db.Entry(0)
+	return first.Entry.Simulated, err
+}
+
+// bus is the metal, or a virtual line with the programmers that the configuration names.
+func (b *bench) bus(ctx context.Context) (usb.Bus, error) {
+	if !b.simulated {
+		return libusb.New()
+	}
+	line := sim.NewLine(sim.Options{})
+	plugged := map[string]bool{}
+	for _, s := range b.config.Slots {
+		place := sim.Place{Port: s.Port}
+		model := ftdi.FT232H
+		if s.Channel != "" {
+			model = ftdi.FT2232H
+			place.Channel = int(s.Channel[0] - 'A')
+		}
+		b.places[s.Name] = place
+		if !plugged[s.Port] {
+			plugged[s.Port] = true
+			line.Plug(s.Port, ftdi.New(model, ftdi.Options{}))
+		}
+	}
+	boards, err := sim.OpenBoards(boardsDir(b.data), line, nor.Options{})
+	if err != nil {
+		return nil, err
+	}
+	b.boards = boards
+	b.closers = append(b.closers, boards.Close)
+	return line, boards.Restore(b.places)
+}

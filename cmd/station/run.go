@@ -1,0 +1,251 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"station/ledger"
+	"station/provision"
+	"station/recipes"
+)
+
+func (a *app) run() *cobra.Command {
+	var slots, boards []string
+	var operator string
+	c := &cobra.Command{
+		Use:   "run RECIPE --slot NAME=SERIAL ...",
+		Short: "Provision units from a terminal",
+		Example: "  station run recipes/locked-boot.yaml --slot 1=GW-000001 --slot 2=GW-000002\n" +
+			"  station run recipes/locked-boot.yaml --slot 1=GW-000003 --sim-board 1=board.chip",
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			scans, err := pairs("--slot", "NAME=SERIAL", slots)
+			if err != nil {
+				return err
+			}
+			inserts, err := pairs("--sim-board", "NAME=FILE", boards)
+			if err != nil {
+				return err
+			}
+			if len(scans) == 0 {
+				return exit(exitRefused, errors.New("nothing to do: name a slot and its serial, --slot NAME=SERIAL"))
+			}
+			recipe, err := loadRecipe(args[0])
+			if err != nil {
+				return err
+			}
+			b, err := a.open(c.Context())
+			if err != nil {
+				return err
+			}
+			defer b.Close()
+			if err := b.insert(recipe, scans, inserts); err != nil {
+				return err
+			}
+			watch, done := a.watch(c.Context())
+			results := a.provision(c.Context(), b, recipe, operator, scans, watch)
+			done()
+			return a.conclude(results)
+		},
+	}
+	f := c.Flags()
+	f.StringArrayVar(&slots, "slot", nil, "`NAME=SERIAL`: the unit with this serial is in this slot; repeat for more slots")
+	f.StringArrayVar(&boards, "sim-board", nil, "`NAME=FILE`: insert this board file into the slot instead of the serial's own (simulated stations only)")
+	f.StringVar(&operator, "operator", cmp.Or(os.Getenv("STATION_OPERATOR"), "unnamed"), "pseudonymous `ID` of who does this, for the ledger")
+	return c
+}
+
+// pair is a slot and what goes with it, in the order of the command line.
+type pair struct{ slot, value string }
+
+func pairs(flag, shape string, in []string) ([]pair, error) {
+	var out []pair
+	for _, s := range in {
+		name, value, ok := strings.Cut(s, "=")
+		if !ok || name == "" || value == "" {
+			return nil, exit(exitRefused, fmt.Errorf("%s %q: want %s", flag, s, shape))
+		}
+		if slices.ContainsFunc(out, func(p pair) bool { return p.slot == name }) {
+			return nil, exit(exitRefused, fmt.Errorf("%s: slot %q is named twice", flag, name))
+		}
+		out = append(out, pair{name, value})
+	}
+	return out, nil
+}
+
+func loadRecipe(path string) (*recipes.Recipe, error) {
+	r, err := recipes.Load(path)
+	if err != nil {
+		return nil, exit(exitRefused, fmt.Errorf("this recipe cannot be run; no slot was opened\n%w", err))
+	}
+	return r, nil
+}
+
+// insert puts the simulated boards into their slots, as an operator's hands would.
+func (b *bench) insert(recipe *recipes.Recipe, scans, files []pair) error {
+	for _, p := range slices.Concat(scans, files) {
+		if !slices.ContainsFunc(b.config.Slots, func(s slot) bool { return s.Name == p.slot }) {
+			return exit(exitRefused, fmt.Errorf("there is no slot %q; `station slot list` shows them", p.slot))
+		}
+	}
+	if !b.simulated {
+		if len(files) > 0 {
+			return exit(exitRefused, errors.New("--sim-board is for simulated stations; this one is real"))
+		}
+		return nil
+	}
+	for _, p := range scans {
+		var err error
+		if i := slices.IndexFunc(files, func(f pair) bool { return f.slot == p.slot }); i >= 0 {
+			err = b.boards.InsertFile(p.slot, b.places[p.slot], files[i].value)
+		} else {
+			err = b.boards.Scan(p.slot, b.places[p.slot], p.value, recipe.Parts()[0].Name)
+		}
+		if err != nil {
+			return exit(exitRefused, fmt.Errorf("slot %s: %w", p.slot, err))
+		}
+	}
+	return nil
+}
+
+// engine returns the engine of this station. A simulated one has its hands: it reseats the boards that the engine asks for.
+func (b *bench) engine(ctx context.Context, watch func(provision.Event)) *provision.Engine {
+	o := provision.Options{Software: software(), Watch: watch}
+	if b.simulated {
+		o.Reseater = "the simulator"
+		o.Watch = func(ev provision.Event) {
+			watch(ev)
+			if ev.Kind == provision.Reseat {
+				go b.boards.Reseat(ctx, ev.Slot)
+			}
+		}
+	}
+	return provision.New(b.rack, b.db, o)
+}
+
+// provision runs one unit in each slot, all at once, and writes the report of each as it ends.
+func (a *app) provision(ctx context.Context, b *bench, recipe *recipes.Recipe, operator string, scans []pair, watch func(provision.Event)) []outcome {
+	engine := b.engine(ctx, watch)
+	out := make([]outcome, len(scans))
+	var wg sync.WaitGroup
+	for i, p := range scans {
+		wg.Go(func() {
+			out[i] = b.provisionOne(ctx, engine, provision.Order{Recipe: recipe, Serial: p.value, Slot: p.slot, Operator: operator})
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+// outcome is a result with the report that was written of it.
+type outcome struct {
+	provision.Result
+	report    string // path of the PDF, "" when there is none
+	reportErr error
+}
+
+func (b *bench) provisionOne(ctx context.Context, engine *provision.Engine, o provision.Order) outcome {
+	out := outcome{Result: engine.Run(ctx, o)}
+	if out.Index >= 0 {
+		out.report, out.reportErr = writeReport(context.WithoutCancel(ctx), b.db, out.Run, filepath.Join(reportsDir(b.data), reportName(o.Serial)))
+	}
+	return out
+}
+
+// conclude prints the results and picks the exit code.
+func (a *app) conclude(results []outcome) error {
+	rows := [][]string{{"SLOT", "SERIAL", "OUTCOME", "TIME", "REPORT"}}
+	for _, r := range results {
+		if a.json {
+			if err := a.printLine(resultJSON(r)); err != nil {
+				return err
+			}
+			continue
+		}
+		word := string(r.Outcome)
+		if r.Already {
+			word += " (before)"
+		}
+		rows = append(rows, []string{r.Slot, r.Serial, word, r.Duration.Round(time.Millisecond).String(), r.report})
+	}
+	if !a.json {
+		if err := a.printTable(rows); err != nil {
+			return err
+		}
+	}
+	code := exitDone
+	for _, r := range results {
+		code = worse(code, exitCode(r.Outcome))
+		if r.Outcome != ledger.Pass && !a.json {
+			fmt.Fprintf(a.stderr, "slot %s, %s: %s: %s %s\n", r.Slot, r.Serial, r.Outcome, r.Message, r.Next)
+		}
+		if r.reportErr != nil {
+			code = worse(code, exitError)
+			fmt.Fprintf(a.stderr, "slot %s, %s: the report could not be written: %v. The ledger has the run; `station unit report %s` writes it again.\n", r.Slot, r.Serial, r.reportErr, r.Serial)
+		}
+	}
+	if code == exitDone {
+		return nil
+	}
+	return exit(code, nil)
+}
+
+type runJSON struct {
+	Slot     string         `json:"slot"`
+	Serial   string         `json:"serial"`
+	Outcome  ledger.Outcome `json:"outcome"`
+	Already  bool           `json:"already"`
+	Run      string         `json:"run"`
+	UID      string         `json:"uid"`
+	Index    int64          `json:"index"`
+	Cause    string         `json:"cause"`
+	Message  string         `json:"message"`
+	Next     string         `json:"next"`
+	Started  time.Time      `json:"started"`
+	Duration int64          `json:"ms"`
+	Report   string         `json:"report"`
+	Error    string         `json:"error"` // the whole chain
+}
+
+func resultJSON(r outcome) runJSON {
+	j := runJSON{r.Slot, r.Serial, r.Outcome, r.Already, r.Run, r.UID, r.Index, r.Cause, r.Message, r.Next, r.Started.UTC(), r.Duration.Milliseconds(), r.report, ""}
+	if err := errors.Join(r.Err, r.reportErr); err != nil {
+		j.Error = err.Error()
+	}
+	return j
+}
+
+func exitCode(o ledger.Outcome) int {
+	switch o {
+	case ledger.Pass, ledger.Trial:
+		return exitDone
+	case ledger.Fail:
+		return exitNo
+	case ledger.Refused:
+		return exitRefused
+	case ledger.Aborted:
+		return exitAborted
+	case ledger.Interrupted:
+		return exitDecision
+	}
+	return exitError
+}
+
+// worse is the one of two exit codes that wins.
+func worse(a, b int) int {
+	order := []int{exitAborted, exitDecision, exitError, exitNo, exitRefused, exitDone}
+	if slices.Index(order, a) < slices.Index(order, b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"station/sim/nor"
+	"station/sim/serprog"
+)
+
+func (a *app) sim() *cobra.Command {
+	c := &cobra.Command{Use: "sim", Short: "Simulated boards and programmers, offered to other programs"}
+	c.AddCommand(a.simSerprog())
+	return c
+}
+
+func (a *app) simSerprog() *cobra.Command {
+	var listen, part, state, pace string
+	c := &cobra.Command{
+		Use:     "serprog --state FILE",
+		Short:   "Offer one simulated board over flashrom's serprog protocol, until stopped",
+		Example: "  station sim serprog --state demo-data/sim/GW-000001.chip &\n  flashrom -p serprog:ip=127.0.0.1:PORT -c MT25QL256 -r content.bin",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			o := nor.Options{}
+			switch pace {
+			case "none":
+			case "real":
+				o.Pace = nor.Real
+			default:
+				return exit(exitRefused, fmt.Errorf("--pace %q: want none or real", pace))
+			}
+			chip, err := nor.Open(state, o)
+			switch {
+			case errors.Is(err, fs.ErrNotExist) && part == "":
+				return exit(exitRefused, fmt.Errorf("%s does not exist; name a --part to make a factory-blank board (%s)", state, strings.Join(nor.Parts(), ", ")))
+			case errors.Is(err, fs.ErrNotExist):
+				sum := sha256.Sum256([]byte(filepath.Base(state)))
+				chip, err = nor.Create(state, part, [14]byte(sum[:14]), o)
+			case err == nil && part != "" && part != chip.Part():
+				chip.Close()
+				return exit(exitRefused, fmt.Errorf("%s is a %s, not a %s", state, chip.Part(), part))
+			}
+			switch {
+			case errors.Is(err, nor.ErrPart), errors.Is(err, nor.ErrCorrupt):
+				return exit(exitRefused, err)
+			case err != nil:
+				return exit(exitError, err)
+			}
+			defer chip.Close()
+			// Another fixture took the board: it loses its power on the way.
+			chip.Power(false)
+			chip.Power(true)
+			ln, err := net.Listen("tcp", listen)
+			if err != nil {
+				return exit(exitError, err)
+			}
+			if _, err := fmt.Fprintf(a.stdout, "listening on %s\n", ln.Addr()); err != nil {
+				return err
+			}
+			if err := serprog.Serve(c.Context(), ln, chip); err != nil && c.Context().Err() == nil {
+				return exit(exitError, err)
+			}
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&listen, "listen", "127.0.0.1:0", "`ADDRESS` to listen on")
+	f.StringVar(&part, "part", "", "`PART` of a board that is made because FILE does not exist")
+	f.StringVar(&state, "state", "", "board `FILE`")
+	f.StringVar(&pace, "pace", "none", "none: operations take no time; real: they take the chip's typical time")
+	c.MarkFlagRequired("state")
+	return c
+}

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"station/ledger"
+	"station/report"
+	"station/store"
+)
+
+func (a *app) unit() *cobra.Command {
+	c := &cobra.Command{Use: "unit", Short: "What was done to units"}
+	c.AddCommand(a.unitList(), a.unitShow(), a.unitReport())
+	return c
+}
+
+func (a *app) unitList() *cobra.Command {
+	var limit int
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "Every unit and its newest outcome, newest first",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			db, _, err := a.openLedgerReadOnly()
+			if err != nil {
+				return err
+			}
+			defer db.Close()
+			units := []store.Unit{}
+			for q := (store.UnitQuery{Limit: limit}); ; {
+				page, next, err := db.Units(q)
+				if err != nil {
+					return exit(exitError, err)
+				}
+				units = append(units, page...)
+				if q.Cursor = next; next == "" || limit > 0 && len(units) >= limit {
+					break
+				}
+			}
+			if a.json {
+				return a.printJSON(units)
+			}
+			rows := [][]string{{"SERIAL", "OUTCOME", "RECIPE", "CHIP", "SLOT", "TIME"}}
+			for _, u := range units {
+				rows = append(rows, []string{u.Serial, string(u.Outcome), fmt.Sprintf("%s %d", u.Recipe.ID, u.Recipe.Version), u.UID, u.Slot, u.Time.UTC().Format(time.RFC3339)})
+			}
+			return a.printTable(rows)
+		},
+	}
+	c.Flags().IntVar(&limit, "limit", 0, "at most `N` units (0: all)")
+	return c
+}
+
+func (a *app) unitShow() *cobra.Command {
+	return &cobra.Command{
+		Use:   "show SERIAL",
+		Short: "Every run of a unit, step by step",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			db, _, err := a.openLedgerReadOnly()
+			if err != nil {
+				return err
+			}
+			defer db.Close()
+			runs, err := runsOf(db, args[0])
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(runsJSON(runs))
+			}
+			for _, r := range runs {
+				a.printRun(r)
+			}
+			return nil
+		},
+	}
+}
+
+func runsOf(db *store.DB, serial string) ([]ledger.Run, error) {
+	runs, err := db.Runs(serial, "")
+	if err != nil {
+		return nil, exit(exitError, err)
+	}
+	if len(runs) == 0 {
+		return nil, exit(exitNo, fmt.Errorf("the ledger knows no unit %q", serial))
+	}
+	return runs, nil
+}
+
+func (a *app) printRun(r ledger.Run) {
+	rec, first := r.Recipe(), r.Records[0]
+	fmt.Fprintf(a.stdout, "%s  run %s  %s  slot %s  %s version %d  %s\n", first.Entry.Time.Format(time.RFC3339), r.ID, r.Outcome(), r.Slot, rec.ID, rec.Version, rec.Digest)
+	if chip := r.Chip(); chip != nil {
+		fmt.Fprintf(a.stdout, "  chip %s  id %s\n", chip.UID, chip.ID)
+	}
+	for _, s := range r.Steps {
+		fmt.Fprintf(a.stdout, "  %d/%d %-40s %-9s %s\n", s.N, s.Of, s.Title, s.Result, s.Proof)
+	}
+	if r.End != nil && r.End.Outcome != ledger.Pass {
+		fmt.Fprintf(a.stdout, "  %s %s\n", r.End.Message, r.End.Next)
+	}
+	fmt.Fprintf(a.stdout, "  ledger entries %d..%d\n", first.Index, r.Records[len(r.Records)-1].Index)
+}
+
+type entryJSON struct {
+	Index int64       `json:"index"`
+	Leaf  string      `json:"leaf"` // leaf hash, base64
+	Time  time.Time   `json:"time"`
+	Kind  string      `json:"kind"`
+	Body  ledger.Body `json:"body"`
+}
+
+type unitRunJSON struct {
+	Run     string         `json:"run"`
+	Serial  string         `json:"serial"`
+	Outcome ledger.Outcome `json:"outcome"`
+	Entries []entryJSON    `json:"entries"`
+}
+
+func runsJSON(runs []ledger.Run) []unitRunJSON {
+	out := []unitRunJSON{}
+	for _, r := range runs {
+		j := unitRunJSON{Run: r.ID, Serial: r.Serial, Outcome: r.Outcome()}
+		for _, rec := range r.Records {
+			j.Entries = append(j.Entries, entryJSON{rec.Index, tlog.RecordHash(rec.Bytes).String(), rec.Entry.Time, rec.Entry.Body.Kind(), rec.Entry.Body})
+		}
+		out = append(out, j)
+	}
+	return out
+}
+
+func (a *app) unitReport() *cobra.Command {
+	var file, run string
+	c := &cobra.Command{
+		Use:   "report SERIAL",
+		Short: "Write a unit's report as a PDF, the same bytes every time",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			db, data, err := a.openLedgerReadOnly()
+			if err != nil {
+				return err
+			}
+			defer db.Close()
+			runs, err := runsOf(db, args[0])
+			if err != nil {
+				return err
+			}
+			settled := slices.DeleteFunc(runs, func(r ledger.Run) bool { return r.End == nil || run != "" && r.ID != run })
+			if len(settled) == 0 {
+				return exit(exitNo, fmt.Errorf("%s has no settled run to report", args[0]))
+			}
+			if file == "" {
+				file = filepath.Join(reportsDir(data), reportName(args[0]))
+			}
+			path, err := writeReport(c.Context(), db, reported(settled).ID, file)
+			if err != nil {
+				return exit(exitError, err)
+			}
+			_, err = fmt.Fprintln(a.stdout, path)
+			return err
+		},
+	}
+	c.Flags().StringVarP(&file, "output", "o", "", "`FILE` to write (default: in the data directory)")
+	c.Flags().StringVar(&run, "run", "", "report this run `ID` instead of the newest")
+	return c
+}
+
+// reported is the run that a unit's report is about: the newest that touched it, or the newest at all.
+func reported(settled []ledger.Run) ledger.Run {
+	for _, r := range slices.Backward(settled) {
+		if r.End.Touched {
+			return r
+		}
+	}
+	return settled[len(settled)-1]
+}
+
+// reportName is the file name of a unit's report; serials may hold what file names must not.
+func reportName(serial string) string { return url.PathEscape(serial) + ".pdf" }
+
+// writeReport renders a run's report and puts it in place whole or not at all.
+func writeReport(ctx context.Context, db *store.DB, id, file string) (string, error) {
+	run, err := db.Run(id)
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	checkpoint, err := db.CheckpointFor(ctx, run.Records[len(run.Records)-1].Index)
+	if err != nil {
+		return "", err
+	}
+	pdf, err := report.PDF(report.Input{Run: run, Checkpoint: string(checkpoint)})
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return "", err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(file), ".report-*")
+	if err != nil {
+		return "", err
+	}
+	_, werr := tmp.Write(pdf)
+	if err := errors.Join(werr, tmp.Chmod(0o644), tmp.Close()); err != nil {
+		os.Remove(tmp.Name())
+		return "", err
+	}
+	return file, os.Rename(tmp.Name(), file)
+}

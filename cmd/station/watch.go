@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"station/provision"
+)
+
+// watch shows what the engine does: a bar for each slot on a terminal, plain lines otherwise. done ends the showing.
+func (a *app) watch(ctx context.Context) (watch func(provision.Event), done func()) {
+	if f, ok := a.stderr.(*os.File); ok && isTerminal(f) {
+		w := &bars{p: mpb.NewWithContext(context.WithoutCancel(ctx), mpb.WithOutput(f), mpb.WithWidth(40)), slots: map[string]*slotBar{}}
+		return w.event, w.done
+	}
+	var mu sync.Mutex
+	return func(ev provision.Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		writeLine(a.stderr, ev)
+	}, func() {}
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "" && os.Getenv("TERM") != "dumb"
+}
+
+// writeLine is one event as a line of text; progress is left out.
+func writeLine(w io.Writer, ev provision.Event) {
+	at := ""
+	if ev.Of > 0 {
+		at = fmt.Sprintf("%d/%d ", ev.Step, ev.Of)
+	}
+	switch ev.Kind {
+	case provision.Progress, provision.StepEnded:
+		return
+	case provision.StepBegan:
+		if ev.Permanent {
+			at += "PERMANENT "
+		}
+		fmt.Fprintf(w, "slot %s  %s  %s%s\n", ev.Slot, ev.Serial, at, ev.Title)
+	case provision.Planned:
+		fmt.Fprintf(w, "slot %s  %s  %s%s\n", ev.Slot, ev.Serial, at, ev.Title)
+	case provision.Ended:
+		fmt.Fprintf(w, "slot %s  %s  %s  %s\n", ev.Slot, ev.Serial, ev.Result.Outcome, ev.Title)
+	default:
+		fmt.Fprintf(w, "slot %s  %s  %s  %s\n", ev.Slot, ev.Serial, ev.Kind, ev.Title)
+	}
+}
+
+// bars shows one bar for each slot.
+type bars struct {
+	p     *mpb.Progress
+	mu    sync.Mutex
+	slots map[string]*slotBar
+}
+
+type slotBar struct {
+	bar   *mpb.Bar
+	label string
+}
+
+func (w *bars) event(ev provision.Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.slots[ev.Slot]
+	if s == nil {
+		s = &slotBar{}
+		w.slots[ev.Slot] = s
+		s.bar = w.p.AddBar(1, mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return s.label
+		}, decor.WC{W: 72, C: decor.DindentRight})), mpb.AppendDecorators(decor.Percentage()))
+	}
+	s.label = fmt.Sprintf("slot %s  %s  ", ev.Slot, ev.Serial)
+	if ev.Of > 0 {
+		s.label += fmt.Sprintf("%d/%d ", ev.Step, ev.Of)
+	}
+	switch ev.Kind {
+	case provision.Progress:
+		s.label += ev.Title + ", " + ev.Move
+		s.bar.SetTotal(max(1, ev.Total), false)
+		s.bar.SetCurrent(ev.Done)
+	case provision.Ended:
+		s.label = fmt.Sprintf("slot %s  %s  %s", ev.Slot, ev.Serial, ev.Result.Outcome)
+		s.bar.SetTotal(-1, true)
+		delete(w.slots, ev.Slot) // the slot's next unit gets a bar of its own
+	default:
+		s.label += ev.Title
+	}
+}
+
+func (w *bars) done() { w.p.Wait() }
