@@ -20,5 +20,11 @@
 // Digests are "sha256:" and 64 lower-case hex digits; addresses and sizes are JSON numbers, in bytes; durations are in
 // milliseconds. Order is by index in the tree, never by time.
 //
-// The head of the tree is a C2SP tlog-checkpoint in a signed note, with the origin line "station/<station id>".
+// The first entry, and no other, is station.init. It names the key of the checkpoints. What a run's entries may be
+// and in which order they stand is written at Progress.After. Station and simulated never change.
+//
+// The head of the tree is a C2SP tlog-checkpoint in a signed note: three lines, origin "station/<station id>", number
+// of entries, and root hash in base64, signed by the Ed25519 key whose name is the origin line.
+//
+// testdata/v1 holds entries, their leaf hashes and checkpoints over them, for whoever writes another reader.
 package ledger

@@ -78,16 +78,14 @@ func (d *DB) Units(q UnitQuery) (units []Unit, next string, err error) {
 	}
 	err = d.view(func(tx *bolt.Tx) error {
 		c := tx.Bucket(bucket).Cursor()
-		k, serial := c.Seek(high)
-		if k == nil {
-			k, serial = c.Last()
-		} else {
-			k, serial = c.Prev()
+		newest := c.Prev // the first below high
+		if k, _ := c.Seek(high); k == nil {
+			newest = c.Last
 		}
+		k, serial := newest()
 		for ; k != nil && bytes.HasPrefix(k, prefix) && bytes.Compare(k, low) >= 0; k, serial = c.Prev() {
 			if len(units) == q.Limit {
-				newest := units[len(units)-1]
-				next = hex.EncodeToString(newest.byTime())
+				next = hex.EncodeToString(units[len(units)-1].byTime())
 				return nil
 			}
 			var row unitRow
