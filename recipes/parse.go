@@ -48,9 +48,13 @@ func imageReader(recipe string) func(string) ([]byte, error) {
 		limit = max(limit, part.Size)
 	}
 	return func(file string) ([]byte, error) {
-		data, err := readFile(filepath.Join(filepath.Dir(recipe), filepath.FromSlash(file)), limit)
-		if int64(len(data)) > limit {
+		path := filepath.Join(filepath.Dir(recipe), filepath.FromSlash(file))
+		if info, err := os.Stat(path); err == nil && info.Size() > limit {
 			return nil, fmt.Errorf("it is larger than the largest part, %s", sizeText(limit))
+		}
+		data, err := readFile(path, limit)
+		if int64(len(data)) > limit {
+			return nil, errors.New("it is growing while it is read")
 		}
 		return data, err
 	}
