@@ -19,7 +19,7 @@ func TestWanted(t *testing.T) {
 	// A case takes 80 ms, since the smallest part has 16 MiB.
 	checks := flag.Lookup("rapid.checks")
 	before := checks.Value.String()
-	if err := checks.Value.Set("20"); err != nil {
+	if err := checks.Value.Set("10"); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = checks.Value.Set(before) }()
