@@ -52,6 +52,9 @@ func sectors(n int64) int64     { return n << 16 }
 func locksFrom() ledger.Locks   { return ledger.Locks{SPR: "FFFF"} }
 func (a *account) time() string { return a.at.Format(ledger.TimeFormat) }
 
+// longSerial has a bar code too wide for the frame at the top.
+const longSerial = "SN-2026-0000-1234-ABCD-EFGH-0001-lower-9876543210-x"
+
 const runID = "5d0c8a1be2f94763"
 
 var sampleRecipe = ledger.Recipe{ID: "gateway-boot", Version: 3, Title: "Gateway boot flash", Digest: digestOf("recipe"), Released: true}
@@ -213,6 +216,10 @@ func samples() map[string]Input {
 		}
 	})
 	out["large"] = a.input()
+
+	a = newAccount()
+	a.end(ledger.Aborted, func(e *ledger.RunEnd) { e.Serial, e.Message, e.Chip = longSerial, "Stopped by the operator.", nil })
+	out["longserial"] = a.input()
 
 	long := func(s string, n int) string {
 		out := s

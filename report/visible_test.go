@@ -55,7 +55,7 @@ var escape = regexp.MustCompile(`\\([ux])\{([0-9A-F]+)\}`)
 
 // Nothing is lost: the text can be had back from the print.
 func TestVisibleIsInvertible(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	many(t, func(t *rapid.T) {
 		in := rapid.OneOf(rapid.String(), rapid.StringOf(rapid.SampledFrom([]rune(`\ux{}41`))),
 			rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) })).Draw(t, "text")
 		out := visible(in, ascii)
@@ -81,10 +81,23 @@ func TestVisibleIsInvertible(t *testing.T) {
 	})
 }
 
+// many checks a cheap property on fifty texts a check.
+func many(t *testing.T, property func(t *rapid.T)) {
+	rapid.Check(t, func(t *rapid.T) {
+		for range 50 {
+			property(t)
+		}
+	})
+}
+
 // Wrapping loses nothing, and no line is wider than the room but for one character or one hanging space.
 func TestWrap(t *testing.T) {
 	width := func(r rune) float64 { return 1 + float64(r%3) }
-	rapid.Check(t, func(t *rapid.T) {
+	// A long word right behind a joint once ran over the edge.
+	if got := wrap("-aa", 3, width); strings.Join(got, "|") != "-|a|a" {
+		t.Errorf("wrapped to %q", got)
+	}
+	many(t, func(t *rapid.T) {
 		in := rapid.OneOf(rapid.String(), rapid.StringOf(rapid.SampledFrom([]rune("ab -,  ")))).Draw(t, "text")
 		in = visible(in, func(rune) bool { return true })
 		w := rapid.Float64Range(0.5, 40).Draw(t, "width")
