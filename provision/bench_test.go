@@ -223,9 +223,9 @@ const full = `  - write: {region: boot, image: boot}
   - check: {locked: [boot], frozen: true}
 `
 
-// image is what recipe writes: 100 KiB, so that the region's rest is blank.
+// image is what recipe writes: 20 KiB, so that the region's rest is blank.
 func image() []byte {
-	b := make([]byte, 100<<10)
+	b := make([]byte, 20<<10)
 	for i := range b {
 		b[i] = byte(i>>8) ^ byte(i*7) | 1
 	}

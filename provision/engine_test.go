@@ -20,7 +20,7 @@ func TestPassIsProven(t *testing.T) {
 	l.socket.put("1", chip)
 	res := l.want(l.run(recipe(t, 1, full), "1", "S1"), ledger.Pass, "")
 
-	if got := chip.Bytes(0x10000, 128<<10); !bytes.Equal(got[:100<<10], image()) || !bytes.Equal(got[100<<10:], bytes.Repeat([]byte{0xFF}, 28<<10)) {
+	if got := chip.Bytes(0x10000, 128<<10); !bytes.Equal(got[:20<<10], image()) || !bytes.Equal(got[20<<10:], bytes.Repeat([]byte{0xFF}, 108<<10)) {
 		t.Error("the chip does not hold the image and a blank rest")
 	}
 	for sector := range 512 {
@@ -174,7 +174,7 @@ func TestWhoseFault(t *testing.T) {
 		l.socket.put("1", fresh(t, 1, nor.Options{}))
 		n := 0
 		l.socket.before = func(string, spi.Frame) error {
-			if n++; n > 100 {
+			if n++; n > 60 {
 				return errUnplugged
 			}
 			return nil
@@ -214,15 +214,19 @@ func TestContactLostIsNotTheUnitsFault(t *testing.T) {
 	})
 }
 
-// Wherever a run breaks off, the same order afterwards finishes it: the frame after which the programmer dies goes through the whole run.
+// Wherever a run breaks off, the same order afterwards finishes it: the frame after which the
+// programmer dies goes through the whole run.
 func TestBrokenOffAnywhereIsFinished(t *testing.T) {
 	r := recipe(t, 1, full)
-	for after := 1; ; after += 23 {
+	for after := 1; ; after += 7 {
 		l := newLine(t, Options{})
 		chip := fresh(t, 1, nor.Options{})
 		l.socket.put("1", chip)
 		n := 0
-		l.socket.before = func(string, spi.Frame) error {
+		l.socket.before = func(_ string, f spi.Frame) error {
+			if bytes.IndexByte([]byte{0xE0, 0xE2, 0xE8}, f.Out[0]) >= 0 {
+				return nil // of the thousands of lock bits that are read, none matters more than another
+			}
 			if n++; n > after {
 				return errUnplugged
 			}
@@ -230,7 +234,7 @@ func TestBrokenOffAnywhereIsFinished(t *testing.T) {
 		}
 		res := l.run(r, "1", "S1")
 		if res.Outcome == ledger.Pass {
-			if after < 400 {
+			if after < 300 {
 				t.Fatalf("only %d frames in a whole run", after)
 			}
 			return
