@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"station/fixtures/usb"
 	"station/spi"
 )
 
@@ -119,7 +118,7 @@ func testTooLarge(t *testing.T, r Rig) {
 
 func testUnpluggedBefore(t *testing.T, r Rig) {
 	r.Unplug()
-	Broken(t, r, usb.ErrGone, program(20))
+	Broken(t, r, r.Gone, program(20))
 }
 
 func testUnpluggedAmid(t *testing.T, r Rig) {
@@ -128,12 +127,12 @@ func testUnpluggedAmid(t *testing.T, r Rig) {
 			go r.Unplug()
 		}
 	})
-	Broken(t, r, usb.ErrGone, program(1000))
+	Broken(t, r, r.Gone, program(1000))
 }
 
 func testMuteBefore(t *testing.T, r Rig) {
 	r.Mute()
-	Broken(t, r, usb.ErrTimeout, program(20))
+	Broken(t, r, r.Silent, program(20))
 }
 
 func testMuteAmid(t *testing.T, r Rig) {
@@ -142,7 +141,7 @@ func testMuteAmid(t *testing.T, r Rig) {
 			r.Mute()
 		}
 	})
-	Broken(t, r, usb.ErrTimeout, program(1000))
+	Broken(t, r, r.Silent, program(1000))
 }
 
 // program returns the frames of n page programs.

@@ -21,10 +21,14 @@ type Rig struct {
 		Close() error
 	}
 	Chip *Chip
-	// Unplug takes the programmer off the bus. It is called from a goroutine of its own, also while a Do is under way.
+	// Unplug takes the programmer off the bus; Do then fails with an error that wraps Gone. It is called from
+	// a goroutine of its own, also while a Do is under way.
 	Unplug func()
-	// Mute makes the programmer fall silent for good; see Cable.
-	Mute func()
+	Gone   error
+	// Mute makes the programmer fall silent for good: it accepts everything and answers nothing. Do then fails with an
+	// error that wraps Silent.
+	Mute   func()
+	Silent error
 	// Tick is how coarse the simulated programmer's time is: a moment that Chip recorded may be wrong by this much.
 	Tick time.Duration
 }
