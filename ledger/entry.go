@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gowebpki/jcs"
 )
@@ -46,13 +47,17 @@ type header struct {
 	BootNS    string `json:"boot_ns"`
 }
 
-// Encode returns the canonical bytes of e.
+// Encode returns the canonical bytes of e. Integers beyond 2^53 lose digits, as in every RFC 8785 text. Errors wrap ErrEncoding.
 func (e Entry) Encode() ([]byte, error) {
 	if o, ok := e.Body.(Other); ok {
 		return o.Fields, nil
 	}
 	if e.Body == nil {
 		return nil, fmt.Errorf("%w: no body", ErrEncoding)
+	}
+	// encoding/json would quietly replace what is not UTF-8, and then the unit could not be found by its serial.
+	if _, serial, _ := runOf(e.Body); !utf8.ValidString(serial) {
+		return nil, fmt.Errorf("%w: serial %q is not UTF-8", ErrEncoding, serial)
 	}
 	body, err := json.Marshal(e.Body)
 	if err != nil {

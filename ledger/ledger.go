@@ -18,7 +18,7 @@
 //
 // and the fields of its kind, which are the JSON fields of the body type of that name in this package.
 // Digests are "sha256:" and 64 lower-case hex digits; addresses and sizes are JSON numbers, in bytes; durations are in
-// milliseconds. Order is by index in the tree, never by time.
+// milliseconds; a list with nothing in it is [] or null. Order is by index in the tree, never by time.
 //
 // The first entry, and no other, is station.init. It names the key of the checkpoints. What a run's entries may be
 // and in which order they stand is written at Progress.After. Station and simulated never change.

@@ -263,6 +263,7 @@ func TestAppendRefusesAndChangesNothing(t *testing.T) {
 		"good, then bad":    {ctx, []ledger.Body{start(2, "B"), step(3, "C", 1)}, ledger.ErrGrammar},
 		"end, then a step":  {ctx, []ledger.Body{end(1, "A", ledger.Pass), step(1, "A", 1)}, ledger.ErrGrammar},
 		"serial too long":   {ctx, []ledger.Body{start(2, string(make([]byte, maxName+1)))}, ledger.ErrGrammar},
+		"serial not UTF-8":  {ctx, []ledger.Body{start(2, "B\xff")}, ledger.ErrEncoding},
 		"cancelled context": {cancelled, []ledger.Body{end(1, "A", ledger.Pass)}, context.Canceled},
 	} {
 		if _, err := d.Append(c.ctx, c.bodies...); !errors.Is(err, c.want) {
