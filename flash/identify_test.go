@@ -219,3 +219,26 @@ func TestPresent(t *testing.T) {
 		t.Error("a broken link says nothing about presence")
 	}
 }
+
+// Ready is what both registers say: either one alone is still busy.
+func TestBothRegistersTellReady(t *testing.T) {
+	for name, s := range map[string]status{"status": {0x01, 0x80}, "flag status": {0x00, 0x01}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWire(t, "MT25QL256ABA", nor.Options{})
+			w.forge = func(out, in []byte) {
+				for i := range in {
+					switch out[0] {
+					case 0x05:
+						in[i] = s.sr
+					case 0x70:
+						in[i] = s.fsr
+					}
+				}
+			}
+			_, err := Identify(t.Context(), w)
+			if e := as[*BusyError](t, err); e.SR != s.sr || e.FSR != s.fsr {
+				t.Errorf("%s alone: %v", name, e)
+			}
+		})
+	}
+}
