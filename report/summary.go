@@ -23,6 +23,9 @@ func (s *sheet) summary() {
 func (s *sheet) hero() {
 	const h, split, inner = 37.0, 84.0, 6.0
 	l := looks(s.run.Outcome())
+	if e := s.run.End; e != nil && e.Outcome == ledger.Refused && e.Touched {
+		l.says = "refused; see what happened" // the entry contradicts what the word stands for
+	}
 	word := style{bold, 50, white}
 	text := string(s.run.Outcome())
 	room := split - 36
@@ -221,7 +224,7 @@ func (s *sheet) chip() {
 		s.pair("Part", p.Name, "Size", geometry)
 		s.wide("Profile digest", digest, p.Digest)
 	} else {
-		s.wide("Part", body, "Not recorded: the run ended before anything was touched.")
+		s.wide("Part", body, "Not recorded: the run ended before it was started on the chip.")
 	}
 	// The chip is the same at every point of a run that PASSed; where it is not, each one is shown.
 	type seen struct {
