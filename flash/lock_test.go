@@ -310,3 +310,37 @@ func TestProbeLocked(t *testing.T) {
 		}
 	})
 }
+
+// A lock command that vanishes together with its write enable leaves no trace but the lock bit itself.
+func TestLockReadBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, w := identified(t, "MT25QL256ABA", nor.Options{})
+		swallow := func(op byte) {
+			w.drop = func(out []byte) bool {
+				if out[0] == op {
+					w.raw([]byte{0x04})
+				}
+				return out[0] == op
+			}
+		}
+		swallow(0xE3)
+		is(t, c.LockNonvolatile(t.Context(), 1), ErrNotExecuted)
+		w.drop = nil
+		must(t, c.LockNonvolatile(t.Context(), 1))
+		swallow(0xE4)
+		is(t, c.EraseNonvolatileLocks(t.Context()), ErrNotExecuted)
+		w.drop = nil
+
+		// One of two readings of a lock bit is wrong: neither counts.
+		n := 0
+		w.forge = func(out, in []byte) {
+			if out[0] == 0xE2 {
+				if n++; n == 1 {
+					in[0] ^= 0xFF
+				}
+			}
+		}
+		_, err := c.Protection(t.Context())
+		as[*UnstableError](t, err)
+	})
+}
