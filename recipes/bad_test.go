@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"station/yamltext"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew; read them before you commit them")
@@ -25,9 +27,9 @@ func TestBadRecipes(t *testing.T) {
 	for _, file := range files {
 		t.Run(file, func(t *testing.T) {
 			_, err := Load(file)
-			var problems *Errors
+			var problems *yamltext.Errors
 			if !errors.As(err, &problems) {
-				t.Fatalf("Load: %v, want *Errors", err)
+				t.Fatalf("Load: %v, want *yamltext.Errors", err)
 			}
 			got := err.Error() + "\n"
 			golden := strings.TrimSuffix(file, ".yaml") + ".golden"
@@ -43,7 +45,7 @@ func TestBadRecipes(t *testing.T) {
 			if diff := cmp.Diff(string(want), got); diff != "" {
 				t.Error(diff)
 			}
-			if !slices.IsSortedFunc(problems.Problems, func(a, b Problem) int {
+			if !slices.IsSortedFunc(problems.Problems, func(a, b yamltext.Problem) int {
 				return (a.Line-b.Line)*10000 + a.Column - b.Column
 			}) {
 				t.Error("not in the order of the file")

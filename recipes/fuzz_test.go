@@ -5,9 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"station/yamltext"
 )
 
-// FuzzParse: any text is either an *Errors with at least one problem, whose text can be printed, or a recipe that has a stable
+// FuzzParse: any text is either an *yamltext.Errors with at least one problem, whose text can be printed, or a recipe that has a stable
 // digest, wants bytes inside each of its parts only, and can be planned.
 func FuzzParse(f *testing.F) {
 	for _, pattern := range []string{"*.yaml", "testdata/bad/*.yaml", "testdata/digest/*.yaml"} {
@@ -27,7 +29,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		r, err := Parse("fuzz.yaml", []byte(text), testRead)
 		if err != nil {
-			var problems *Errors
+			var problems *yamltext.Errors
 			if r != nil || !errors.As(err, &problems) || len(problems.Problems) == 0 || err.Error() == "" {
 				t.Fatalf("%v, %T %v", r, err, err)
 			}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"station/yamltext"
 )
 
 // TestLoadErrors: files that are missing, endless or too large are answered, not waited for or read whole.
@@ -24,10 +26,10 @@ func TestLoadErrors(t *testing.T) {
 	if _, err := Load(path("endless")); err == nil || !strings.Contains(err.Error(), "is not a file") {
 		t.Errorf("device: %v", err)
 	}
-	if err := os.WriteFile(path("long.yaml"), []byte(strings.Repeat("# long\n", maxFile/7+1)), 0o600); err != nil {
+	if err := os.WriteFile(path("long.yaml"), []byte(strings.Repeat("# long\n", yamltext.MaxFile/7+1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var problems *Errors
+	var problems *yamltext.Errors
 	if _, err := Load(path("long.yaml")); !errors.As(err, &problems) || !strings.Contains(err.Error(), "at most 1 MiB") {
 		t.Errorf("long: %v", err)
 	}

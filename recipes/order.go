@@ -24,7 +24,7 @@ func (p *parser) lockable(region Region, n *yaml.Node, bits Bits) {
 			cover += fmt.Sprintf(" (%s in its first and last %s)", sizeText(cell), sizeText(unit))
 		}
 		if !whole(region.At) || !whole(region.At+region.Size) {
-			p.at(n, fmt.Sprintf("region %s (%s) cannot be locked exactly: %s", region.Name, rangeText(region.At, region.Size), cover),
+			p.At(n, fmt.Sprintf("region %s (%s) cannot be locked exactly: %s", region.Name, rangeText(region.At, region.Size), cover),
 				fmt.Sprintf("let it begin and end at a multiple of 0x%X", unit))
 			return
 		}
@@ -62,7 +62,7 @@ func (p *parser) order() {
 			p.locks(&s, step, d)
 		case Freeze:
 			if s.frozen != 0 {
-				p.at(d.node, fmt.Sprintf("the chip is already frozen, since line %d", s.frozen), "")
+				p.At(d.node, fmt.Sprintf("the chip is already frozen, since line %d", s.frozen), "")
 			}
 			s.frozen = line
 			p.r.warnings = append(p.r.warnings, fmt.Sprintf("line %d: without password mode the freeze lasts until power-off or reset", line))
@@ -92,9 +92,9 @@ func (p *parser) fill(s *chipState, name string, n *yaml.Node, line int) {
 	case s.content[name] == reported:
 		s.content[name] = line
 	case lockLine != 0:
-		p.at(n, fmt.Sprintf("region %s is locked since line %d and cannot change any more", name, lockLine), "move this step before the lock")
+		p.At(n, fmt.Sprintf("region %s is locked since line %d and cannot change any more", name, lockLine), "move this step before the lock")
 	case s.content[name] != 0:
-		p.at(n, fmt.Sprintf("region %s has its content already, from line %d", name, s.content[name]), "a region is written or erased once; a write erases what it has to")
+		p.At(n, fmt.Sprintf("region %s has its content already, from line %d", name, s.content[name]), "a region is written or erased once; a write erases what it has to")
 	default:
 		s.content[name] = line
 	}
@@ -103,7 +103,7 @@ func (p *parser) fill(s *chipState, name string, n *yaml.Node, line int) {
 func (p *parser) locks(s *chipState, step Lock, d draftStep) {
 	late := step.Bits == Nonvolatile && s.frozen != 0
 	if late {
-		p.at(d.node, fmt.Sprintf("nonvolatile lock bits cannot change after the freeze in line %d", s.frozen), "lock first, then freeze")
+		p.At(d.node, fmt.Sprintf("nonvolatile lock bits cannot change after the freeze in line %d", s.frozen), "lock first, then freeze")
 	}
 	locked := s.nonvolatile
 	if step.Bits == Volatile {
@@ -113,12 +113,12 @@ func (p *parser) locks(s *chipState, step Lock, d draftStep) {
 		switch {
 		case late:
 		case locked[r.Name] != 0:
-			p.at(d.regions[i], fmt.Sprintf("region %s is already locked, since line %d", r.Name, locked[r.Name]), "")
+			p.At(d.regions[i], fmt.Sprintf("region %s is already locked, since line %d", r.Name, locked[r.Name]), "")
 		case s.content[r.Name] == 0 && p.filled(r.Name):
-			p.at(d.regions[i], fmt.Sprintf("region %s is locked before it is written", r.Name), "move the lock after the step that writes or erases it")
+			p.At(d.regions[i], fmt.Sprintf("region %s is locked before it is written", r.Name), "move the lock after the step that writes or erases it")
 			s.content[r.Name] = reported
 		case s.content[r.Name] == 0:
-			p.at(d.regions[i], fmt.Sprintf("region %s would be locked, and no step writes or erases it", r.Name), "write it first: only content that was verified is locked")
+			p.At(d.regions[i], fmt.Sprintf("region %s would be locked, and no step writes or erases it", r.Name), "write it first: only content that was verified is locked")
 			s.content[r.Name] = reported
 		}
 		locked[r.Name] = d.node.Line
@@ -148,21 +148,21 @@ func (p *parser) checks(s *chipState, step Check, d draftStep) {
 			continue
 		}
 		if end := s.unlocked[r.Name]; end != "" {
-			p.at(d.regions[i], fmt.Sprintf("region %s is not locked here: %s ended its volatile lock", r.Name, end), "lock it again before the check, or use bits: nonvolatile")
+			p.At(d.regions[i], fmt.Sprintf("region %s is not locked here: %s ended its volatile lock", r.Name, end), "lock it again before the check, or use bits: nonvolatile")
 			continue
 		}
-		p.at(d.regions[i], fmt.Sprintf("region %s is not locked here: no step before this one locks it", r.Name), "")
+		p.At(d.regions[i], fmt.Sprintf("region %s is not locked here: no step before this one locks it", r.Name), "")
 	}
 	if step.Frozen == nil {
 		return
 	}
 	switch {
 	case *step.Frozen && s.frozen == 0 && s.thawed != "":
-		p.at(d.frozen, fmt.Sprintf("the chip is not frozen here: %s ended the freeze of line %d", s.thawed, s.thawedFrom), "without password mode a freeze lasts until power-off or reset; check before that, or freeze again")
+		p.At(d.frozen, fmt.Sprintf("the chip is not frozen here: %s ended the freeze of line %d", s.thawed, s.thawedFrom), "without password mode a freeze lasts until power-off or reset; check before that, or freeze again")
 	case *step.Frozen && s.frozen == 0:
-		p.at(d.frozen, "the chip is not frozen here: no step before this one freezes it", "")
+		p.At(d.frozen, "the chip is not frozen here: no step before this one freezes it", "")
 	case !*step.Frozen && s.frozen != 0:
-		p.at(d.frozen, fmt.Sprintf("the chip is frozen here, since line %d", s.frozen), "")
+		p.At(d.frozen, fmt.Sprintf("the chip is frozen here, since line %d", s.frozen), "")
 	}
 }
 
@@ -170,12 +170,12 @@ func (p *parser) checks(s *chipState, step Check, d draftStep) {
 func (p *parser) unused() {
 	for _, d := range p.regions {
 		if !d.used && d.ok {
-			p.at(d.key, fmt.Sprintf("region %s is never used", d.Name), "leave it out, or write, erase or lock it")
+			p.At(d.key, fmt.Sprintf("region %s is never used", d.Name), "leave it out, or write, erase or lock it")
 		}
 	}
 	for _, d := range p.images {
 		if !d.used && d.ok {
-			p.at(d.key, fmt.Sprintf("image %s is never used", d.Name), "leave it out, or write it to a region")
+			p.At(d.key, fmt.Sprintf("image %s is never used", d.Name), "leave it out, or write it to a region")
 		}
 	}
 }

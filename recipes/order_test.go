@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"station/yamltext"
 )
 
 // modelChip is a chip on which the steps are tried out, one state for each of two sectors.
@@ -125,7 +127,7 @@ func TestOneMistakeOneMessage(t *testing.T) {
 			t.Fatalf("%q is not in the recipe", c[0])
 		}
 		_, err := Parse("t", []byte(text), testRead)
-		if problems, is := err.(*Errors); !is || len(problems.Problems) != 1 {
+		if problems, is := err.(*yamltext.Errors); !is || len(problems.Problems) != 1 {
 			t.Errorf("%q for %q:\n%v", c[1], c[0], err)
 		}
 	}

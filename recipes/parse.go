@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"station/flash"
+	"station/yamltext"
 )
 
 var (
@@ -25,9 +26,9 @@ var (
 )
 
 // Load reads a recipe and its images, whose paths are relative to the recipe's folder. Bad input is an
-// *Errors with every mistake; other errors mean that the recipe itself cannot be read.
+// *yamltext.Errors with every mistake; other errors mean that the recipe itself cannot be read.
 func Load(path string) (*Recipe, error) {
-	text, err := readFile(path, maxFile)
+	text, err := readFile(path, yamltext.MaxFile)
 	if err != nil {
 		return nil, fmt.Errorf("recipe: %w", err)
 	}
@@ -36,9 +37,9 @@ func Load(path string) (*Recipe, error) {
 
 // Parse makes a Recipe from YAML text. name stands in messages where a file name does. readImage returns
 // the image's bytes, which nobody may change afterwards; file is the path as written in the recipe.
-// Any error is an *Errors.
+// Any error is an *yamltext.Errors.
 func Parse(name string, text []byte, readImage func(file string) ([]byte, error)) (*Recipe, error) {
-	p := &parser{page: newPage(name, text), readImage: readImage}
+	p := &parser{Page: yamltext.New(name, "recipe", text), readImage: readImage}
 	return p.recipe(text)
 }
 
@@ -80,7 +81,7 @@ func readFile(path string, limit int64) ([]byte, error) {
 // parser turns the YAML tree into a Recipe. What is broken is reported where it stands and then left alone,
 // so that one mistake does not draw others after it.
 type parser struct {
-	*page
+	*yamltext.Page
 	readImage func(string) ([]byte, error)
 	unpinned  bool // digests may be missing or wrong: pin is about to write them
 
@@ -96,23 +97,23 @@ type parser struct {
 var topKeys = []string{"schema", "recipe", "version", "title", "parts", "serial", "regions", "elsewhere", "steps"}
 
 func (p *parser) recipe(text []byte) (*Recipe, error) {
-	root := p.document(text)
+	root := p.Document()
 	if root == nil {
-		return nil, p.err()
+		return nil, p.Err()
 	}
 	if !p.schema(root) {
-		return nil, p.err()
+		return nil, p.Err()
 	}
-	top, whole := p.group(root, root, "the recipe", topKeys, []string{"images", "permanent"}, map[string]string{
+	top, whole := p.Group(root, root, "the recipe", topKeys, []string{"images", "permanent"}, map[string]string{
 		"values": "this version cannot carry out \"values\"; the serial is the only value",
 	})
 	read := func(name string, do func(n *yaml.Node)) {
 		if f, is := top[name]; is {
-			do(f.value)
+			do(f.Value)
 		}
 	}
-	p.regionsUnknown = top["regions"].value == nil || top["regions"].value.Kind != yaml.MappingNode
-	p.imagesUnknown = top["images"].value == nil && !whole || top["images"].value != nil && top["images"].value.Kind != yaml.MappingNode
+	p.regionsUnknown = top["regions"].Value == nil || top["regions"].Value.Kind != yaml.MappingNode
+	p.imagesUnknown = top["images"].Value == nil && !whole || top["images"].Value != nil && top["images"].Value.Kind != yaml.MappingNode
 	read("recipe", p.id)
 	read("version", p.version)
 	read("title", p.title)
@@ -127,7 +128,7 @@ func (p *parser) recipe(text []byte) (*Recipe, error) {
 	if len(p.steps) > 0 {
 		p.order()
 	}
-	if err := p.err(); err != nil {
+	if err := p.Err(); err != nil {
 		return nil, err
 	}
 	return p.finish()
@@ -151,8 +152,8 @@ func (p *parser) finish() (*Recipe, error) {
 	}
 	digest, err := digestOf(&r, written)
 	if err != nil {
-		p.report(1, 1, err.Error(), "")
-		return nil, p.err()
+		p.Report(1, 1, err.Error(), "")
+		return nil, p.Err()
 	}
 	r.digest = digest
 	r.steps = written
@@ -174,7 +175,7 @@ func (p *parser) schema(root *yaml.Node) bool {
 		}
 		n := root.Content[i+1]
 		if n.Kind != yaml.ScalarNode || n.Value != "1" {
-			p.at(n, "this version reads recipes of schema 1 only", "write `schema: 1`, or run a station that knows this schema")
+			p.At(n, "this version reads recipes of schema 1 only", "write `schema: 1`, or run a station that knows this schema")
 			return false
 		}
 	}
@@ -182,53 +183,53 @@ func (p *parser) schema(root *yaml.Node) bool {
 }
 
 func (p *parser) id(n *yaml.Node) {
-	id, ok := p.text(n, "the recipe's name")
+	id, ok := p.Text(n, "the recipe's name")
 	if ok && !recipeForm.MatchString(id) {
-		p.at(n, fmt.Sprintf("the recipe's name %s is not 1 to 64 of a-z, 0-9 and -, a letter or digit first", quote(id)), "")
+		p.At(n, fmt.Sprintf("the recipe's name %s is not 1 to 64 of a-z, 0-9 and -, a letter or digit first", yamltext.Quote(id)), "")
 		return
 	}
 	p.r.id = id
 }
 
 func (p *parser) version(n *yaml.Node) {
-	text, ok := p.text(n, "version")
+	text, ok := p.Text(n, "version")
 	if !ok {
 		return
 	}
 	v, err := strconv.Atoi(text)
 	const highest = 1_000_000
 	if err != nil || v < 1 || v > highest || text != strconv.Itoa(v) {
-		p.at(n, fmt.Sprintf("version %s is not a whole number from 1 to %d", quote(text), highest), "")
+		p.At(n, fmt.Sprintf("version %s is not a whole number from 1 to %d", yamltext.Quote(text), highest), "")
 		return
 	}
 	p.r.version = v
 }
 
 func (p *parser) title(n *yaml.Node) {
-	title, ok := p.text(n, "title")
+	title, ok := p.Text(n, "title")
 	const longest = 120
 	switch {
 	case !ok:
 		return
 	case strings.ContainsAny(title, "\r\n"):
-		p.at(n, "title has to be one line", "")
+		p.At(n, "title has to be one line", "")
 	case !drawable(title):
-		p.at(n, "title has characters that the report cannot draw, such as control characters or emoji", "")
+		p.At(n, "title has characters that the report cannot draw, such as control characters or emoji", "")
 	case len([]rune(title)) > longest:
-		p.at(n, fmt.Sprintf("title has %d characters; at most %d fit the report", len([]rune(title)), longest), "")
+		p.At(n, fmt.Sprintf("title has %d characters; at most %d fit the report", len([]rune(title)), longest), "")
 	case strings.TrimSpace(title) == "":
-		p.at(n, "title is empty", "")
+		p.At(n, "title is empty", "")
 	}
 	p.r.title = title
 }
 
 func (p *parser) parts(n *yaml.Node) {
-	items, ok := p.list(n, "parts")
+	items, ok := p.List(n, "parts")
 	if !ok {
 		return
 	}
 	if len(items) == 0 {
-		p.at(n, "parts is empty; list the flash parts that this recipe is for", "")
+		p.At(n, "parts is empty; list the flash parts that this recipe is for", "")
 	}
 	shipped := flash.Parts()
 	var known []string
@@ -236,20 +237,20 @@ func (p *parser) parts(n *yaml.Node) {
 		known = append(known, part.Name)
 	}
 	for _, item := range items {
-		name, ok := p.text(item, "a part")
+		name, ok := p.Text(item, "a part")
 		if !ok {
 			continue
 		}
 		i := slices.Index(known, name)
 		switch {
 		case i < 0:
-			suggestion := didYouMean(name, known)
+			suggestion := yamltext.DidYouMean(name, known)
 			if suggestion == "" {
 				suggestion = "the parts are " + strings.Join(known, ", ")
 			}
-			p.at(item, fmt.Sprintf("no part is named %s", quote(name)), suggestion)
+			p.At(item, fmt.Sprintf("no part is named %s", yamltext.Quote(name)), suggestion)
 		case slices.Contains(p.r.parts, shipped[i]):
-			p.at(item, fmt.Sprintf("part %s is listed twice", name), "")
+			p.At(item, fmt.Sprintf("part %s is listed twice", name), "")
 		default:
 			p.r.parts = append(p.r.parts, shipped[i])
 		}
@@ -257,7 +258,7 @@ func (p *parser) parts(n *yaml.Node) {
 }
 
 func (p *parser) serial(n *yaml.Node) {
-	pattern, ok := p.text(n, "serial")
+	pattern, ok := p.Text(n, "serial")
 	if !ok {
 		return
 	}
@@ -265,25 +266,25 @@ func (p *parser) serial(n *yaml.Node) {
 	if err != nil {
 		reason := err.Error()
 		if e := (*syntax.Error)(nil); errors.As(err, &e) {
-			reason = fmt.Sprintf("%s: %s", e.Code, quote(e.Expr))
+			reason = fmt.Sprintf("%s: %s", e.Code, yamltext.Quote(e.Expr))
 		}
-		p.at(n, "serial is not a regular expression (RE2): "+reason, "")
+		p.At(n, "serial is not a regular expression (RE2): "+reason, "")
 		return
 	}
 	re.Longest() // MatchSerial relies on it
 	if at := re.FindStringIndex(""); at != nil {
-		p.at(n, "serial accepts an empty scan", "say how long a serial is, such as '^GW-[0-9]{6}$'")
+		p.At(n, "serial accepts an empty scan", "say how long a serial is, such as '^GW-[0-9]{6}$'")
 		return
 	}
 	p.r.serial = re
 }
 
 func (p *parser) elsewhere(n *yaml.Node) {
-	text, ok := p.text(n, "elsewhere")
+	text, ok := p.Text(n, "elsewhere")
 	switch e := Elsewhere(text); {
 	case !ok:
 	case e != ElsewhereBlank && e != ElsewhereKeep:
-		p.at(n, fmt.Sprintf("elsewhere is either blank or keep, not %s", quote(text)), didYouMean(text, []string{"blank", "keep"}))
+		p.At(n, fmt.Sprintf("elsewhere is either blank or keep, not %s", yamltext.Quote(text)), yamltext.DidYouMean(text, []string{"blank", "keep"}))
 	default:
 		p.r.elsewhere = e
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"station/yamltext"
 )
 
 // draftStep is a step with its places in the file; step is nil when it could not be read.
@@ -28,12 +30,12 @@ func notInThisVersion(what string) string {
 }
 
 func (p *parser) readSteps(n *yaml.Node) {
-	items, ok := p.list(n, "steps")
+	items, ok := p.List(n, "steps")
 	if !ok {
 		return
 	}
 	if len(items) == 0 {
-		p.at(n, "steps is empty", "")
+		p.At(n, "steps is empty", "")
 	}
 	for _, item := range items {
 		p.steps = append(p.steps, p.readStep(item))
@@ -44,25 +46,25 @@ func (p *parser) readStep(item *yaml.Node) draftStep {
 	name, value := item, (*yaml.Node)(nil)
 	switch {
 	case item.Kind == yaml.MappingNode:
-		list, ok := p.fields(item, "a step")
+		list, ok := p.Fields(item, "a step")
 		if !ok || len(list) == 0 {
 			if ok {
-				p.at(item, "a step is missing its name", "the steps are "+strings.Join(stepNames, ", "))
+				p.At(item, "a step is missing its name", "the steps are "+strings.Join(stepNames, ", "))
 			}
 			return draftStep{node: item}
 		}
 		if len(list) > 1 {
-			first, second := list[0].key, list[1].key
-			suggestion := fmt.Sprintf("indent it below %s", quote(first.Value))
+			first, second := list[0].Key, list[1].Key
+			suggestion := fmt.Sprintf("indent it below %s", yamltext.Quote(first.Value))
 			if slices.Contains(stepNames, second.Value) {
 				suggestion = fmt.Sprintf("begin a new step: - %s", second.Value)
 			}
-			p.at(second, fmt.Sprintf("a step has one name, %s, so %s does not belong here", quote(first.Value), quote(second.Value)), suggestion)
+			p.At(second, fmt.Sprintf("a step has one name, %s, so %s does not belong here", yamltext.Quote(first.Value), yamltext.Quote(second.Value)), suggestion)
 			return draftStep{node: first}
 		}
-		name, value = list[0].key, list[0].value
+		name, value = list[0].Key, list[0].Value
 	case item.Kind != yaml.ScalarNode || item.Tag == "!!null":
-		p.at(item, "a step is missing its name", "the steps are "+strings.Join(stepNames, ", "))
+		p.At(item, "a step is missing its name", "the steps are "+strings.Join(stepNames, ", "))
 		return draftStep{node: item}
 	}
 	d := draftStep{node: name}
@@ -83,31 +85,31 @@ func (p *parser) readStep(item *yaml.Node) draftStep {
 		p.bare(&d, value, PowerCycle{})
 	default:
 		if slices.Contains(otherSteps, name.Value) {
-			p.at(name, notInThisVersion(name.Value), "its steps are "+strings.Join(stepNames, ", "))
+			p.At(name, notInThisVersion(name.Value), "its steps are "+strings.Join(stepNames, ", "))
 			break
 		}
-		suggestion := didYouMean(name.Value, slices.Concat(stepNames, otherSteps))
+		suggestion := yamltext.DidYouMean(name.Value, slices.Concat(stepNames, otherSteps))
 		if suggestion == "" {
 			suggestion = "the steps are " + strings.Join(stepNames, ", ")
 		}
-		p.at(name, fmt.Sprintf("there is no step %s", quote(name.Value)), suggestion)
+		p.At(name, fmt.Sprintf("there is no step %s", yamltext.Quote(name.Value)), suggestion)
 	}
 	return d
 }
 
 // body reads the keys of a step.
-func (p *parser) body(d *draftStep, value *yaml.Node, required, optional []string, example string, unsupported map[string]string) (map[string]field, bool) {
+func (p *parser) body(d *draftStep, value *yaml.Node, required, optional []string, example string, unsupported map[string]string) (map[string]yamltext.Field, bool) {
 	if value == nil || value.Kind != yaml.MappingNode {
-		p.at(d.node, fmt.Sprintf("%s has to say what", d.node.Value), "like this: "+example)
+		p.At(d.node, fmt.Sprintf("%s has to say what", d.node.Value), "like this: "+example)
 		return nil, false
 	}
-	return p.group(value, d.node, d.node.Value, required, optional, unsupported)
+	return p.Group(value, d.node, d.node.Value, required, optional, unsupported)
 }
 
 // bare reads a step that has no keys.
 func (p *parser) bare(d *draftStep, value *yaml.Node, step Step) {
 	if value != nil && value.Tag != "!!null" {
-		p.at(value, fmt.Sprintf("%s takes no values", d.node.Value), fmt.Sprintf("like this: - %s", d.node.Value))
+		p.At(value, fmt.Sprintf("%s takes no values", d.node.Value), fmt.Sprintf("like this: - %s", d.node.Value))
 		return
 	}
 	d.step = step
@@ -118,22 +120,22 @@ func (p *parser) write(d *draftStep, value *yaml.Node) {
 		"fields": notInThisVersion("fields") + "; it writes images only",
 		"verify": "this version verifies by reading back, which is the strongest way; leave verify out",
 	})
-	region := p.regionNamed(keys["region"].value)
-	image := p.imageNamed(keys["image"].value)
+	region := p.regionNamed(keys["region"].Value)
+	image := p.imageNamed(keys["image"].Value)
 	if !ok || region == nil || image == nil {
 		return
 	}
 	if region.ok && image.ok && int64(len(image.Data)) > region.Size {
-		p.at(keys["image"].value, fmt.Sprintf("image %s has %s, region %s only %s", image.Name, sizeText(int64(len(image.Data))), region.Name, sizeText(region.Size)), "")
+		p.At(keys["image"].Value, fmt.Sprintf("image %s has %s, region %s only %s", image.Name, sizeText(int64(len(image.Data))), region.Name, sizeText(region.Size)), "")
 	}
 	stored := image.Image
 	d.step = Write{Region: region.Region, Image: &stored}
-	d.regions = []*yaml.Node{keys["region"].value}
+	d.regions = []*yaml.Node{keys["region"].Value}
 }
 
 func (p *parser) erase(d *draftStep, value *yaml.Node) {
 	keys, ok := p.body(d, value, []string{"regions"}, nil, "- erase: {regions: [...]}", nil)
-	regions, nodes := p.regionList(keys["regions"].value, "regions")
+	regions, nodes := p.regionList(keys["regions"].Value, "regions")
 	if ok && regions != nil {
 		d.step, d.regions = Erase{Regions: regions}, nodes
 	}
@@ -141,13 +143,13 @@ func (p *parser) erase(d *draftStep, value *yaml.Node) {
 
 func (p *parser) lock(d *draftStep, value *yaml.Node) {
 	keys, ok := p.body(d, value, []string{"regions", "bits"}, nil, "- lock: {regions: [...], bits: nonvolatile}", nil)
-	regions, nodes := p.regionList(keys["regions"].value, "regions")
+	regions, nodes := p.regionList(keys["regions"].Value, "regions")
 	bits := Bits("")
-	if n := keys["bits"].value; n != nil {
-		text, isText := p.text(n, "bits")
+	if n := keys["bits"].Value; n != nil {
+		text, isText := p.Text(n, "bits")
 		bits = Bits(text)
 		if isText && bits != Nonvolatile && bits != Volatile {
-			p.at(n, fmt.Sprintf("bits is either nonvolatile or volatile, not %s", quote(text)), didYouMean(text, []string{string(Nonvolatile), string(Volatile)}))
+			p.At(n, fmt.Sprintf("bits is either nonvolatile or volatile, not %s", yamltext.Quote(text)), yamltext.DidYouMean(text, []string{string(Nonvolatile), string(Volatile)}))
 			bits = ""
 		}
 	}
@@ -167,19 +169,19 @@ func (p *parser) check(d *draftStep, value *yaml.Node) {
 		return
 	}
 	if len(keys) == 0 {
-		p.at(d.node, "check has to say what", "like this: "+example)
+		p.At(d.node, "check has to say what", "like this: "+example)
 		return
 	}
 	var step Check
-	if f := keys["locked"]; f.value != nil {
-		step.Locked, d.regions = p.regionList(f.value, "locked")
+	if f := keys["locked"]; f.Value != nil {
+		step.Locked, d.regions = p.regionList(f.Value, "locked")
 		ok = step.Locked != nil
 	}
-	if f := keys["frozen"]; f.value != nil {
-		d.frozen = f.value
-		frozen := f.value.Value == "true"
-		if f.value.Tag != "!!bool" {
-			p.at(f.value, "frozen is either true or false, not "+quote(f.value.Value), "")
+	if f := keys["frozen"]; f.Value != nil {
+		d.frozen = f.Value
+		frozen := f.Value.Value == "true"
+		if f.Value.Tag != "!!bool" {
+			p.At(f.Value, "frozen is either true or false, not "+yamltext.Quote(f.Value.Value), "")
 			ok = false
 		}
 		step.Frozen = &frozen
@@ -194,7 +196,7 @@ func (p *parser) regionNamed(n *yaml.Node) *draftRegion {
 	if n == nil {
 		return nil
 	}
-	name, ok := p.text(n, "region")
+	name, ok := p.Text(n, "region")
 	if !ok {
 		return nil
 	}
@@ -216,7 +218,7 @@ func (p *parser) imageNamed(n *yaml.Node) *draftImage {
 	if n == nil {
 		return nil
 	}
-	name, ok := p.text(n, "image")
+	name, ok := p.Text(n, "image")
 	if !ok {
 		return nil
 	}
@@ -235,11 +237,11 @@ func (p *parser) imageNamed(n *yaml.Node) *draftImage {
 }
 
 func (p *parser) unknown(n *yaml.Node, what string, known []string) {
-	suggestion := didYouMean(n.Value, known)
+	suggestion := yamltext.DidYouMean(n.Value, known)
 	if suggestion == "" && len(known) > 0 && len(known) <= 12 {
 		suggestion = fmt.Sprintf("the %ss are %s", what, strings.Join(known, ", "))
 	}
-	p.at(n, fmt.Sprintf("there is no %s %s", what, quote(n.Value)), suggestion)
+	p.At(n, fmt.Sprintf("there is no %s %s", what, yamltext.Quote(n.Value)), suggestion)
 }
 
 // regionList reads a list of region names; nil when any of them is wrong.
@@ -247,12 +249,12 @@ func (p *parser) regionList(n *yaml.Node, what string) (regions []Region, nodes 
 	if n == nil {
 		return nil, nil
 	}
-	items, ok := p.list(n, what)
+	items, ok := p.List(n, what)
 	if !ok {
 		return nil, nil
 	}
 	if len(items) == 0 {
-		p.at(n, what+" is empty; name the regions that are meant", "")
+		p.At(n, what+" is empty; name the regions that are meant", "")
 	}
 	for _, item := range items {
 		d := p.regionNamed(item)
@@ -260,7 +262,7 @@ func (p *parser) regionList(n *yaml.Node, what string) (regions []Region, nodes 
 		case d == nil:
 			ok = false
 		case slices.ContainsFunc(regions, func(r Region) bool { return r.Name == d.Name }):
-			p.at(item, fmt.Sprintf("region %s is listed twice", d.Name), "")
+			p.At(item, fmt.Sprintf("region %s is listed twice", d.Name), "")
 			ok = false
 		default:
 			regions, nodes = append(regions, d.Region), append(nodes, item)
@@ -277,12 +279,12 @@ func (p *parser) permanent(n *yaml.Node) {
 	if n.Tag == "!!null" {
 		return
 	}
-	items, ok := p.list(n, "permanent")
+	items, ok := p.List(n, "permanent")
 	if !ok {
 		return
 	}
 	for _, item := range items {
-		name, ok := p.text(item, "a kind of step")
+		name, ok := p.Text(item, "a kind of step")
 		if !ok {
 			continue
 		}
@@ -290,12 +292,12 @@ func (p *parser) permanent(n *yaml.Node) {
 		switch {
 		case slices.Contains(permanentKinds, name):
 			if !slices.ContainsFunc(p.steps, inSteps) { // else that step has its own message
-				p.at(item, fmt.Sprintf("permanent names %s, and no step is of that kind", quote(name)), "leave it out")
+				p.At(item, fmt.Sprintf("permanent names %s, and no step is of that kind", yamltext.Quote(name)), "leave it out")
 			}
 		case slices.Contains(stepNames, name) || slices.Contains(otherSteps, name):
-			p.at(item, fmt.Sprintf("%s is not permanent: it can be undone on the chip", quote(name)), "leave it out")
+			p.At(item, fmt.Sprintf("%s is not permanent: it can be undone on the chip", yamltext.Quote(name)), "leave it out")
 		default:
-			p.at(item, fmt.Sprintf("there is no kind of step %s", quote(name)), didYouMean(name, permanentKinds))
+			p.At(item, fmt.Sprintf("there is no kind of step %s", yamltext.Quote(name)), yamltext.DidYouMean(name, permanentKinds))
 		}
 	}
 }

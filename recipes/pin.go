@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"station/yamltext"
 )
 
 // Pinned is one digest that Pin wrote.
@@ -20,13 +22,13 @@ type Pinned struct {
 
 // Pin writes the SHA-256 of every image into the recipe file, in place: comments and layout stay. The file is
 // replaced atomically, and only when the result is a valid recipe; otherwise it is left alone. It returns what
-// changed, nothing when all digests were right. A recipe with other mistakes is an *Errors.
+// changed, nothing when all digests were right. A recipe with other mistakes is an *yamltext.Errors.
 func Pin(path string) ([]Pinned, error) {
 	path, err := filepath.EvalSymlinks(path) // the rename is to replace the file, not a link to it
 	if err != nil {
 		return nil, fmt.Errorf("recipe: %w", err)
 	}
-	text, err := readFile(path, maxFile)
+	text, err := readFile(path, yamltext.MaxFile)
 	if err != nil {
 		return nil, fmt.Errorf("recipe: %w", err)
 	}
@@ -39,7 +41,7 @@ func Pin(path string) ([]Pinned, error) {
 
 // pin returns the text with right digests, proven by parsing it.
 func pin(name string, text []byte, readImage func(string) ([]byte, error)) ([]byte, []Pinned, error) {
-	p := &parser{page: newPage(name, text), readImage: readImage, unpinned: true}
+	p := &parser{Page: yamltext.New(name, "recipe", text), readImage: readImage, unpinned: true}
 	if _, err := p.recipe(text); err != nil {
 		return nil, nil, err
 	}
@@ -49,19 +51,19 @@ func pin(name string, text []byte, readImage func(string) ([]byte, error)) ([]by
 	for i := len(p.images) - 1; i >= 0; i-- {
 		d := p.images[i]
 		old := ""
-		if n := d.sha256.value; n != nil && n.Tag != "!!null" {
+		if n := d.sha256.Value; n != nil && n.Tag != "!!null" {
 			old = n.Value
 		}
 		if old == d.SHA256 {
 			continue
 		}
 		if !d.pin(lines) {
-			p.at(d.key, fmt.Sprintf("image %s is written in a way that pin does not edit", d.Name), "write it on one line: "+d.Name+": {file: ..., sha256: ...}")
+			p.At(d.key, fmt.Sprintf("image %s is written in a way that pin does not edit", d.Name), "write it on one line: "+d.Name+": {file: ..., sha256: ...}")
 			continue
 		}
 		changed = append([]Pinned{{Image: d.Name, File: d.File, Old: old, New: d.SHA256}}, changed...)
 	}
-	if err := p.err(); err != nil {
+	if err := p.Err(); err != nil {
 		return nil, nil, err
 	}
 	pinned := []byte(strings.Join(lines, ""))
@@ -78,7 +80,7 @@ func (d *draftImage) pin(lines []string) bool {
 		line := &lines[n.Line-1]
 		*line = (*line)[:from] + text + (*line)[to:]
 	}
-	switch n := d.sha256.value; {
+	switch n := d.sha256.Value; {
 	case n != nil && n.Kind != yaml.ScalarNode:
 		return false
 	case n != nil && !(n.Tag == "!!null" && n.Value == ""):
@@ -88,24 +90,24 @@ func (d *draftImage) pin(lines []string) bool {
 		}
 		return ok
 	case n != nil: // `sha256:` and nothing after it
-		_, to, ok := scalar(lines, d.sha256.key)
-		if !ok || !strings.HasPrefix(lines[d.sha256.key.Line-1][to:], ":") {
+		_, to, ok := scalar(lines, d.sha256.Key)
+		if !ok || !strings.HasPrefix(lines[d.sha256.Key.Line-1][to:], ":") {
 			return false
 		}
-		edit(d.sha256.key, to+1, to+1, " "+digest)
+		edit(d.sha256.Key, to+1, to+1, " "+digest)
 		return true
 	}
-	_, to, ok := scalar(lines, d.file.value)
+	_, to, ok := scalar(lines, d.file.Value)
 	if !ok {
 		return false
 	}
 	if d.value.Style&yaml.FlowStyle != 0 {
-		edit(d.file.value, to, to, ", sha256: "+digest)
+		edit(d.file.Value, to, to, ", sha256: "+digest)
 		return true
 	}
-	from, _, ok := scalar(lines, d.file.key)
-	line := lines[d.file.key.Line-1]
-	if !ok || d.file.key.Line != d.file.value.Line || strings.Trim(line[:from], " ") != "" {
+	from, _, ok := scalar(lines, d.file.Key)
+	line := lines[d.file.Key.Line-1]
+	if !ok || d.file.Key.Line != d.file.Value.Line || strings.Trim(line[:from], " ") != "" {
 		return false
 	}
 	end := "\n"
@@ -115,7 +117,7 @@ func (d *draftImage) pin(lines []string) bool {
 	if !strings.HasSuffix(line, end) {
 		line += end
 	}
-	lines[d.file.key.Line-1] = line + line[:from] + "sha256: " + digest + end
+	lines[d.file.Key.Line-1] = line + line[:from] + "sha256: " + digest + end
 	return true
 }
 

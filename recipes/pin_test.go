@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"station/yamltext"
 )
 
 const pinTail = "regions: {boot: {at: 0, size: 64KiB}}\nelsewhere: keep # really\nsteps:\n  - write: {region: boot, image: boot}\n"
@@ -67,7 +69,7 @@ func TestPinRefuses(t *testing.T) {
 		"no image":          "images: {boot: {file: boo.bin}}\n",
 		"file over lines":   "images:\n  boot:\n    file: >-\n      boot.bin\n",
 	} {
-		var problems *Errors
+		var problems *yamltext.Errors
 		if got, changed, err := pin("t", []byte(pinHead+images+pinTail), testRead); !errors.As(err, &problems) || got != nil || changed != nil {
 			t.Errorf("%s: %q %v %v", name, got, changed, err)
 		}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"station/yamltext"
 )
 
 // testImages stand in for files.
@@ -222,15 +224,15 @@ func TestOrderAccepted(t *testing.T) {
 func TestLimits(t *testing.T) {
 	start := time.Now()
 	for name, text := range map[string]string{
-		"too long":          head + "# " + strings.Repeat("x", maxFile),
+		"too long":          head + "# " + strings.Repeat("x", yamltext.MaxFile),
 		"many mistakes":     strings.Repeat("x", 100) + ": {" + strings.Repeat("a: [b,c], ", 20000) + "}\n",
 		"many unknown keys": head + manyKeys(50000),
 		"deep":              head + "steps: " + strings.Repeat("[", 100000),
 		"UTF-16":            "\xff\xfea\x00",
 	} {
 		_, err := Parse("t", []byte(text), testRead)
-		var problems *Errors
-		if !errors.As(err, &problems) || len(problems.Problems) > maxProblems+1 {
+		var problems *yamltext.Errors
+		if !errors.As(err, &problems) || len(problems.Problems) > yamltext.MaxProblems+1 {
 			t.Errorf("%s: %T", name, err)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"go.yaml.in/yaml/v4"
+
+	"station/yamltext"
 )
 
 // draftRegion is a region with its places in the file.
@@ -18,21 +20,21 @@ type draftRegion struct {
 }
 
 func (p *parser) readRegions(n *yaml.Node) {
-	list, _ := p.fields(n, "regions")
+	list, _ := p.Fields(n, "regions")
 	for _, f := range list {
-		d := &draftRegion{Region: Region{Name: f.key.Value}, key: f.key}
+		d := &draftRegion{Region: Region{Name: f.Key.Value}, key: f.Key}
 		p.regions = append(p.regions, d)
-		p.name(f.key, "a region")
+		p.name(f.Key, "a region")
 		what := "region " + d.Name
-		keys, _ := p.group(f.value, f.key, what, []string{"at", "size"}, nil, nil)
-		at, okAt := p.bytes(keys["at"].value, what+": at")
-		size, okSize := p.bytes(keys["size"].value, what+": size")
+		keys, _ := p.Group(f.Value, f.Key, what, []string{"at", "size"}, nil, nil)
+		at, okAt := p.bytes(keys["at"].Value, what+": at")
+		size, okSize := p.bytes(keys["size"].Value, what+": size")
 		if okSize && size == 0 {
-			p.at(keys["size"].value, what+" is empty", "")
+			p.At(keys["size"].Value, what+" is empty", "")
 			okSize = false
 		}
 		if okAt && okSize {
-			d.At, d.Size, d.size, d.ok = at, size, keys["size"].value, true
+			d.At, d.Size, d.size, d.ok = at, size, keys["size"].Value, true
 		}
 	}
 }
@@ -42,13 +44,13 @@ func (p *parser) bytes(n *yaml.Node, what string) (int64, bool) {
 	if n == nil {
 		return 0, false
 	}
-	text, ok := p.text(n, what)
+	text, ok := p.Text(n, what)
 	if !ok {
 		return 0, false
 	}
 	v, suggestion, err := parseSize(text)
 	if err != nil {
-		p.at(n, fmt.Sprintf("%s %s %v", what, quote(text), err), suggestion)
+		p.At(n, fmt.Sprintf("%s %s %v", what, yamltext.Quote(text), err), suggestion)
 		return 0, false
 	}
 	return v, true
@@ -56,7 +58,7 @@ func (p *parser) bytes(n *yaml.Node, what string) (int64, bool) {
 
 func (p *parser) name(n *yaml.Node, what string) {
 	if !nameForm.MatchString(n.Value) {
-		p.at(n, fmt.Sprintf("the name %s of %s is not 1 to 64 letters, digits, _, . and -, a letter or digit first", quote(n.Value), what), "")
+		p.At(n, fmt.Sprintf("the name %s of %s is not 1 to 64 letters, digits, _, . and -, a letter or digit first", yamltext.Quote(n.Value), what), "")
 	}
 }
 
@@ -70,13 +72,13 @@ func (p *parser) geometry() {
 				continue
 			}
 			if d.At+d.Size > part.Size {
-				p.at(d.size, fmt.Sprintf("region %s ends at 0x%X, past the end of %s (%s, 0x%X)", d.Name, d.At+d.Size-1, part.Name, sizeText(part.Size), part.Size-1), "")
+				p.At(d.size, fmt.Sprintf("region %s ends at 0x%X, past the end of %s (%s, 0x%X)", d.Name, d.At+d.Size-1, part.Name, sizeText(part.Size), part.Size-1), "")
 				d.ok = false
 				continue
 			}
 			if p.r.elsewhere == ElsewhereKeep && (d.At%unit != 0 || d.Size%unit != 0) {
 				whole := rounded(d.Region, unit)
-				p.at(d.size, fmt.Sprintf("region %s shares its first or last %s erase unit with bytes that `elsewhere: keep` promises to keep", d.Name, sizeText(unit)),
+				p.At(d.size, fmt.Sprintf("region %s shares its first or last %s erase unit with bytes that `elsewhere: keep` promises to keep", d.Name, sizeText(unit)),
 					fmt.Sprintf("make it whole units: at 0x%X, size 0x%X", whole.At, whole.Size))
 				d.ok = false
 				continue
@@ -104,7 +106,7 @@ func (p *parser) geometry() {
 			if a.At+a.Size <= b.At || b.At+b.Size <= a.At {
 				sentence = fmt.Sprintf("region %s (%s) shares a %s erase unit with region %s (%s, line %d)", b.Name, rangeText(b.At, b.Size), sizeText(unit), a.Name, rangeText(a.At, a.Size), a.key.Line)
 			}
-			p.at(b.key, sentence, "")
+			p.At(b.key, sentence, "")
 			b.ok = false
 		}
 	}

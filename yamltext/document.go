@@ -43,7 +43,7 @@ func (pg *Page) Document() *yaml.Node {
 		return nil
 	}
 	if root.Kind != yaml.MappingNode {
-		pg.At(root, "a "+pg.noun+" is a group of keys and values", "")
+		pg.At(root, "a "+pg.noun+" is a group of keys and values, not "+kindOf(root), "")
 		return nil
 	}
 	return root

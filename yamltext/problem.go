@@ -53,13 +53,13 @@ func (p Problem) String() string {
 }
 
 const (
-	maxProblems = 200 // a file with more is something else; the list says that it was cut
+	MaxProblems = 200 // a file with more is something else; the list says that it was cut
 	contextWide = 120 // characters of a source line that are shown
 )
 
 // Page is the text of a file with the problems found in it.
 type Page struct {
-	file     string
+	File     string // its name in messages
 	noun     string // what the file is: "recipe"
 	raw      []byte
 	lines    []string
@@ -68,20 +68,20 @@ type Page struct {
 
 // New returns the page of a file; file and noun ("recipe") stand in messages.
 func New(file, noun string, text []byte) *Page {
-	return &Page{file: file, noun: noun, raw: text, lines: strings.Split(strings.TrimPrefix(string(text), "\ufeff"), "\n")}
+	return &Page{File: file, noun: noun, raw: text, lines: strings.Split(strings.TrimPrefix(string(text), "\ufeff"), "\n")}
 }
 
 // Report notes a problem at a line and column, both from 1.
 func (pg *Page) Report(line, column int, message, suggestion string) {
 	switch {
-	case len(pg.problems) > maxProblems:
+	case len(pg.problems) > MaxProblems:
 		return
-	case len(pg.problems) == maxProblems:
+	case len(pg.problems) == MaxProblems:
 		message, suggestion = "there are more mistakes; they are shown when these are gone", ""
 	}
 	// The YAML parser puts the end of input one line below the last.
 	line = min(max(line, 1), len(pg.lines))
-	p := Problem{File: pg.file, Line: line, Column: max(column, 1), Message: message, Suggestion: suggestion}
+	p := Problem{File: pg.File, Line: line, Column: max(column, 1), Message: message, Suggestion: suggestion}
 	shift := max(0, p.Column-contextWide*3/4)
 	for n := max(1, line-2); n <= line; n++ {
 		p.Source = append(p.Source, shown(pg.lines[n-1], shift))
