@@ -1,0 +1,247 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"station/ledger"
+	"station/sim/nor"
+	"station/store"
+)
+
+// TestKill kills the program with SIGKILL while it provisions, at chosen instants and at chosen lines of what it says, and then gives
+// the same command again: it has to finish the unit, whether the board kept its power or lost it. The boards' files
+// tell whether anything was done twice.
+func TestKill(t *testing.T) {
+	for name, repower := range map[string]bool{"powered": false, "repowered": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := &killer{position: newPosition(t), repower: repower, hits: map[string]int{}}
+			defer k.close()
+			k.measure()
+			instants, seed := 20, uint64(1)
+			if testing.Short() {
+				instants = 3
+			}
+			dice := rand.New(rand.NewPCG(seed, seed))
+			for i := range instants {
+				// One instant in each of as many equal parts of the run, a few before it.
+				if early := i < instants/10; early {
+					k.kill("", time.Duration(dice.Int64N(int64(k.start))))
+					continue
+				}
+				part := (float64(i-instants/10) + dice.Float64()) / float64(instants-instants/10)
+				k.kill("started", time.Duration(part*float64(k.length)))
+			}
+			t.Logf("seed %d, a run of %v begun after %v: %v of %d kills at instants", seed, k.length, k.start, k.hits, instants)
+			if k.hits["mid-run"]*2 < instants {
+				t.Errorf("only %d of %d kills hit between run.start and run.end", k.hits["mid-run"], instants)
+			}
+			if testing.Short() {
+				return
+			}
+			for _, line := range []string{"identified", "started", "1/4 write", "1/4 program", "2/4 lock", "3/4 freeze", "4/4 check", "PASS"} {
+				k.kill(line, 0)
+			}
+			t.Logf("with those at lines: %v", k.hits)
+		})
+	}
+}
+
+// killer kills runs at one position.
+type killer struct {
+	*position
+	repower       bool // the board loses its power after the kill
+	units         int
+	start, length time.Duration  // of an undisturbed run: until it started, and from then to its end
+	hits          map[string]int // where kills hit
+}
+
+func (k *killer) order() (serial string, args []string) {
+	k.units++
+	serial = fmt.Sprintf("TB-%04d", k.units)
+	return serial, []string{"run", "small.yaml", "--slot", "1=" + serial}
+}
+
+// measure takes the median of three runs.
+func (k *killer) measure() {
+	k.t.Helper()
+	var starts, lengths []time.Duration
+	for range 3 {
+		_, args := k.order()
+		r := k.launch(args...)
+		start := r.await("started")
+		starts, lengths = append(starts, start), append(lengths, r.await("PASS")-start)
+		if err := r.wait(); err != nil {
+			k.t.Fatal(err)
+		}
+	}
+	slices.Sort(starts)
+	slices.Sort(lengths)
+	k.start, k.length = starts[1], lengths[1]
+}
+
+// kill runs the next unit, kills the program a time after a line ("" is its launch), and has the run finished.
+func (k *killer) kill(line string, after time.Duration) {
+	t := k.t
+	t.Helper()
+	serial, args := k.order()
+	r := k.launch(args...)
+	if line != "" {
+		r.await(line)
+	}
+	time.Sleep(after)
+	r.cmd.Process.Kill()
+	r.wait()
+
+	where := k.where(serial)
+	k.hits[where]++
+	what := fmt.Sprintf("%s, killed %v after %q, %s", serial, after, line, where)
+	_, err := os.Stat(k.board(serial))
+	made := err == nil
+	if k.repower && made {
+		chip := openBoard(t, k.board(serial))
+		chip.Power(false)
+		chip.Power(true)
+		if err := chip.Close(); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	if code, out, errs := k.station(args...); code != exitDone || !strings.Contains(out, "PASS") {
+		t.Fatalf("%s: the same command again: exit %d\n%s%s", what, code, out, errs)
+	}
+	if now := k.where(serial); now != "after its end" {
+		t.Errorf("%s: the unit is now %s", what, now)
+	}
+	chip := openBoard(t, k.board(serial))
+	defer chip.Close()
+	provisioned(t, chip, bootRegion())
+	// A freeze lasts until power-off, and a unit that is done is not touched again.
+	if gone := where == "after its end" && k.repower; chip.Frozen() == gone {
+		t.Errorf("%s: frozen %t", what, chip.Frozen())
+	}
+	if chip.Counters()[nor.CountSectorProtection] != 0 {
+		t.Errorf("%s: a permanent bit was programmed", what)
+	}
+	if t.Failed() {
+		t.Fatalf("%s: see above", what)
+	}
+}
+
+// where tells from the ledger how far a unit's run has come.
+func (k *killer) where(serial string) string {
+	k.t.Helper()
+	db, err := store.OpenReadOnly(ledgerFile(k.data()))
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	defer db.Close()
+	runs, err := db.Runs(serial, "")
+	switch {
+	case err != nil:
+		k.t.Fatal(err)
+	case len(runs) == 0:
+		return "before its start"
+	case len(runs) > 1:
+		k.t.Fatalf("%s has %d runs, want one that goes on", serial, len(runs))
+	case runs[0].Open():
+		if units, _, err := db.Units(store.UnitQuery{Limit: 1}); err != nil || units[0].Serial != serial || units[0].Outcome != ledger.Interrupted {
+			k.t.Errorf("the open run of %s shows as %v, %v", serial, units, err)
+		}
+		return "mid-run"
+	}
+	return "after its end"
+}
+
+// running is the program while it runs.
+type running struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	cancel context.CancelFunc
+	began  time.Time
+	lines  *bufio.Scanner // of stderr
+}
+
+func (p *position) launch(args ...string) *running {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), limit)
+	r := &running{t: p.t, cmd: p.command(ctx, args...), cancel: cancel}
+	pipe, err := r.cmd.StderrPipe()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	r.lines = bufio.NewScanner(pipe)
+	r.began = time.Now()
+	if err := r.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	return r
+}
+
+// await reads on to a line with this text and returns when it came, counted from the launch.
+func (r *running) await(text string) time.Duration {
+	r.t.Helper()
+	var seen []string
+	for r.lines.Scan() {
+		if seen = append(seen, r.lines.Text()); strings.Contains(r.lines.Text(), text) {
+			return time.Since(r.began)
+		}
+	}
+	r.t.Fatalf("station %q never said %q:\n%s", r.cmd.Args[1:], text, strings.Join(seen, "\n"))
+	return 0
+}
+
+// wait reads the rest and waits for the end.
+func (r *running) wait() error {
+	defer r.cancel()
+	for r.lines.Scan() {
+	}
+	return r.cmd.Wait()
+}
+
+// TestInterrupt stops a run with Ctrl-C: it is ABORTED where nothing is half done, and the same command finishes it.
+func TestInterrupt(t *testing.T) {
+	t.Parallel()
+	p := newPosition(t)
+	defer p.close()
+	// A larger image, so that the signal comes while it is written.
+	text, err := os.ReadFile(filepath.Join(p.dir, "small.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	image := make([]byte, 2<<20)
+	rand.NewChaCha8([32]byte{}).Read(image)
+	err = errors.Join(os.WriteFile(filepath.Join(p.dir, "boot.bin"), image, 0o644),
+		os.WriteFile(filepath.Join(p.dir, "small.yaml"), bytes.Replace(text, []byte("128KiB"), []byte("2MiB"), 1), 0o644))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.expect(exitDone, "recipe", "pin", "small.yaml")
+
+	args := []string{"run", "small.yaml", "--slot", "1=TB-0001", "--slot", "2=TB-0002"}
+	r := p.launch(args...)
+	r.await("1/4 program")
+	r.cmd.Process.Signal(os.Interrupt)
+	r.wait()
+	if code := r.cmd.ProcessState.ExitCode(); code != exitAborted {
+		t.Fatalf("exit %d after Ctrl-C, want %d", code, exitAborted)
+	}
+	if out, _ := p.expect(exitDone, "unit", "list"); strings.Count(out, "  ABORTED  ") != 2 {
+		t.Errorf("unit list after Ctrl-C:\n%s", out)
+	}
+	p.expect(exitDone, args...)
+	for _, serial := range []string{"TB-0001", "TB-0002"} {
+		provisioned(t, openBoard(t, p.board(serial)), image)
+	}
+}
