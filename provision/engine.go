@@ -136,8 +136,8 @@ func (r *run) begin(ctx context.Context, open *ledger.Run) error {
 			Software: r.e.o.Software, Chip: *r.chipFacts(), Before: *locksOf(r.before)}
 	} else {
 		start := ledger.RunStart{Run: r.id, Serial: r.o.Serial, Slot: r.o.Slot, Operator: r.o.Operator, Fixture: r.e.bench.Describe(r.o.Slot),
-			Software: r.e.o.Software, Recipe: recipeFacts(rec), Chip: *r.chipFacts(), Elsewhere: string(rec.Elsewhere()), Before: *locksOf(r.before),
-			Part: ledger.Part{Name: part.Name, Digest: part.Digest(), Size: part.Size, Sector: part.Sector, Assumed: part.Assumed}}
+			Software: r.e.o.Software, Recipe: recipeFacts(rec), Chip: *r.chipFacts(), Elsewhere: string(rec.Elsewhere()), Before: *locksOf(r.before), Images: []ledger.Image{}, Regions: []ledger.Region{},
+			Part: ledger.Part{Name: part.Name, Digest: part.Digest(), Size: part.Size, Sector: part.Sector, Assumed: append([]string{}, part.Assumed...)}}
 		images := map[string]string{}
 		for _, s := range rec.Steps() {
 			if w, ok := s.(recipes.Write); ok {
@@ -172,7 +172,7 @@ func (r *run) settle(ctx context.Context, err error) Result {
 	v := r.judge(ctx, err)
 	end := ledger.RunEnd{Run: r.id, Serial: r.o.Serial, Slot: r.o.Slot, Operator: r.o.Operator, Software: r.e.o.Software,
 		Recipe: recipeFacts(r.o.Recipe), Chip: r.chipFacts(), Outcome: v.outcome, Cause: v.cause, Message: v.message, Next: v.next,
-		Touched: r.started, Freeze: "none"}
+		Touched: r.started, Proven: []ledger.RegionProof{}, Freeze: "none"}
 	if r.chip != nil {
 		if after, perr := r.chip.Protection(ctx); perr == nil {
 			end.After = locksOf(after)

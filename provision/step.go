@@ -45,7 +45,7 @@ func (r *run) walk(ctx context.Context) error {
 		r.n, r.title = i+1, s.Title()
 		r.emit(Event{Kind: StepBegan, Title: r.title, Permanent: s.Permanent()})
 		entry := ledger.RunStep{Run: r.id, Serial: r.o.Serial, N: r.n, Of: r.of, Step: s.Kind(), Title: r.title, Permanent: s.Permanent(),
-			Started: time.Now().UTC().Format(ledger.TimeFormat)}
+			Started: time.Now().UTC().Format(ledger.TimeFormat), Facts: []ledger.Fact{}}
 		began := time.Now()
 		err := r.perform(ctx, s, &entry)
 		entry.Duration = time.Since(began).Milliseconds()
@@ -86,7 +86,7 @@ func (r *run) perform(ctx context.Context, s recipes.Step, entry *ledger.RunStep
 	if err != nil {
 		return err
 	}
-	entry.Proof, entry.Facts = p.how, p.facts
+	entry.Proof, entry.Facts = p.how, append(entry.Facts, p.facts...)
 	switch {
 	case p.looked:
 		entry.Result = ledger.Confirmed

@@ -51,7 +51,7 @@ type Limits struct {
 	// ByteTime is the time of eight clocks on the wire.
 	ByteTime time.Duration
 	// MaxFrame is the most bytes, Out and In together, that one frame may have. Larger frames
-	// fail with Sent No.
+	// fail with Sent No. At least 512.
 	MaxFrame int
 	// MaxBatch is how many bytes, Out and In of all frames together, one Do carries in a single round
 	// trip. A larger Do is legal and costs more round trips.
