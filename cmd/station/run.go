@@ -49,6 +49,9 @@ func (a *app) run() *cobra.Command {
 				return err
 			}
 			defer b.Close()
+			if err := a.tellOpenRuns(b, scans); err != nil {
+				return err
+			}
 			if err := b.insert(recipe, scans, inserts); err != nil {
 				return err
 			}
@@ -63,6 +66,20 @@ func (a *app) run() *cobra.Command {
 	f.StringArrayVar(&boards, "sim-board", nil, "`NAME=FILE`: insert this board file into the slot instead of the serial's own (simulated stations only)")
 	f.StringVar(&operator, "operator", cmp.Or(os.Getenv("STATION_OPERATOR"), "unnamed"), "pseudonymous `ID` of who does this, for the ledger")
 	return c
+}
+
+// tellOpenRuns says which units an earlier death of the station left open, but for those that are about to be finished.
+func (a *app) tellOpenRuns(b *bench, scans []pair) error {
+	open, err := b.db.OpenRuns()
+	if err != nil {
+		return exit(exitError, err)
+	}
+	for _, r := range open {
+		if !slices.ContainsFunc(scans, func(p pair) bool { return p.value == r.Serial }) {
+			fmt.Fprintf(a.stderr, "INTERRUPTED: the run of %s in slot %s broke off; put that board back and run %s with the same recipe to finish it\n", r.Serial, r.Slot, r.Serial)
+		}
+	}
+	return nil
 }
 
 // pair is a slot and what goes with it, in the order of the command line.
@@ -157,9 +174,18 @@ type outcome struct {
 func (b *bench) provisionOne(ctx context.Context, engine *provision.Engine, o provision.Order) outcome {
 	out := outcome{Result: engine.Run(ctx, o)}
 	if out.Index >= 0 {
-		out.report, out.reportErr = writeReport(context.WithoutCancel(ctx), b.db, out.Run, filepath.Join(reportsDir(b.data), reportName(o.Serial)))
+		out.report, out.reportErr = b.reportUnit(context.WithoutCancel(ctx), o.Serial)
 	}
 	return out
+}
+
+// reportUnit writes the report of a unit whose run has just ended. A refusal never takes the place of what was done before.
+func (b *bench) reportUnit(ctx context.Context, serial string) (string, error) {
+	runs, err := b.db.Runs(serial, "")
+	if err != nil {
+		return "", err
+	}
+	return writeReport(ctx, b.db, reported(settled(runs)).ID, filepath.Join(reportsDir(b.data), reportName(serial)))
 }
 
 // conclude prints the results and picks the exit code.
@@ -187,7 +213,7 @@ func (a *app) conclude(results []outcome) error {
 	for _, r := range results {
 		code = worse(code, exitCode(r.Outcome))
 		if r.Outcome != ledger.Pass && !a.json {
-			fmt.Fprintf(a.stderr, "slot %s, %s: %s: %s %s\n", r.Slot, r.Serial, r.Outcome, r.Message, r.Next)
+			fmt.Fprintf(a.stderr, "slot %s, %s: %s: %s\n  %s\n", r.Slot, r.Serial, r.Outcome, r.Message, r.Next)
 		}
 		if r.reportErr != nil {
 			code = worse(code, exitError)

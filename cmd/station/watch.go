@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
@@ -16,7 +17,7 @@ import (
 // watch shows what the engine does: a bar for each slot on a terminal, plain lines otherwise. done ends the showing.
 func (a *app) watch(ctx context.Context) (watch func(provision.Event), done func()) {
 	if f, ok := a.stderr.(*os.File); ok && isTerminal(f) {
-		w := &bars{p: mpb.NewWithContext(context.WithoutCancel(ctx), mpb.WithOutput(f), mpb.WithWidth(40)), slots: map[string]*slotBar{}}
+		w := newBars(mpb.NewWithContext(context.WithoutCancel(ctx), mpb.WithOutput(f), mpb.WithWidth(40)))
 		return w.event, w.done
 	}
 	var mu sync.Mutex
@@ -62,10 +63,14 @@ type bars struct {
 	slots map[string]*slotBar
 }
 
+// slotBar is a bar and the text before it, which mpb's own goroutine reads: under no lock that an event may hold
+// while it waits for that goroutine.
 type slotBar struct {
 	bar   *mpb.Bar
-	label string
+	label atomic.Pointer[string]
 }
+
+func newBars(p *mpb.Progress) *bars { return &bars{p: p, slots: map[string]*slotBar{}} }
 
 func (w *bars) event(ev provision.Event) {
 	w.mu.Lock()
@@ -73,29 +78,32 @@ func (w *bars) event(ev provision.Event) {
 	s := w.slots[ev.Slot]
 	if s == nil {
 		s = &slotBar{}
+		s.label.Store(new(string))
 		w.slots[ev.Slot] = s
-		s.bar = w.p.AddBar(1, mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			return s.label
-		}, decor.WC{W: 72, C: decor.DindentRight})), mpb.AppendDecorators(decor.Percentage()))
+		// A bar that begins without a total does not take its being full for its end.
+		s.bar = w.p.AddBar(0, mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return *s.label.Load() },
+			decor.WC{W: 72, C: decor.DindentRight})), mpb.AppendDecorators(decor.Percentage()))
 	}
-	s.label = fmt.Sprintf("slot %s  %s  ", ev.Slot, ev.Serial)
-	if ev.Of > 0 {
-		s.label += fmt.Sprintf("%d/%d ", ev.Step, ev.Of)
+	label := fmt.Sprintf("slot %s  %s  ", ev.Slot, ev.Serial)
+	if ev.Of > 0 && ev.Step > 0 {
+		label += fmt.Sprintf("%d/%d ", ev.Step, ev.Of)
+	}
+	if ev.Permanent {
+		label += "PERMANENT "
 	}
 	switch ev.Kind {
 	case provision.Progress:
-		s.label += ev.Title + ", " + ev.Move
+		label += ev.Title + ", " + ev.Move
 		s.bar.SetTotal(max(1, ev.Total), false)
 		s.bar.SetCurrent(ev.Done)
 	case provision.Ended:
-		s.label = fmt.Sprintf("slot %s  %s  %s", ev.Slot, ev.Serial, ev.Result.Outcome)
+		label += string(ev.Result.Outcome)
 		s.bar.SetTotal(-1, true)
 		delete(w.slots, ev.Slot) // the slot's next unit gets a bar of its own
 	default:
-		s.label += ev.Title
+		label += ev.Title
 	}
+	s.label.Store(&label)
 }
 
 func (w *bars) done() { w.p.Wait() }
