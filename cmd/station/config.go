@@ -126,7 +126,7 @@ func checkConfig(name string, text []byte) error {
 	}
 	check("station", "station", func(s string) string {
 		if !stationForm.MatchString(s) {
-			return fmt.Sprintf("station %s is not 1 to 32 of a-z, 0-9 and -, a letter or digit first", yamltext.Quote(s))
+			return fmt.Sprintf("station %s is no station id: 1 to 32 lower-case letters, digits and dashes, the first no dash", yamltext.Quote(s))
 		}
 		return ""
 	})
@@ -144,17 +144,14 @@ func checkConfig(name string, text []byte) error {
 }
 
 func checkSlots(pg *yamltext.Page, n *yaml.Node) {
-	items, ok := pg.List(n, "slots")
-	if !ok {
+	if n.Kind != yaml.SequenceNode || len(n.Content) == 0 {
+		pg.At(n, "slots has to be a list with at least one slot", `a slot is a line like this: - {name: "1", port: 1-4.2, channel: A}`)
 		return
-	}
-	if len(items) == 0 {
-		pg.At(n, "slots is empty; a station has at least one", "")
 	}
 	var slots []fixtures.Slot
 	var fields []map[string]yamltext.Field
 	var nodes []*yaml.Node
-	for _, item := range items {
+	for _, item := range n.Content {
 		found, whole := pg.Group(item, item, "a slot", []string{"name", "port"}, []string{"channel", "volts", "power", "hold_reset"}, nil)
 		var s fixtures.Slot
 		for key, into := range map[string]*string{"name": &s.Name, "port": &s.Port, "channel": &s.Channel, "volts": &s.Volts, "power": &s.Power} {

@@ -46,6 +46,13 @@ func (a *app) runDemo(ctx context.Context) error {
 			return err
 		}
 	}
+	simulated, err := isSimulated(cfg.Data)
+	if err != nil {
+		return ledgerErr(cfg.Data, err)
+	}
+	if !simulated {
+		return exit(exitRefused, fmt.Errorf("%s belongs to a real station; the demo never touches it", cfg.Data))
+	}
 	recipeDir := filepath.Join(cfg.Data, "recipes")
 	if err := recipes.Unpack(recipeDir); err != nil {
 		return exit(exitError, err)
@@ -59,9 +66,6 @@ func (a *app) runDemo(ctx context.Context) error {
 		return err
 	}
 	defer b.Close()
-	if !b.simulated {
-		return exit(exitRefused, fmt.Errorf("%s belongs to a real station; the demo never touches it", cfg.Data))
-	}
 	first, err := freshSerial(b.db)
 	if err != nil {
 		return exit(exitError, err)

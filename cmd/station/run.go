@@ -95,6 +95,9 @@ func pairs(flag, shape string, in []string) ([]pair, error) {
 		if slices.ContainsFunc(out, func(p pair) bool { return p.slot == name }) {
 			return nil, exit(exitRefused, fmt.Errorf("%s: slot %q is named twice", flag, name))
 		}
+		if i := slices.IndexFunc(out, func(p pair) bool { return p.value == value }); i >= 0 {
+			return nil, exit(exitRefused, fmt.Errorf("%s: %q cannot be in slots %s and %s at once", flag, value, out[i].slot, name))
+		}
 		out = append(out, pair{name, value})
 	}
 	return out, nil
@@ -129,7 +132,7 @@ func (b *bench) insert(recipe *recipes.Recipe, scans, files []pair) error {
 			err = b.boards.Scan(p.slot, b.places[p.slot], p.value, recipe.Parts()[0].Name)
 		}
 		if err != nil {
-			return exit(exitRefused, fmt.Errorf("slot %s: %w", p.slot, err))
+			return exit(exitRefused, err)
 		}
 	}
 	return nil

@@ -156,14 +156,14 @@ func (a *app) unitReport() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			settled := slices.DeleteFunc(runs, func(r ledger.Run) bool { return r.End == nil || run != "" && r.ID != run })
-			if len(settled) == 0 {
+			runs = slices.DeleteFunc(settled(runs), func(r ledger.Run) bool { return run != "" && r.ID != run })
+			if len(runs) == 0 {
 				return exit(exitNo, fmt.Errorf("%s has no settled run to report", args[0]))
 			}
 			if file == "" {
 				file = filepath.Join(reportsDir(data), reportName(args[0]))
 			}
-			path, err := writeReport(c.Context(), db, reported(settled).ID, file)
+			path, err := writeReport(c.Context(), db, reported(runs).ID, file)
 			if err != nil {
 				return exit(exitError, err)
 			}
@@ -174,6 +174,11 @@ func (a *app) unitReport() *cobra.Command {
 	c.Flags().StringVarP(&file, "output", "o", "", "`FILE` to write (default: in the data directory)")
 	c.Flags().StringVar(&run, "run", "", "report this run `ID` instead of the newest")
 	return c
+}
+
+// settled are the runs that have ended.
+func settled(runs []ledger.Run) []ledger.Run {
+	return slices.DeleteFunc(runs, func(r ledger.Run) bool { return r.End == nil })
 }
 
 // reported is the run that a unit's report is about: the newest that touched it, or the newest at all.
