@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"station/ledger"
+	"station/store"
+)
+
+// TestDemo is the main job as a newcomer meets it, twice in the same directory.
+func TestDemo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("NOT RUN: two demos take many seconds")
+	}
+	t.Parallel()
+	p := &position{t: t, dir: t.TempDir()}
+	defer p.close()
+	var from int64 = 1
+	for round := range 2 {
+		out, _ := p.expect(exitDone, "demo", "--data", "data")
+		rows := regexp.MustCompile(`(?m)^([1-4]) +(GW-[0-9]{6}) +PASS +[0-9.]+m?s +(data/reports/GW-[0-9]{6}\.pdf)$`).FindAllStringSubmatch(out, -1)
+		if len(rows) != demoBoards || !strings.Contains(out, "8 boards passed; their reports are in data/reports\n") {
+			t.Fatalf("demo %d:\n%s", round+1, out)
+		}
+		for i, row := range rows {
+			if want := fmt.Sprintf("GW-%06d", round*demoBoards+i+1); row[2] != want || row[3] != "data/reports/"+want+".pdf" {
+				t.Errorf("demo %d, board %d: %q, want %s", round+1, i+1, row[2:], want)
+			}
+		}
+		var size int64
+		if size, from = overlapping(t, p.data(), from); !strings.Contains(out, fmt.Sprintf("ledger verified (SIMULATED): station line1, %d entries ", size)) {
+			t.Errorf("demo %d does not say that its %d entries verify:\n%s", round+1, size, out)
+		}
+	}
+	out, _ := p.expect(exitDone, "unit", "list")
+	if n := strings.Count(out, "  PASS  "); n != 2*demoBoards {
+		t.Errorf("%d units passed, want %d:\n%s", n, 2*demoBoards, out)
+	}
+	t.Run("reports", func(t *testing.T) { p.readReports(t) })
+}
+
+// overlapping wants four runs open at once among the entries from an index on, and returns how many entries there are.
+func overlapping(t *testing.T, data string, from int64) (size, next int64) {
+	t.Helper()
+	db, err := store.OpenReadOnly(ledgerFile(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if size, err = db.Size(); err != nil {
+		t.Fatal(err)
+	}
+	records, err := db.Records(from, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open, most, ends := map[string]bool{}, 0, 0
+	for _, r := range records {
+		switch b := r.Entry.Body.(type) {
+		case ledger.RunStart:
+			open[b.Run] = true
+			most = max(most, len(open))
+		case ledger.RunEnd:
+			delete(open, b.Run)
+			ends++
+		}
+	}
+	if most != 4 || ends != demoBoards || len(open) > 0 {
+		t.Errorf("%d runs at once, want 4; %d ended, want %d; %d left open", most, ends, demoBoards, len(open))
+	}
+	return size, size
+}
+
+// readReports reads every PDF as an auditor would, and looks into its insides for the key.
+func (p *position) readReports(t *testing.T) {
+	pdftotext, qpdf := judge(t, "pdftotext"), judge(t, "qpdf")
+	forms, err := secretForms(p.data())
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(reportsDir(p.data()), "*"))
+	if err != nil || len(files) != 2*demoBoards {
+		t.Fatalf("%d reports, %v", len(files), err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	for i, file := range files {
+		serial := fmt.Sprintf("GW-%06d", i+1)
+		text, err := exec.CommandContext(ctx, pdftotext, "-layout", file, "-").Output()
+		if err != nil {
+			t.Fatalf("pdftotext %s: %v", file, err)
+		}
+		for _, want := range []string{serial, "PASS", "SIMULATED", "locked-boot"} {
+			if !bytes.Contains(text, []byte(want)) {
+				t.Errorf("%s does not say %s:\n%s", filepath.Base(file), want, text)
+			}
+		}
+		open, err := exec.CommandContext(ctx, qpdf, "--qdf", "--object-streams=disable", file, "-").Output()
+		if err != nil {
+			t.Fatalf("qpdf %s: %v", file, err)
+		}
+		if form := findSecret(forms, open); form != "" {
+			t.Errorf("%s holds the private key (%s)", file, form)
+		}
+		again := filepath.Join(p.dir, "again.pdf")
+		p.expect(exitDone, "unit", "report", serial, "--data", "data", "-o", again)
+		one, err1 := os.ReadFile(file)
+		two, err2 := os.ReadFile(again)
+		if err1 != nil || err2 != nil || !bytes.Equal(one, two) {
+			t.Errorf("%s is not made the same again: %v, %v", filepath.Base(file), err1, err2)
+		}
+	}
+}
