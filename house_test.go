@@ -28,7 +28,8 @@ var rooms = map[string]struct {
 	"fixtures/usb":    {nil, "contracts import the standard library only"},
 	"fixtures/libusb": {[]string{"fixtures/usb"}, "the metal below the seam decides nothing"},
 	"fixtures/ftdi":   {[]string{"spi", "fixtures/usb"}, "a driver knows its two contracts only"},
-	"fixtures":        {[]string{"spi", "fixtures/usb", "fixtures/ftdi"}, "the rack picks drivers and never sees libusb"},
+	"fixtures/ch341a": {[]string{"spi", "fixtures/usb"}, "a driver knows its two contracts only"},
+	"fixtures":        {[]string{"spi", "fixtures/usb", "fixtures/ftdi", "fixtures/ch341a"}, "the rack picks drivers and never sees libusb"},
 	"flash":           {[]string{"spi"}, "the chip's side knows no programmer, no recipe and no simulator"},
 	"ledger":          {nil, "whoever checks a record in ten years needs nothing else"},
 	"yamltext":        {nil, "knows YAML and people, and nothing of what a file is about"},
@@ -39,8 +40,9 @@ var rooms = map[string]struct {
 	"report":          {[]string{"ledger"}, "a report is made from entries alone"},
 	"sim/nor":         {nil, "the simulated chip is a second, independent reading of the datasheet"},
 	"sim/ftdi":        {nil, "firmware knows pins and packets, not the driver"},
+	"sim/ch341a":      {nil, "firmware knows pins and packets, not the driver"},
 	"sim/serprog":     {[]string{"sim/nor"}, "offers a simulated chip to programs outside"},
-	"sim":             {[]string{"fixtures/usb", "sim/nor", "sim/ftdi"}, "the simulator imports contracts, never the driver it is to catch lying"},
+	"sim":             {[]string{"fixtures/usb", "sim/nor", "sim/ftdi", "sim/ch341a"}, "the simulator imports contracts, never the driver it is to catch lying"},
 	"cmd/station":     {[]string{"*"}, "the front door sees everything and contains no rules"},
 }
 
@@ -56,12 +58,13 @@ var fences = map[string][]string{
 	"go.yaml.in/yaml":                 {"yamltext", "recipes", "flash", "cmd/station"},
 	"golang.org/x/mod":                {"ledger", "store", "keyring", "cmd/station"},
 	"github.com/transparency-dev":     {"ledger"},
+	"filippo.io/age":                  {"keyring", "cmd/station"},
 	"github.com/gowebpki/jcs":         {"ledger", "recipes", "flash"},
 	"github.com/rogpeppe/go-internal": {"cmd/station"},
 }
 
 // standardOnly rooms import nothing from outside the standard library but what their row allows.
-var standardOnly = []string{"", "spi", "fixtures/usb", "fixtures/ftdi", "fixtures", "sim", "sim/nor", "sim/ftdi", "sim/serprog", "provision"}
+var standardOnly = []string{"", "spi", "fixtures/usb", "fixtures/ftdi", "fixtures/ch341a", "fixtures", "sim", "sim/nor", "sim/ftdi", "sim/ch341a", "sim/serprog", "provision"}
 
 var badNames = []string{"util", "utils", "common", "helper", "helpers", "manager", "misc", "base", "types", "interfaces"}
 
