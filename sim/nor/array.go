@@ -117,17 +117,22 @@ func (c *Chip) settle() {
 // operation in it as a redo record, then the array changes.
 func (c *Chip) end() {
 	s := &c.st
-	s.running, s.wel = false, false
-	failed := c.opts.Faults.FailProgram
-	flag := byte(fsrProgram)
+	s.running = false
+	if s.op.kind.enabled() {
+		s.wel = false
+	}
+	failed, flag := c.opts.Faults.FailProgram && s.op.kind.enabled(), byte(fsrProgram)
 	if s.op.kind.erases() {
 		failed, flag = c.opts.Faults.FailErase, fsrErase
 	}
 	if failed {
 		s.errors |= flag
-		s.op.kind = nothing
+		s.op = operation{}
 	}
 	c.apply()
+	if s.op.kind != program && s.op.kind != erase {
+		s.op = operation{} // nothing to do again
+	}
 	c.save()
 	c.redo()
 }
@@ -155,6 +160,12 @@ func (c *Chip) apply() {
 	case unlockAll:
 		clear(s.nvlb)
 		c.count(CountUnlockAll)
+	case programPassword:
+		c.applyPassword()
+	case comparePassword:
+		c.applyCompare()
+	case packet:
+		c.applyPacket()
 	}
 }
 
@@ -219,6 +230,10 @@ func (c *Chip) tear() {
 		for i := range s.nvlb {
 			s.nvlb[i] &= byte(dice.Uint32())
 		}
+	case programPassword:
+		c.tearPassword(dice)
+	case packet:
+		c.tearPacket(dice)
 	default:
 		if dice.IntN(2) == 0 { // one cell: it holds or it does not
 			c.apply()

@@ -9,6 +9,7 @@ type command struct {
 	data  int // bytes that the chip takes, exactly; for page programs at least 1
 	wel   bool
 	page  bool // page program: 1 byte or more
+	free  bool // any number of data: the command judges it
 	array bool // answers the array from the address on
 
 	answer func(c *Chip, i int) byte // the i-th byte after head
@@ -30,11 +31,11 @@ func (m *command) complete(n int) bool {
 	if m.page {
 		return n >= 1
 	}
-	return n == m.data
+	return m.free || n == m.data
 }
 
 // commands is the command table of section 2 as far as the package comment names it. Lengths are exact: a command
-// that is longer or shorter does nothing.
+// that is longer or shorter does nothing, packets of 9B excepted.
 var commands = map[byte]*command{
 	0x9F: {answer: (*Chip).idByte},
 	0x9E: {answer: (*Chip).idByte},
@@ -85,7 +86,7 @@ var commands = map[byte]*command{
 	0xB7: {wel: true, run: func(c *Chip, _ *frame) { c.st.fourByte, c.st.wel = true, false }},
 	0xE9: {wel: true, run: func(c *Chip, _ *frame) { c.st.fourByte, c.st.wel = false, false }},
 
-	0x2D: {answer: func(c *Chip, i int) byte { return lowFirst(c.st.spr, i) }},
+	0x2D: {answer: (*Chip).sprByte},
 	0x2C: {data: 2, wel: true, run: (*Chip).programSPR},
 	0xE8: {addr: current, answer: (*Chip).vlbByte},
 	0xE0: {addr: four, answer: (*Chip).vlbByte},
@@ -96,6 +97,12 @@ var commands = map[byte]*command{
 	0xE4: {wel: true, run: (*Chip).unlockAll},
 	0xA7: {answer: (*Chip).gfbByte},
 	0xA6: {wel: true, run: func(c *Chip, _ *frame) { c.st.gfb, c.st.wel = false, false }},
+	0x27: {answer: (*Chip).passwordByte},
+	0x28: {data: 8, wel: true, run: (*Chip).writePassword},
+	0x29: {data: 8, run: (*Chip).unlockPassword},
+
+	0x9B: {free: true, run: (*Chip).runPacket},
+	0x96: {dummy: 1, answer: (*Chip).rpmcByte},
 }
 
 // decode is the opcode: what the chip does not take now it does not take for the whole frame.
@@ -107,13 +114,13 @@ func (c *Chip) decode(op byte) {
 	switch {
 	case cmd == nil || c.err != nil || !s.powered || !s.oneWire():
 		return
-	case op == 0x5C && !c.part.op5C:
+	case op == 0x5C && !c.part.op5C, (op == 0x9B || op == 0x96) && !c.part.rpmc:
 		return
 	case !s.deaf.IsZero() && time.Now().Before(s.deaf):
 		return
 	case s.asleep && op != 0xAB:
 		return
-	case s.busy() && op != 0x05 && op != 0x70 && op != 0x75:
+	case s.busy() && op != 0x05 && op != 0x70 && op != 0x75 && op != 0x96:
 		return
 	}
 	f.cmd = cmd

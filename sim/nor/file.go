@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// The board file, version 1. Integers are little-endian; a page is 4096 bytes.
+// The board file, version 2. Integers are little-endian; a page is 4096 bytes.
 //
 //	page 0    header: "NORBOARD", u16 version, u16 0, u32 array size, 32 bytes part name (NUL padded),
 //	          14 bytes UID, u32 CRC-32C of all before it
@@ -27,7 +27,7 @@ import (
 // then to the array; opening the file applies the record again. So a process may be killed between any two
 // writes. Nothing is synced: a crash of the host may lose what its kernel had not written yet.
 const (
-	fileVersion = 1
+	fileVersion = 2
 	filePage    = 4096
 	fileArray   = 3 * filePage
 	headerSize  = 8 + 2 + 2 + 4 + 32 + 14 + 4

@@ -181,7 +181,7 @@ func TestDamagedFiles(t *testing.T) {
 		{"last byte cut off", func(b []byte) []byte { return b[:len(b)-1] }, nor.ErrCorrupt},
 		{"too long", func(b []byte) []byte { return append(b, 0) }, nor.ErrCorrupt},
 		{"other magic", func(b []byte) []byte { b[0] = 'X'; return b }, nor.ErrCorrupt},
-		{"other version", func(b []byte) []byte { b[8] = 2; return b }, nor.ErrCorrupt},
+		{"other version", func(b []byte) []byte { b[8] = 1; return b }, nor.ErrCorrupt},
 		{"bit in the header", func(b []byte) []byte { b[50] ^= 1; return b }, nor.ErrCorrupt},
 		{"one slot", func(b []byte) []byte { b[4096+20] ^= 1; return b }, nil},
 		{"other slot", func(b []byte) []byte { b[8192+20] ^= 1; return b }, nil},

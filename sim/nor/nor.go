@@ -12,22 +12,29 @@
 // Identification and SFDP; reads 03 13 0B 0C; page program 02 12; erases 20 21 52 5C D8 DC C7 60;
 // suspend 75 and resume 7A; status, flag status, extended address and configuration registers;
 // 4-byte mode B7 E9; reset 66 99; deep power-down B9 AB; block protection; advanced sector protection
-// 2D 2C E8 E5 E0 E1 E2 E3 E4 A7 A6. The array is NOR: programs clear bits, only erases set them. Every
-// other opcode is answered with FF and changes nothing, and so is every command that comes while the
-// chip is busy, 05, 70 and 75 excepted. Writes take effect when chip select rises, on a byte boundary,
-// after exactly the bytes the command has; W# is high.
+// 2D 2C E8 E5 E0 E1 E2 E3 E4 A7 A6 with its password 27 28 29; on the parts that have them the
+// replay-protected monotonic counters, 9B 96. The array is NOR: programs clear bits, only erases set them.
+// Every other opcode is answered with FF and changes nothing, and so is every command that comes while the
+// chip is busy, 05, 70, 75 and the counters' 96 excepted. Writes take effect when chip select rises, on a
+// byte boundary, after exactly the bytes the command has; W# is high.
 //
 // Not modelled: dual, quad and DTR transfers (a chip configured into one of these, or into XIP, is
-// silent on one wire), dummy clocks and wrap lengths other than the default, OTP, password, CRC.
+// silent on one wire), dummy clocks and wrap lengths other than the default, OTP, CRC, the rate to which
+// counter updates are bound.
 //
 // # Fault model
 //
 // Options.Faults, changed at any time with SetFaults, makes a chip bad in the ways that a driver must
 // notice: it stays busy for ever, cells read wrong and stay wrong, a contact is weak so that answers
-// differ from read to read, lock bits read back as set and protect nothing, the ID is another one,
-// programs or erases end in the flag status error. Besides these, power may be cut at any instant: an
-// operation in progress then leaves undefined data in its own page, erase unit or register, drawn from
-// Options.Seed, and nothing else is harmed. Faults are not kept in the board file.
+// differ from read to read, lock bits read back as set and protect nothing, the password or the sector
+// protection register reads back blank though it is not, the ID is another one, programs or erases end in
+// the flag status error. Faults are not kept in the board file.
+//
+// Besides these, power may be cut at any instant: an operation in progress then leaves undefined data in its
+// own page, erase unit or register, drawn from Options.Seed, and nothing else is harmed. Of the permanent
+// operations 28 leaves the password as it was, whole, or with any of the bits cleared that were to be; 2C
+// holds or does not; a root key is not written, or is, or another is in its place, with some of its bits
+// still 1; a counter is incremented or is not.
 package nor
 
 import (
@@ -65,6 +72,12 @@ type Options struct {
 	// WholeSectorVLB: the first and the last sector have one volatile lock each, as all others, not
 	// one for each 4 KiB.
 	WholeSectorVLB bool
+	// SecondPassword is what 28 does where there is a password already.
+	SecondPassword Rewrite
+	// UndrivenReads00: 27, which drives nothing in password mode, then reads 00, not FF.
+	UndrivenReads00 bool
+	// RPMC is for the parts that have it.
+	RPMC RPMC
 
 	Faults Faults
 }
@@ -73,13 +86,17 @@ type Options struct {
 type Faults struct {
 	// StuckBusy: an operation that starts never ends; WIP stays 1.
 	StuckBusy bool
-	// FailProgram: 02, 12, 2C, E3 and register writes time out inside: nothing changes, WEL clears,
-	// flag status bit 4.
+	// FailProgram: 02, 12, 28, 2C, E3 and register writes time out inside: nothing changes, WEL clears,
+	// flag status bit 4. RPMC commands 00 and 02 end in extended status 20.
 	FailProgram bool
 	// FailErase: array erases and E4 time out inside: nothing changes, WEL clears, flag status bit 5.
 	FailErase bool
 	// IgnoreLocks: lock bits, volatile and not, read back as written and protect nothing.
 	IgnoreLocks bool
+	// PasswordReadsFF: 27 answers FF, whatever the password is.
+	PasswordReadsFF bool
+	// SPRReadsFFFF: 2D answers FFFF, whatever the sector protection register is.
+	SPRReadsFFFF bool
 	// Flip turns bits of array bytes over whenever these are read: address to mask.
 	Flip map[uint32]byte
 	// ID replaces the first bytes that 9F answers, at most 20.
@@ -207,8 +224,19 @@ func (c *Chip) Frozen() bool {
 	return !c.st.gfb
 }
 
+// SPR is a look behind the pins: the sector protection register, without faults.
+func (c *Chip) SPR() uint16 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settle()
+	return c.st.spr
+}
+
 // Keys of Counters.
 const (
+	CountPassword         = "password"          // 28 programmed the password: permanent
+	CountRootKey          = "root_key"          // RPMC command 00 wrote a root key: permanent
+	CountIncrement        = "counter_increment" // RPMC command 02: permanent
 	CountSectorProtection = "sector_protection" // 2C cleared a bit: permanent
 	CountLock             = "nvlb_program"      // E3 locked a sector
 	CountUnlockAll        = "nvlb_erase"        // E4 cleared the lock bits
@@ -217,11 +245,13 @@ const (
 )
 
 // counted gives each counter its place in the board file; places are never reused.
-var counted = [...]string{CountSectorProtection, CountLock, CountUnlockAll, CountProgram, CountErase}
+var counted = [...]string{CountSectorProtection, CountLock, CountUnlockAll, CountProgram, CountErase,
+	CountPassword, CountRootKey, CountIncrement}
 
 // Counters tells how often each operation took effect in the life of this board: every key above,
 // 0 included. An operation that was refused, failed, or was torn before it held is not counted, nor is
-// a 2C or E3 that had nothing to change.
+// a 2C or E3 that had nothing to change. A 28 that the chip carries out is counted whatever it changed; a torn
+// one where it changed a bit, and a torn root key where one is there, right or wrong.
 func (c *Chip) Counters() map[string]uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -61,6 +61,7 @@ func TestIdentification(t *testing.T) {
 		"MT25QL512ABB": "610efba1647e00ac6db18beb11e84c04",
 		"MT25QU512ABB": "610efba1647e00ac6db18beb11e84c04",
 		"MT25QL128ABA": "", // derived: no dump to compare with
+		"MT25QL128ABB": "", "MT25QU128ABB": "", // derived, and with a table that is made up
 	}
 	if got := nor.Parts(); len(got) != len(sums) || !slices.IsSorted(got) {
 		t.Fatalf("Parts: %q", got)
@@ -68,14 +69,26 @@ func TestIdentification(t *testing.T) {
 	ids := map[string][]byte{
 		"MT25QL128ABA": {0x20, 0xBA, 0x18}, "MT25QL256ABA": {0x20, 0xBA, 0x19}, "MT25QU256ABA": {0x20, 0xBB, 0x19},
 		"MT25QL512ABB": {0x20, 0xBA, 0x20}, "MT25QU512ABB": {0x20, 0xBB, 0x20},
+		"MT25QL128ABB": {0x20, 0xBA, 0x18}, "MT25QU128ABB": {0x20, 0xBB, 0x18},
 	}
+	rpmc := []string{"MT25QL128ABB", "MT25QU128ABB"}
 	for part, sum := range sums {
 		c := newChip(t, part, nor.Options{})
-		id := append(append(slices.Clone(ids[part]), 0x10, 0x44, 0x00), uid[:]...)
+		rest, headers, third, table88 := []byte{0x10, 0x44, 0x00}, byte(1), bytes.Repeat([]byte{0xFF}, 8), bytes.Repeat([]byte{0xFF}, 8)
+		if slices.Contains(rpmc, part) {
+			rest, headers = []byte{0x12, 0x00, 0x8C}, 2
+			third = []byte{0x03, 0x00, 0x01, 0x02, 0x88, 0x00, 0x00, 0xFF}
+			table88 = []byte{0x38, 0x9B, 0x96, 0xF0, 0x05, 0x0A, 0x05, 0xFF}
+		}
+		id := slices.Concat(ids[part], rest, uid[:])
 		expect(t, part+" 9F", do(c, 20, 0x9F), id)
 		expect(t, part+" 9E", do(c, 3, 0x9E), id[:3])
 		write(c, 0xB7) // SFDP has 3 address bytes in 4-byte mode, too
-		table := do(c, 136, 0x5A, 0, 0, 0, 0)
+		table := do(c, 144, 0x5A, 0, 0, 0, 0)
+		expect(t, part+" SFDP headers less 1", table[6:7], []byte{headers})
+		expect(t, part+" SFDP third header", table[0x18:0x20], third)
+		expect(t, part+" SFDP 88h", table[0x88:], table88)
+		table = table[:136]
 		if got := md5.Sum(table); sum != "" && hex.EncodeToString(got[:]) != sum {
 			t.Errorf("%s SFDP: %x, want md5 %s", part, table, sum)
 		}
@@ -99,7 +112,7 @@ func TestIdentification(t *testing.T) {
 func TestUnknownOpcodes(t *testing.T) {
 	known := []byte{0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x0B, 0x0C, 0x12, 0x13, 0x20, 0x21, 0x2C, 0x2D, 0x50, 0x52, 0x5A, 0x60, 0x61, 0x65,
 		0x66, 0x70, 0x75, 0x7A, 0x81, 0x85, 0x99, 0x9E, 0x9F, 0xA6, 0xA7, 0xAB, 0xB1, 0xB5, 0xB7, 0xB9, 0xC5, 0xC7, 0xC8, 0xD8, 0xDC,
-		0xE0, 0xE1, 0xE2, 0xE3, 0xE4, 0xE5, 0xE8, 0xE9} // not 5C: revision A
+		0x27, 0x28, 0x29, 0xE0, 0xE1, 0xE2, 0xE3, 0xE4, 0xE5, 0xE8, 0xE9} // not 5C: revision A; not 9B and 96: no RPMC
 	c := newChip(t, "MT25QL256ABA", nor.Options{})
 	do(c, 0, 0x06)
 	for op := range 256 {

@@ -11,6 +11,7 @@ type part struct {
 	name           string
 	size           uint32  // bytes
 	id             [6]byte // 9F, bytes 0..5
+	rpmc           bool    // has replay-protected monotonic counters, 9B and 96
 	op5C           bool    // has the 32 KiB erase with 4-byte address: revision B dies only, the SFDP does not tell
 	sfdp37, sfdp5B byte    // the two bytes in which the SFDP differs by density
 	times          times
@@ -22,6 +23,7 @@ type times struct {
 	program, erase4K, erase32K, erase64K, bulk time.Duration
 	writeSR, writeNVCR                         time.Duration
 	programSPR, lock, unlockAll                time.Duration
+	programPassword, comparePassword           time.Duration
 }
 
 // What passes before the chip listens again (from memory; wake-up from the SFDP).
@@ -41,6 +43,17 @@ var parts = map[string]part{
 	"MT25QU256ABA": newPart("MT25QU256ABA", 0xBB, 0x19, 32<<20, 0x0F, 0xD4, 84*time.Second, false),
 	"MT25QL512ABB": newPart("MT25QL512ABB", 0xBA, 0x20, 64<<20, 0x1F, 0xE1, 128*time.Second, true),
 	"MT25QU512ABB": newPart("MT25QU512ABB", 0xBB, 0x20, 64<<20, 0x1F, 0xE1, 128*time.Second, true),
+	"MT25QL128ABB": newAuthenta("MT25QL128ABB", 0xBA),
+	"MT25QU128ABB": newAuthenta("MT25QU128ABB", 0xBB),
+}
+
+// newAuthenta is a 128 Mb part with RPMC. Its id says that 18 bytes follow the fourth: behind the UID there are
+// two of FF (assumed). The rest is taken from the standard part, 5C from the revision's letter.
+func newAuthenta(name string, kind byte) part {
+	p := newPart(name, kind, 0x18, 16<<20, 0x07, 0xC9, 38*time.Second, true)
+	p.id = [6]byte{0x20, kind, 0x18, 0x12, 0x00, 0x8C}
+	p.rpmc = true
+	return p
 }
 
 func newPart(name string, kind, density byte, size uint32, sfdp37, sfdp5B byte, bulk time.Duration, op5C bool) part {
@@ -50,6 +63,7 @@ func newPart(name string, kind, density byte, size uint32, sfdp37, sfdp5B byte, 
 		erase4K: 48 * time.Millisecond, erase32K: 112 * time.Millisecond, erase64K: 160 * time.Millisecond, bulk: bulk,
 		writeSR: 1300 * time.Microsecond, writeNVCR: 200 * time.Millisecond,
 		programSPR: 100 * time.Microsecond, lock: 100 * time.Microsecond, unlockAll: 160 * time.Millisecond,
+		programPassword: 200 * time.Microsecond, comparePassword: 100 * time.Microsecond,
 	}
 	return p
 }
@@ -71,6 +85,16 @@ var sfdp = [136]byte{
 	0xff, 0xe7, 0xff, 0xff, 0x21, 0xdc, 0xff, 0xff,
 }
 
+// The third header and the table of RPMC parts (parameter FF03), the table at 88h, where the others end. No dump of
+// such a part is public: these bytes are made up. They say four counters, 9B and 96, polling by 96 bit 0, one increment
+// in 5 s, delays of 5 us, 10 us and 5 ms.
+var (
+	sfdpRPMCHeader = [8]byte{0x03, 0x00, 0x01, 0x02, sfdpRPMCTable, 0x00, 0x00, 0xff}
+	sfdpRPMC       = [8]byte{0x38, 0x9b, 0x96, 0xf0, 0x05, 0x0a, 0x05, 0xff}
+)
+
+const sfdpRPMCTable = 0x88
+
 // sfdpByte answers 5A at address i. Reading wraps past the area, which is taken to be 256 bytes with FF
 // behind the tables.
 func (p part) sfdpByte(i int) byte {
@@ -79,6 +103,12 @@ func (p part) sfdpByte(i int) byte {
 		return p.sfdp37
 	case i == 0x5B:
 		return p.sfdp5B
+	case p.rpmc && i == 0x06:
+		return sfdp[i] + 1 // one more header
+	case p.rpmc && i >= 0x18 && i < 0x20:
+		return sfdpRPMCHeader[i-0x18]
+	case p.rpmc && i >= sfdpRPMCTable && i < sfdpRPMCTable+len(sfdpRPMC):
+		return sfdpRPMC[i-sfdpRPMCTable]
 	case i < len(sfdp):
 		return sfdp[i]
 	}

@@ -63,6 +63,14 @@ func (c *Chip) programSPR(f *frame) {
 	c.start(operation{kind: programSPR, value: v}, c.part.times.programSPR)
 }
 
+// sprByte is 2D, low byte first.
+func (c *Chip) sprByte(i int) byte {
+	if c.opts.Faults.SPRReadsFFFF {
+		return 0xFF
+	}
+	return lowFirst(c.st.spr, i)
+}
+
 func (c *Chip) vlbByte(int) byte { return c.st.vlbAt(c.vlbCell(c.wire.at)) }
 
 // writeVLB is E5 and E1, immediate. A cell that is locked down ignores it (assumed: WEL stays).

@@ -21,9 +21,11 @@ const (
 const slotCounters = 16 // places in the file; those without a name yet are kept as they are
 
 // encode appends the state as a slot of the board file: CRC, length, then u64 number, u8 the bits above, u8 error
-// bits, u8 SR, u8 VCR, u8 EVCR, u8 EAR, u16 NVCR, u16 SPR, the nonvolatile lock bits (1 locked, sector 0 in
+// bits, u8 SR, u8 VCR, u8 EVCR, u8 EAR, u16 NVCR, u16 SPR, 8 bytes password, the nonvolatile lock bits (1 locked, sector 0 in
 // bit 0 of byte 0), the volatile lock cells (2 bits each), i64 ready and i64 deaf (Unix nanoseconds, 0 never),
-// i64 nanoseconds left, the operation (u8 kind, u32 address, u32 n, u16 value, 256 bytes), 16 u64 counters.
+// i64 nanoseconds left, the operation (u8 kind, u32 address, u32 n, u16 value, 256 bytes), 16 u64 counters, then RPMC: u8 extended status,
+// 48 bytes reply, u8 with bit i where counter i has a root key and bit 4+i where its HMAC key register is loaded, and
+// for each of 4 counters u32 value, 32 bytes root key, 32 bytes HMAC key.
 func (s *state) encode(b []byte) []byte {
 	le := binary.LittleEndian
 	b = append(b, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -37,6 +39,7 @@ func (s *state) encode(b []byte) []byte {
 	b = append(b, bits, s.errors, s.sr, s.vcr, s.evcr, s.ear)
 	b = le.AppendUint16(b, s.nvcr)
 	b = le.AppendUint16(b, s.spr)
+	b = append(b, s.password[:]...)
 	b = append(b, s.nvlb...)
 	b = append(b, s.vlb...)
 	b = le.AppendUint64(b, nanos(s.ready))
@@ -50,6 +53,7 @@ func (s *state) encode(b []byte) []byte {
 	for _, n := range s.counts {
 		b = le.AppendUint64(b, n)
 	}
+	b = s.rpmc.encode(b)
 	le.PutUint32(b[4:], uint32(len(b)-8))
 	le.PutUint32(b, crc32.Checksum(b[8:], castagnoli))
 	return b
@@ -59,7 +63,7 @@ func (s *state) encode(b []byte) []byte {
 func decodeSlot(p part, b []byte) (state, bool) {
 	le := binary.LittleEndian
 	s := blankState(p)
-	want := 8 + 10 + len(s.nvlb) + len(s.vlb) + 24 + 11 + 256 + 8*slotCounters
+	want := 8 + 18 + len(s.nvlb) + len(s.vlb) + 24 + 11 + 256 + 8*slotCounters + slotRPMC
 	if len(b) < 8+want || int(le.Uint32(b[4:])) != want {
 		return s, false
 	}
@@ -82,6 +86,7 @@ func decodeSlot(p part, b []byte) (state, bool) {
 	s.errors, s.sr, s.vcr, s.evcr, s.ear = reg[0], reg[1], reg[2], reg[3], reg[4]
 	s.nvcr = le.Uint16(next(2))
 	s.spr = le.Uint16(next(2))
+	copy(s.password[:], next(8))
 	copy(s.nvlb, next(len(s.nvlb)))
 	copy(s.vlb, next(len(s.vlb)))
 	s.ready, s.deaf = instant(le.Uint64(next(8))), instant(le.Uint64(next(8)))
@@ -94,7 +99,43 @@ func decodeSlot(p part, b []byte) (state, bool) {
 	for i := range s.counts {
 		s.counts[i] = le.Uint64(next(8))
 	}
+	s.rpmc.decode(next)
 	return s, s.op.fits(p)
+}
+
+// slotRPMC is the length of the RPMC part.
+const slotRPMC = 1 + 48 + 1 + counters*(4+32+32)
+
+func (r *rpmc) encode(b []byte) []byte {
+	b = append(append(b, r.status), r.reply[:]...)
+	var bits byte
+	for i, k := range r.counters {
+		if k.written {
+			bits |= 1 << i
+		}
+		if k.loaded {
+			bits |= 1 << (counters + i)
+		}
+	}
+	b = append(b, bits)
+	for _, k := range r.counters {
+		b = binary.LittleEndian.AppendUint32(b, k.value)
+		b = append(append(b, k.root[:]...), k.hmac[:]...)
+	}
+	return b
+}
+
+func (r *rpmc) decode(next func(int) []byte) {
+	r.status = next(1)[0]
+	copy(r.reply[:], next(len(r.reply)))
+	bits := next(1)[0]
+	for i := range r.counters {
+		k := &r.counters[i]
+		k.written, k.loaded = bits>>i&1 != 0, bits>>(counters+i)&1 != 0
+		k.value = binary.LittleEndian.Uint32(next(4))
+		copy(k.root[:], next(len(k.root)))
+		copy(k.hmac[:], next(len(k.hmac)))
+	}
 }
 
 // fits keeps a damaged record that has a right checksum away from the array.
@@ -106,8 +147,10 @@ func (o operation) fits(p part) bool {
 		return o.n >= 4<<10 && o.n <= p.size && o.n&(o.n-1) == 0 && o.addr%o.n == 0 && o.addr < p.size
 	case lockSector, lockedSector:
 		return int(o.n) < p.sectors()
+	case packet:
+		return p.rpmc && o.n >= 1 && int(o.n) <= len(o.data)
 	}
-	return o.kind <= lockedSector
+	return o.kind <= comparePassword
 }
 
 func nanos(t time.Time) uint64 {

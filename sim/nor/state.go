@@ -23,6 +23,9 @@ type state struct {
 	ear    byte
 	spr    uint16
 
+	password [8]byte // as on the wire
+	rpmc     rpmc    // blank on standard parts
+
 	nvlb []byte // one bit a sector, 1 locked
 	vlb  []byte // two bits a cell: bit 0 write lock, bit 1 lock-down
 
@@ -46,13 +49,20 @@ const (
 	lockSector   kind = 6 // n is the sector
 	unlockAll    kind = 7
 	lockedSector kind = 8 // E3 on a locked sector: ends quickly, changes nothing
+
+	programPassword kind = 9  // data[:8]
+	comparePassword kind = 10 // data[:8]
+	packet          kind = 11 // RPMC: data[:n], opcode included
 )
+
+// enabled tells whether the operation began with write enable: its end then clears WEL.
+func (k kind) enabled() bool { return k != comparePassword && k != packet }
 
 // erases tells whether a failure of the operation is an erase failure (flag status bit 5, not 4).
 func (k kind) erases() bool { return k == erase || k == unlockAll }
 
-// operation is one self-timed operation. Once it has ended it stays in the state as a redo record: applying
-// it to the array again changes nothing.
+// operation is one self-timed operation. Once one on the array has ended it stays in the state as a redo
+// record: applying it again changes nothing.
 type operation struct {
 	kind  kind
 	addr  uint32
@@ -82,7 +92,7 @@ func (c *Chip) vlbCell(addr uint32) int {
 
 func blankState(p part) state {
 	return state{
-		powered: true, nvcr: 0xFFFF, spr: 0xFFFF,
+		powered: true, nvcr: 0xFFFF, spr: sprFree, password: blankPassword,
 		nvlb: make([]byte, (p.sectors()+7)/8),
 		vlb:  make([]byte, (p.vlbCells()+3)/4),
 	}
@@ -114,7 +124,8 @@ func (c *Chip) boot() {
 	s.running, s.suspended, s.deaf = false, false, time.Time{}
 	s.fourByte = s.nvcr&1 == 0
 	clear(s.vlb)
-	s.gfb = s.spr&sprPassword != 0 // only a password opens the freeze in password mode
+	s.rpmc.boot()
+	s.gfb = !s.passwordMode() // only a password opens the freeze in password mode
 
 	s.vcr = byte(s.nvcr>>12)<<4 | 3
 	if s.nvcr>>9&7 == 7 {
