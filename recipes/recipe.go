@@ -40,6 +40,7 @@ type Recipe struct {
 	regions           []Region
 	elsewhere         Elsewhere
 	images            []*Image
+	values            []Value // by name
 	steps             []Step
 	warnings          []string
 }
@@ -100,8 +101,32 @@ func (r *Recipe) Steps() []Step {
 	return steps
 }
 
-// Permanent are the kinds of step that cannot be undone on the chip. This version carries out none.
-func (r *Recipe) Permanent() []string { return nil }
+// Values are what the recipe writes besides the serial, by name. Those without Hex have to be given to Bind.
+func (r *Recipe) Values() []Value { return slices.Clone(r.values) }
+
+// Permanent are the kinds of step that cannot be undone on the chip, each once, in the order of the steps.
+func (r *Recipe) Permanent() []string { return permanentOf(r.steps) }
+
+// EscrowGroups are the names of everybody to whom the recipe seals secrets, each once, in the order of the steps. Who
+// they are is a fact of the station.
+func (r *Recipe) EscrowGroups() []string {
+	var groups []string
+	for _, step := range r.steps {
+		var escrow []string
+		switch s := step.(type) {
+		case Password:
+			escrow = s.Escrow
+		case RootKey:
+			escrow = s.Escrow
+		}
+		for _, group := range escrow {
+			if !slices.Contains(groups, group) {
+				groups = append(groups, group)
+			}
+		}
+	}
+	return groups
+}
 
 // Warnings are sentences that the author and the report should see, though the recipe is valid.
 func (r *Recipe) Warnings() []string { return slices.Clone(r.warnings) }

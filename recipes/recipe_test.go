@@ -94,7 +94,7 @@ permanent: []
 	}
 	yes, no := true, false
 	want := []Step{
-		Erase{[]Region{spare}}, Write{boot, image}, Blank{}, Lock{[]Region{spare, boot}, Nonvolatile}, Freeze{},
+		Erase{[]Region{spare}}, Write{Region: boot, Image: image}, Blank{}, Lock{[]Region{spare, boot}, Nonvolatile}, Freeze{},
 		Check{[]Region{boot}, &yes}, PowerCycle{}, Check{nil, &no},
 	}
 	if diff := cmp.Diff(want, r.Steps()); diff != "" {

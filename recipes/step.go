@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// Step is one thing to be done: Write, Erase, Blank, Lock, Freeze, Check, Reset or PowerCycle, as a value.
+// Step is one thing to be done, as a value: Write, Erase, Blank, Lock, Freeze, Check, Reset, PowerCycle, or one of the
+// permanent ones, Password, RootKey, Counter and PersistentProtection.
 type Step interface {
 	// Kind is the step's name in the recipe, "write"; "blank" for Blank.
 	Kind() string
@@ -26,10 +27,12 @@ const (
 	Volatile    Bits = "volatile"    // 64 KiB, perhaps 4 KiB cells in first and last sector; ends with reset and power-off (VLB)
 )
 
-// Write puts the image at the start of the region and FF into the rest of it, and reads all of it back.
+// Write puts an image or fields at the start of the region and FF into the rest of it, and reads all of it back.
+// One of Image and Fields is nil. Unit.Content has the bytes.
 type Write struct {
 	Region Region
 	Image  *Image
+	Fields []Field
 }
 
 // Erase makes the regions FF and reads them back.
@@ -44,7 +47,8 @@ type Lock struct {
 	Bits    Bits
 }
 
-// Freeze clears the global freeze bit (A6): nonvolatile lock bits cannot be changed until power-off or reset.
+// Freeze clears the global freeze bit (A6): nonvolatile lock bits cannot be changed until power-off or reset, and in
+// password mode until the password is given.
 type Freeze struct{}
 
 // Check looks at the chip's protection and changes nothing. Locked regions have to refuse a program of
@@ -54,10 +58,10 @@ type Check struct {
 	Frozen *bool
 }
 
-// Reset is the software reset, 66 then 99. It ends volatile locks and the freeze.
+// Reset is the software reset, 66 then 99. It ends volatile locks and the freeze; in password mode it freezes.
 type Reset struct{}
 
-// PowerCycle switches the chip off and on. It ends volatile locks and the freeze.
+// PowerCycle switches the chip off and on. It ends volatile locks and the freeze; in password mode it freezes.
 type PowerCycle struct{}
 
 func (Write) Kind() string      { return "write" }
@@ -69,7 +73,12 @@ func (Check) Kind() string      { return "check" }
 func (Reset) Kind() string      { return "reset" }
 func (PowerCycle) Kind() string { return "power_cycle" }
 
-func (s Write) Title() string    { return fmt.Sprintf("write %s to %s", s.Image.Name, s.Region.Name) }
+func (s Write) Title() string {
+	if s.Image == nil {
+		return "write fields to " + s.Region.Name
+	}
+	return fmt.Sprintf("write %s to %s", s.Image.Name, s.Region.Name)
+}
 func (s Erase) Title() string    { return "erase " + names(s.Regions) }
 func (Blank) Title() string      { return "blank elsewhere" }
 func (s Lock) Title() string     { return fmt.Sprintf("lock %s (%s)", names(s.Regions), s.Bits) }
@@ -99,8 +108,15 @@ func (Reset) Permanent() bool      { return false }
 func (PowerCycle) Permanent() bool { return false }
 
 func (s Write) clone() Step {
-	image := *s.Image
-	return Write{Region: s.Region, Image: &image}
+	c := Write{Region: s.Region, Fields: slices.Clone(s.Fields)}
+	for i, f := range c.Fields {
+		c.Fields[i].Over = slices.Clone(f.Over)
+	}
+	if s.Image != nil {
+		image := *s.Image
+		c.Image = &image
+	}
+	return c
 }
 func (s Erase) clone() Step      { return Erase{Regions: slices.Clone(s.Regions)} }
 func (s Blank) clone() Step      { return s }

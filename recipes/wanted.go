@@ -4,19 +4,23 @@ import (
 	"station/flash"
 )
 
-// Wanted is what a step of this recipe wants the chip to hold, by ascending address; nil for steps that write nothing.
-//
-//   - Write: the image, then FF to the end of the region.
-//   - Erase: the regions, FF.
-//   - Blank: everything outside the regions, FF. The regions count as rounded outward to the smallest erase, since
-//     writing them makes the bytes in between FF.
-//
-// The plan and the engine both use it, so they cannot differ.
+// Wanted is Unit.Wanted for a unit that is not known yet: fields are 00, which takes as many programs as any content can.
+// Plans use it; a run uses Unit.Wanted.
 func (r *Recipe) Wanted(part *flash.Part, step Step) []flash.Extent {
+	return r.wanted(part, step, func(w Write) []byte {
+		if w.Image != nil {
+			return w.Image.Data
+		}
+		return make([]byte, fieldsSize(w.Fields))
+	})
+}
+
+// wanted serves the plan and the engine, so that they cannot differ. content is what a write puts into its region.
+func (r *Recipe) wanted(part *flash.Part, step Step, content func(Write) []byte) []flash.Extent {
 	var want []flash.Extent
 	switch s := step.(type) {
 	case Write:
-		want = append(want, flash.Extent{Addr: s.Region.At, Size: s.Region.Size, Data: s.Image.Data})
+		want = append(want, flash.Extent{Addr: s.Region.At, Size: s.Region.Size, Data: content(s)})
 	case Erase:
 		for _, region := range r.regions { // ascending, unlike the step's own list
 			for _, erased := range s.Regions {
