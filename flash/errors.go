@@ -24,7 +24,8 @@ func at(op string, addr int64) string {
 	return fmt.Sprintf("%s at 0x%06X", op, addr)
 }
 
-// UnstableError: the same thing read twice came out differently. The contact is bad, not the chip.
+// UnstableError: the same thing read twice came out differently. The contact is bad, not the chip. Readings of a
+// secret are left out.
 type UnstableError struct {
 	Op            string
 	Addr          int64 // -1 where there is none
@@ -32,6 +33,9 @@ type UnstableError struct {
 }
 
 func (e *UnstableError) Error() string {
+	if e.First == nil {
+		return at(e.Op, e.Addr) + ": two readings differ"
+	}
 	return fmt.Sprintf("%s: two readings differ: %X, then %X", at(e.Op, e.Addr), e.First, e.Second)
 }
 

@@ -64,10 +64,13 @@ type Part struct {
 	AddressBytes int      `yaml:"address_bytes" json:"address_bytes"` // that reach all of Size: 3, or 4 by dedicated opcodes
 	Erases       []Erase  `yaml:"erases" json:"erases"`               // ascending, each size a multiple of the one before; the last is Sector
 
-	Program       Timing        `yaml:"program" json:"program"`       // one page
-	Register      Timing        `yaml:"register" json:"register"`     // volatile lock bit (E1, E5), freeze (A6), mode (B7, E9)
-	LockSet       Timing        `yaml:"lock_set" json:"lock_set"`     // E3
-	LockErase     Timing        `yaml:"lock_erase" json:"lock_erase"` // E4
+	Program       Timing        `yaml:"program" json:"program"`                     // one page
+	Register      Timing        `yaml:"register" json:"register"`                   // volatile lock bit (E1, E5), freeze (A6), mode (B7, E9)
+	LockSet       Timing        `yaml:"lock_set" json:"lock_set"`                   // E3
+	LockErase     Timing        `yaml:"lock_erase" json:"lock_erase"`               // E4
+	Password      Timing        `yaml:"password" json:"password"`                   // 28
+	Unlock        Timing        `yaml:"password_unlock" json:"password_unlock"`     // 29
+	Protection    Timing        `yaml:"sector_protection" json:"sector_protection"` // 2C
 	ResetRecovery time.Duration `yaml:"reset_recovery" json:"reset_recovery"`
 	LimitFactor   int           `yaml:"limit_factor" json:"limit_factor"`
 	LimitFloor    time.Duration `yaml:"limit_floor" json:"limit_floor"`
@@ -75,6 +78,8 @@ type Part struct {
 	VLB4KBoundary  bool `yaml:"vlb_4k_boundary_sectors" json:"vlb_4k_boundary_sectors"` // one volatile lock bit per smallest erase in first and last sector
 	NVLBMask       byte `yaml:"nvlb_mask" json:"nvlb_mask"`                             // bits of the E2 byte that tell; all 0 = locked
 	ProgramRefused byte `yaml:"program_refused" json:"program_refused"`                 // flag status bits of a program that met a lock
+
+	RPMC *RPMC `yaml:"rpmc" json:"rpmc,omitempty"` // nil: the part has no replay-protected monotonic counters
 
 	Assumed []string `yaml:"assumed" json:"assumed"` // fields that no source confirms, by dotted path ("erases.1.max")
 }
@@ -89,9 +94,12 @@ func (p *Part) Limit(longest time.Duration) time.Duration {
 
 // longest is the limit of the longest operation that a crash can have left running.
 func (p *Part) longest() time.Duration {
-	most := max(p.LockErase.Max, p.Program.Max)
+	most := max(p.LockErase.Max, p.Program.Max, p.Password.Max, p.Unlock.Max, p.Protection.Max)
 	for _, e := range p.Erases {
 		most = max(most, e.Max)
+	}
+	if p.RPMC != nil {
+		return max(p.Limit(most), p.RPMC.Limit)
 	}
 	return p.Limit(most)
 }
@@ -129,11 +137,20 @@ func (p *Part) Validate() error {
 	timing("register", p.Register)
 	timing("lock_set", p.LockSet)
 	timing("lock_erase", p.LockErase)
+	timing("password", p.Password)
+	timing("password_unlock", p.Unlock)
+	timing("sector_protection", p.Protection)
 	must(p.ResetRecovery > 0, "reset_recovery is missing")
 	must(p.LimitFactor >= 1 && p.LimitFactor <= 100, "limit_factor %d is not within 1 to 100", p.LimitFactor)
 	must(p.LimitFloor > 0, "limit_floor is missing")
 	must(p.NVLBMask != 0, "nvlb_mask is missing")
 	must(p.ProgramRefused&fsrProtection != 0, "program_refused 0x%02X lacks the protection bit", p.ProgramRefused)
+	if r := p.RPMC; r != nil {
+		must(r.Counters >= 1 && r.Counters <= 16, "rpmc: counters %d is not within 1 to 16", r.Counters)
+		must(r.Op1 != 0 && r.Op2 != 0 && r.Op1 != r.Op2, "rpmc: op1 0x%02X and op2 0x%02X are not two opcodes", r.Op1, r.Op2)
+		must(r.UpdateRate > 0, "rpmc: update_rate is missing")
+		must(r.Poll > 0 && r.Limit >= r.Poll, "rpmc: poll %v, limit %v are not 0 < poll <= limit", r.Poll, r.Limit)
+	}
 	for _, path := range p.Assumed {
 		must(p.has(path), "assumed: there is no field %q", path)
 	}

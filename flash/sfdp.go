@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // ErrSFDP: the bytes are not a well-formed SFDP area.
@@ -15,6 +16,7 @@ var ErrSFDP = errors.New("malformed SFDP")
 const (
 	parameterBasic     = 0xFF00
 	parameterFourBytes = 0xFF84
+	parameterRPMC      = 0xFF03 // JESD260
 )
 
 // maxSFDP is the largest area that is read: more than any header of 24-bit pointers needs in practice.
@@ -28,9 +30,21 @@ type SFDP struct {
 	Page         int64 // bytes
 	AddressBytes int   // most that are possible: 3 or 4
 	Erases       []SFDPErase
-	FourByte     bool   // the 4-byte address instruction table is there
-	Instructions uint32 // its first dword: a set bit is a supported instruction
-	raw          []byte // from byte 0 to the end of the last table
+	FourByte     bool      // the 4-byte address instruction table is there
+	Instructions uint32    // its first dword: a set bit is a supported instruction
+	RPMC         *SFDPRPMC // nil: no table of counters that a station can use
+	raw          []byte    // from byte 0 to the end of the last table
+}
+
+// SFDPRPMC is the table of replay-protected monotonic counters (JESD260), of 32 bits each.
+type SFDPRPMC struct {
+	Counters     int
+	Op1, Op2     byte
+	StatusPolled bool          // busy is bit 0 of the status register (05), not of the extended status
+	UpdateRate   time.Duration // least time between two increments, sustained
+	ReadDelay    time.Duration // before the first poll behind a request
+	WriteShort   time.Duration // likewise behind commands that write
+	WriteLong    time.Duration // likewise, in the worst case
 }
 
 // Parameter is one parameter header: a table of Length bytes at Pointer.
@@ -112,6 +126,11 @@ func ParseSFDP(b []byte) (*SFDP, error) {
 		case parameterFourBytes:
 			four = table
 			s.FourByte = true
+		case parameterRPMC:
+			if len(table) < 8 {
+				return nil, fmt.Errorf("%w: RPMC table of %d bytes", ErrSFDP, len(table))
+			}
+			s.RPMC = rpmcTable(table)
 		}
 	}
 	var opcodes4 [4]byte
@@ -130,6 +149,27 @@ func ParseSFDP(b []byte) (*SFDP, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// rpmcTable decodes two dwords, JESD260. nil: unsupported (bit 0), counters not of 32 bits (bit 1), or a reserved 1 that is 0 (bit 3).
+func rpmcTable(b []byte) *SFDPRPMC {
+	if b[0]&0b1011 != 0b1000 {
+		return nil
+	}
+	// Delays are five bits of count and two of unit.
+	delay := func(b byte, units [4]time.Duration) time.Duration { return time.Duration(b&31) * units[b>>5&3] }
+	const us, ms = time.Microsecond, time.Millisecond
+	fine := [4]time.Duration{us, 16 * us, 128 * us, ms}
+	return &SFDPRPMC{
+		Counters:     int(b[0]>>4) + 1,
+		Op1:          b[1],
+		Op2:          b[2],
+		StatusPolled: b[0]&0b0100 != 0,
+		UpdateRate:   5 * time.Second << (b[3] & 15),
+		ReadDelay:    delay(b[4], fine),
+		WriteShort:   delay(b[5], fine),
+		WriteLong:    delay(b[6], [4]time.Duration{ms, 16 * ms, 128 * ms, time.Second}),
+	}
 }
 
 // basic decodes the basic flash parameter table, JESD216B 6.4. Its eleventh dword, with the page size, came with revision B.

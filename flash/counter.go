@@ -1,0 +1,139 @@
+package flash
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"station/spi"
+)
+
+// RPMC is what the part profile and the chip's SFDP table FF03 agree on; the slower of both update rates holds. Any disagreement is
+// ErrNoRPMC, wrapped with what it is about. Nothing is sent.
+func (c *Chip) RPMC() (*RPMC, error) {
+	if c.part.RPMC == nil {
+		return nil, fmt.Errorf("%w: a %s has none", ErrNoRPMC, c.part.Name)
+	}
+	r, s := *c.part.RPMC, c.sfdp.RPMC
+	switch {
+	case s == nil:
+		return nil, fmt.Errorf("%w: the chip's SFDP declares none", ErrNoRPMC)
+	case s.Counters != r.Counters:
+		return nil, fmt.Errorf("%w: %w", ErrNoRPMC, &WrongSFDPError{"number of counters", fmt.Sprint(s.Counters), fmt.Sprint(r.Counters)})
+	case s.Op1 != r.Op1 || s.Op2 != r.Op2:
+		return nil, fmt.Errorf("%w: %w", ErrNoRPMC, &WrongSFDPError{"RPMC opcodes", fmt.Sprintf("%02X/%02X", s.Op1, s.Op2), fmt.Sprintf("%02X/%02X", r.Op1, r.Op2)})
+	}
+	r.UpdateRate = max(r.UpdateRate, s.UpdateRate)
+	return &r, nil
+}
+
+// SendRPMC waits until the chip is idle, sends packet once, and polls until the chip is idle again. It returns the extended status, read twice between
+// good ID reads of the chip, whatever it says: only RPMCSuccess is one. Command 00 is secret, others where secret says so; a secret packet is wiped before
+// SendRPMC returns.
+//
+// A packet that the chip has no command or counter for, and a root key of all 00 or all FF, are refused before anything is sent. The end of
+// ctx acts before the packet, never during it. Every error is a *SentError, value-free: ErrNoRPMC, ErrRootKey, *BusyError, contact and link errors.
+func (c *Chip) SendRPMC(ctx context.Context, packet []byte, secret bool) (status byte, err error) {
+	op := "RPMC command"
+	secret = secret || len(packet) > 1 && packet[1] == rpmcRootKey
+	if secret {
+		defer clear(packet)
+	}
+	r, err := c.RPMC()
+	if err == nil {
+		err = r.check(packet)
+	}
+	if err == nil {
+		op = fmt.Sprintf("RPMC command %02X of counter %d", packet[1], packet[2])
+		_, err = c.ready(ctx, c.part.longest())
+	}
+	if err == nil {
+		_, err = c.idle(ctx, r, op, time.Now())
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return 0, &SentError{op, spi.No, err}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.Limit+linkLimit)
+	defer cancel()
+	start := time.Now()
+	if err := c.conn.Do(ctx, spi.Frame{Out: packet, Secret: secret}); err != nil {
+		return 0, whetherSent(op, err)
+	}
+	if status, err = c.idle(ctx, r, op, start); err != nil {
+		return 0, &SentError{op, spi.Yes, err}
+	}
+	return status, nil
+}
+
+// ReadRPMC reads extended status and reply, raw, twice between good ID reads; ParseReply takes them apart. Bytes behind the status mean
+// something only after a request that succeeded. Errors: ErrNoRPMC, *BusyError, contact and link errors.
+func (c *Chip) ReadRPMC(ctx context.Context) (reply [ReplySize]byte, err error) {
+	const op = "read RPMC reply"
+	r, err := c.RPMC()
+	if err == nil {
+		_, err = c.ready(ctx, c.part.longest())
+	}
+	if err == nil {
+		_, err = c.idle(ctx, r, op, time.Now())
+	}
+	if err != nil {
+		return reply, fmt.Errorf("%s: %w", op, err)
+	}
+	got, err := c.twice(ctx, op, ReplySize, func(in []byte) []spi.Frame { return []spi.Frame{r.read(in)} })
+	if err != nil {
+		return reply, err
+	}
+	return [ReplySize]byte(got), nil
+}
+
+// read is OP2: opcode, one dummy byte, then extended status and reply.
+func (r *RPMC) read(in []byte) spi.Frame { return spi.Frame{Out: []byte{r.Op2, 0}, In: in} }
+
+// idle polls until RPMC is not busy, for at most its limit from start on, and returns an extended status that was read
+// twice alike between two good ID reads. Busy is told where SFDP says so: by bit 0 of the extended or of the status register.
+func (c *Chip) idle(ctx context.Context, r *RPMC, op string, start time.Time) (byte, error) {
+	for {
+		late := time.Since(start) >= r.Limit
+		extended, sr := make([]byte, 1), make([]byte, 1)
+		if err := c.conn.Do(ctx, spi.Frame{Out: []byte{opReadStatus}, In: sr}, r.read(extended)); err != nil {
+			return 0, err
+		}
+		busy := extended[0]&RPMCBusy != 0
+		if c.sfdp.RPMC.StatusPolled {
+			busy = sr[0]&statusWIP != 0
+		}
+		if !busy {
+			got, err := c.twice(ctx, "read extended status", 1, func(in []byte) []spi.Frame { return []spi.Frame{r.read(in)} })
+			if err != nil {
+				return 0, err
+			}
+			if bytes.Equal(got, extended) {
+				return got[0], nil
+			}
+			if late {
+				return 0, &UnstableError{"read extended status", -1, extended, got}
+			}
+		} else if late {
+			return 0, c.stuckRPMC(ctx, r, op)
+		}
+		if err := sleep(ctx, min(r.Poll, max(0, r.Limit-time.Since(start)))); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// stuckRPMC is the verdict on a chip that was busy beyond the limit. A floating bus reads busy too.
+func (c *Chip) stuckRPMC(ctx context.Context, r *RPMC, op string) error {
+	e := &BusyError{Op: op, Addr: -1, Limit: r.Limit}
+	s, _, err := c.poll(ctx)
+	if err == nil {
+		e.SR, e.FSR = s.sr, s.fsr
+		err = c.Contact(ctx)
+	}
+	e.contact, e.StuckBusy = err, err == nil
+	return e
+}
