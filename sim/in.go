@@ -2,12 +2,10 @@ package sim
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"station/fixtures/usb"
-	"station/sim/ftdi"
 )
 
 // in is a bulk IN endpoint with reads posted: a ring of buffers, of which done, from first on, are complete and
@@ -69,7 +67,7 @@ func (s *in) Read(ctx context.Context, p []byte) (int, error) {
 	for {
 		n, wait, err := s.next(ctx, p)
 		switch {
-		case errors.Is(err, ftdi.ErrStall) || errors.Is(err, ftdi.ErrGone):
+		case isStall(err) || isGone(err):
 			return 0, k.fault(err)
 		case err != nil:
 			return 0, err
@@ -114,10 +112,8 @@ func (s *in) next(ctx context.Context, p []byte) (n int, wait time.Duration, err
 		return 0, -1, nil
 	}
 	r := &s.posted[s.first]
-	if k.real {
-		if d := time.Until(r.at); d > 0 {
-			return 0, d, nil
-		}
+	if d := time.Until(r.at); d > 0 {
+		return 0, d, nil
 	}
 	n = copy(p, r.data[:r.n])
 	clear(r.data[:r.n]) // it may have held a secret

@@ -9,17 +9,12 @@ import (
 	"time"
 
 	"station/fixtures/usb"
+	"station/sim/ch341a"
 	"station/sim/ftdi"
 )
 
-const (
-	// microframe is the time that a transfer needs to get across with Pace Real: high speed, one ahead.
-	microframe = 125 * time.Microsecond
-	// packetsPerMicroframe of 512 bytes, USB 2.0 table 5-10.
-	packetsPerMicroframe = 13
-	// limit ends calls whose ctx has no deadline.
-	limit = 10 * time.Second
-)
+// limit ends calls whose ctx has no deadline.
+const limit = 10 * time.Second
 
 // link is one claimed interface.
 type link struct {
@@ -27,8 +22,9 @@ type link struct {
 	path      string
 	iface     int
 	dev       Device
-	real      bool
+	pace      *pace
 	maxPacket int // of bulk IN
+	maxOut    int // of bulk OUT
 
 	room chan struct{} // a writer should try again
 	over chan struct{} // closed together with err being set
@@ -38,14 +34,17 @@ type link struct {
 	in  *in
 }
 
-func newLink(l *Line, path string, iface int, dev Device, desc usb.Interface) *link {
+func newLink(l *Line, path string, p *port, iface int, desc usb.Interface) *link {
 	k := &link{
-		line: l, path: path, iface: iface, dev: dev, real: l.opts.Pace == ftdi.Real,
+		line: l, path: path, iface: iface, dev: p.dev, pace: p.pace,
 		room: make(chan struct{}, 1), over: make(chan struct{}),
 	}
 	for _, e := range desc.Endpoints {
-		if e.Bulk && e.Address&0x80 != 0 && k.maxPacket == 0 {
+		switch in := e.Address&0x80 != 0; {
+		case e.Bulk && in && k.maxPacket == 0:
 			k.maxPacket = e.MaxPacket
+		case e.Bulk && !in && k.maxOut == 0:
+			k.maxOut = e.MaxPacket
 		}
 	}
 	return k
@@ -56,7 +55,7 @@ func (k *link) Control(ctx context.Context, s usb.Setup, data []byte) (int, erro
 	if err := k.usable(ctx); err != nil {
 		return 0, err
 	}
-	if err := k.travel(ctx, microframe); err != nil {
+	if err := k.travel(ctx, k.pace.control()); err != nil {
 		return 0, err
 	}
 	var p [8]byte
@@ -77,17 +76,20 @@ func (k *link) Write(ctx context.Context, p []byte) (n int, err error) {
 	if err := k.usable(ctx); err != nil {
 		return 0, err
 	}
-	if err := k.travel(ctx, microframe+microframe*time.Duration(len(p)/512)/packetsPerMicroframe); err != nil {
-		return 0, err
-	}
 	late := expiry{ctx: ctx}
 	defer late.stop()
-	for n < len(p) {
+	for wait := k.pace.begin(len(p)); ; wait = 0 {
+		if err := k.travel(ctx, wait+k.pace.packets(1)); err != nil {
+			return n, err
+		}
 		m, err := k.dev.Out(k.iface, p[n:])
 		n += m
+		k.pace.packets(max(m-1, 0) / max(k.maxOut, 1))
 		switch {
 		case err != nil:
 			return n, k.fault(err)
+		case n == len(p):
+			return n, k.travel(ctx, k.pace.heard())
 		case m > 0:
 			continue
 		}
@@ -101,7 +103,6 @@ func (k *link) Write(ctx context.Context, p []byte) (n int, err error) {
 			return n, k.wrap(usb.ErrTimeout)
 		}
 	}
-	return n, nil
 }
 
 // Close gives the interface back. What the device has taken, it still carries out.
@@ -138,9 +139,9 @@ func (k *link) wrap(err error) error {
 // fault turns a device's error into the contract's, and forgets a device that is gone.
 func (k *link) fault(err error) error {
 	switch {
-	case errors.Is(err, ftdi.ErrStall):
+	case isStall(err):
 		return k.wrap(usb.ErrStall)
-	case errors.Is(err, ftdi.ErrGone):
+	case isGone(err):
 		k.line.drop(k.path, k.dev)
 		k.end(usb.ErrGone)
 		return k.wrap(usb.ErrGone)
@@ -148,9 +149,13 @@ func (k *link) fault(err error) error {
 	return k.wrap(err)
 }
 
-// travel lets the time of d pass where the USB takes time.
+// What the families' firmware ends in.
+func isStall(err error) bool { return errors.Is(err, ftdi.ErrStall) || errors.Is(err, ch341a.ErrStall) }
+func isGone(err error) bool  { return errors.Is(err, ftdi.ErrGone) || errors.Is(err, ch341a.ErrGone) }
+
+// travel lets the time of d pass.
 func (k *link) travel(ctx context.Context, d time.Duration) error {
-	if !k.real {
+	if d <= 0 {
 		return nil
 	}
 	t := time.NewTimer(d)
@@ -191,10 +196,9 @@ func (k *link) pump() error {
 		if !ok {
 			return nil
 		}
+		k.pace.packets(1)
 		if r.n += n; n < k.maxPacket || r.n == len(r.data) {
-			if k.real {
-				r.at = time.Now().Add(microframe)
-			}
+			r.at = k.pace.arrival()
 			s.done++
 			signal(s.ready)
 		}

@@ -2,14 +2,16 @@
 // their pins that hands put in and take out. Everything above usb.Bus that runs against it is what ships.
 //
 // What belongs here: ports, transfers, deadlines and who holds an interface; places for boards; the boards of a data
-// directory. What does not: what a programmer's firmware does (sim/ftdi and its like), what the chip does
+// directory. What does not: what a programmer's firmware does (sim/ftdi, sim/ch341a), what the chip does
 // (sim/nor), and anything that a driver knows.
 //
 // # USB
 //
 // A Line is the host controller and its cable. A transfer to a device is taken piece by piece as the device has
 // room; a read completes when its buffer is full or a packet shorter than the endpoint's maximum ends it. With Pace Real
-// a transfer reaches the device a microframe (125 µs) after the call, and completed data the reader likewise.
+// time passes as on a bus of the device's speed (pace.go). High speed: a transfer reaches the device a microframe (125 µs)
+// after the call, and completed data the reader likewise. Full speed: packets of both directions share a frame (1 ms), one after
+// the other, and the host hears at its end of transfers that it completed.
 //
 // # Boards
 //
@@ -19,25 +21,25 @@
 // # Fault model
 //
 // Unplug at any instant, also in mid transfer; boards that come and go while a frame runs. Faults of
-// programmers are options of sim/ftdi, faults of chips options of sim/nor.
+// programmers are options of sim/ftdi and sim/ch341a, faults of chips options of sim/nor.
 package sim
 
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
 
 	"station/fixtures/usb"
+	"station/sim/ch341a"
 	"station/sim/ftdi"
 	"station/sim/nor"
 )
 
-// Device is the firmware of a programmer, at its USB endpoints. ftdi.Device is one. None of its methods waits.
+// Device is the firmware of a programmer, at its USB endpoints. ftdi.Device and ch341a.Device are such. None of its methods waits.
 type Device interface {
-	// Control does a control transfer; setup is as on the wire. Errors are ftdi.ErrStall and ftdi.ErrGone, here and below.
+	// Control does a control transfer; setup is as on the wire. Errors are its package's ErrStall and ErrGone, here and below.
 	Control(setup [8]byte, data []byte) (int, error)
 	// Out offers the bulk OUT endpoint of an interface the rest of a transfer; it takes what it has room for.
 	Out(iface int, p []byte) (int, error)
@@ -51,10 +53,17 @@ type Device interface {
 	Close()
 }
 
+var (
+	_ Device = (*ftdi.Device)(nil)
+	_ Device = (*ch341a.Device)(nil)
+)
+
 // Options of a Line.
 type Options struct {
-	// Pace of the USB: ftdi.None, or ftdi.Real with its microframes. Programmers and chips have their own.
+	// Pace of the USB: ftdi.None, or ftdi.Real with its frames. Programmers and chips have their own.
 	Pace ftdi.Pace
+	// FramePackets is how many bulk packets fit a frame at full speed with Pace Real, both directions together; 0 means 19.
+	FramePackets int
 }
 
 // Line is a usb.Bus of simulated devices. Safe for concurrent use.
@@ -70,6 +79,7 @@ type Line struct {
 type port struct {
 	dev   Device
 	desc  usb.Device
+	pace  *pace
 	links map[int]*link
 }
 
@@ -101,7 +111,7 @@ func (l *Line) Plug(path string, dev Device) error {
 			return fmt.Errorf("port %s: %w", path, err)
 		}
 	}
-	l.ports[path] = &port{dev: dev, desc: desc, links: map[int]*link{}}
+	l.ports[path] = &port{dev: dev, desc: desc, pace: newPace(l.opts, desc.Speed), links: map[int]*link{}}
 	return nil
 }
 
@@ -159,7 +169,7 @@ func (l *Line) List(ctx context.Context) ([]usb.Device, error) {
 	}
 	for path, dev := range l.plugged() {
 		// A device that went by a fault of its own may have had nobody to tell.
-		if _, err := dev.Control([8]byte{0x80, 0, 0, 0, 0, 0, 2, 0}, make([]byte, 2)); errors.Is(err, ftdi.ErrGone) {
+		if _, err := dev.Control([8]byte{0x80, 0, 0, 0, 0, 0, 2, 0}, make([]byte, 2)); isGone(err) {
 			l.drop(path, dev)
 		}
 	}
@@ -205,7 +215,7 @@ func (l *Line) claim(path string, iface int) (*link, error) {
 	if p.links[iface] != nil {
 		return nil, usb.ErrInUse
 	}
-	k := newLink(l, path, iface, p.dev, p.desc.Interfaces[i])
+	k := newLink(l, path, p, iface, p.desc.Interfaces[i])
 	p.links[iface] = k
 	return k, nil
 }

@@ -46,8 +46,8 @@ var (
 	ErrGone  = errors.New("device is gone")
 )
 
-// Target hangs on the pins of a channel.
-type Target interface {
+// Target hangs on the pins of a channel. It is an alias so that the firmware of every family takes the same targets.
+type Target = interface {
 	// Select is the falling edge of chip select.
 	Select()
 	// Shift clocks len(out) or len(in) bytes, most significant bit first. A nil out clocks zeros, a nil in drops the
