@@ -1,15 +1,11 @@
 package nor_test
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"syscall"
@@ -85,6 +81,41 @@ func TestReopen(t *testing.T) {
 	expect(t, "closed", do(c, 1, 0x9F), []byte{0xFF})
 	if err := c.Close(); err != nil {
 		t.Errorf("second Close: %v", err)
+	}
+}
+
+// So are password, root keys, counters, HMAC key registers and the reply.
+func TestReopenPermanent(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "chip")
+	c := create(t, path, authenta, nor.Options{})
+	root := bytes.Repeat([]byte{0x5A}, 32)
+	key := hmacKey(root, 7)
+	write(c, with(secret, 0x28)...)
+	op1(c, rootKeyPacket(0, bytes.Repeat([]byte{0xA5}, 32)))
+	op1(c, rootKeyPacket(3, root))
+	op1(c, updatePacket(3, root, 7))
+	op1(c, incrementPacket(3, key, 0))
+	op1(c, requestPacket(3, key, bytes.Repeat([]byte{9}, 12)))
+	write(c, 0x2C, 0xFB, 0xFF)
+	answered, held := reply(c), permanent(c)
+	c = reopen(t, c, path, nor.Options{})
+	defer func() { c.Close() }()
+	expect(t, "reply", reply(c), answered)
+	if got := permanent(c); got != held {
+		t.Errorf("%s, not %s", got, held)
+	}
+	if got := op1(c, incrementPacket(3, key, 1)); got != 0x80 || c.CounterValue(3) != 2 {
+		t.Errorf("the HMAC key register is lost: %02X", got)
+	}
+	held = permanent(c)
+	c.Power(false)
+	c = reopen(t, c, path, nor.Options{})
+	c.Power(true)
+	if got := permanent(c); got != held || !c.Frozen() {
+		t.Errorf("after the power came back: %s, not %s", got, held)
+	}
+	if got := op1(c, incrementPacket(3, key, 2)); got != 0x08 {
+		t.Errorf("the HMAC key register outlives the power: %02X", got)
 	}
 }
 
@@ -284,115 +315,6 @@ func TestFullDisk(t *testing.T) {
 	}
 	defer c.Close()
 	expect(t, "afterwards", append(c.Bytes(0x800000, 1), status(c)), []byte{0x42, 0x00})
-}
-
-// TestMain is also the child that TestKill kills: it programs, erases and locks for ever, and says on its standard output
-// how many rounds the chip has acknowledged.
-func TestMain(m *testing.M) {
-	path := os.Getenv("NOR_KILL_ME")
-	if path == "" {
-		os.Exit(m.Run())
-	}
-	c, err := nor.Open(path, nor.Options{})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	for n := rounds(c); ; n++ {
-		round(c, n)
-		if status(c)&1 != 0 || c.Err() != nil {
-			fmt.Fprintln(os.Stderr, "not ready:", c.Err())
-			os.Exit(1)
-		}
-		if _, err := os.Stdout.Write(binary.LittleEndian.AppendUint32(nil, n)); err != nil {
-			os.Exit(1)
-		}
-	}
-}
-
-const ring = 64 // pages, 16 KiB: four erase units
-
-// round n erases an erase unit when it enters it and then writes its number all over a page.
-func round(c *nor.Chip, n uint32) {
-	page := n % ring
-	if page%16 == 0 {
-		write(c, 0x20, 0, byte(page), 0)
-	}
-	write(c, with(pageOf(n), 0x02, 0, byte(page), 0)...)
-}
-
-func pageOf(n uint32) []byte { return bytes.Repeat(binary.LittleEndian.AppendUint32(nil, n), 64) }
-
-// rounds is the first round that the chip does not hold yet.
-func rounds(c *nor.Chip) uint32 { return uint32(c.Counters()[nor.CountProgram]) }
-
-// A process that is killed at any instant loses nothing that the chip acknowledged, and tears nothing: the array is what
-// the rounds have made of it, up to the counter, which is part of the same state.
-func TestKill(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "chip")
-	create(t, path, "MT25QL128ABA", nor.Options{}).Close()
-	dice := rand.New(rand.NewPCG(3, 4))
-	const kills = 40
-	total := uint32(0)
-	for range kills {
-		child := exec.Command(os.Args[0])
-		child.Env = append(os.Environ(), "NOR_KILL_ME="+path)
-		child.Stderr = os.Stderr
-		out, err := child.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := child.Start(); err != nil {
-			t.Fatal(err)
-		}
-		// it is killed some time after its first word
-		r := bufio.NewReader(out)
-		var word [4]byte
-		if _, err := io.ReadFull(r, word[:]); err != nil {
-			t.Fatalf("child: %v, %v", err, child.Wait())
-		}
-		acknowledged := binary.LittleEndian.Uint32(word[:]) + 1
-		timer := time.AfterFunc(time.Duration(dice.IntN(3000))*time.Microsecond, func() { child.Process.Kill() })
-		for {
-			if _, err := io.ReadFull(r, word[:]); err != nil {
-				break
-			}
-			acknowledged = binary.LittleEndian.Uint32(word[:]) + 1
-		}
-		timer.Stop()
-		child.Wait() // killed: its error says no more
-
-		c, err := nor.Open(path, nor.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		total = rounds(c)
-		if total < acknowledged || total > acknowledged+1 {
-			t.Fatalf("the chip holds %d rounds, %d were acknowledged", total, acknowledged)
-		}
-		erases := c.Counters()[nor.CountErase]
-		begun := uint64(total+15) / 16 // erases that the rounds so far needed
-		if erases < begun {
-			t.Fatalf("%d erases for %d rounds", erases, total)
-		}
-		// the round that was under way may have erased its unit
-		erased := total%16 == 0 && bytes.Equal(c.Bytes(total%ring/16*4096, 4096), bytes.Repeat([]byte{0xFF}, 4096))
-		for page := uint32(0); page < ring; page++ {
-			want := bytes.Repeat([]byte{0xFF}, 256)
-			last := total - 1 - (total-1-page)%ring // the last round that wrote this page
-			unit := total % ring / 16
-			switch {
-			case page/16 == unit && (page >= total%ring && total%16 != 0 || erased):
-			case total > page:
-				want = pageOf(last)
-			}
-			if got := c.Bytes(page*256, 256); !bytes.Equal(got, want) {
-				t.Fatalf("after %d rounds page %d holds % X..., want % X...", total, page, got[:8], want[:8])
-			}
-		}
-		c.Close()
-	}
-	t.Logf("%d rounds under %d kills", total, kills)
 }
 
 // One page as a driver writes it: enable, program, look.

@@ -60,7 +60,7 @@ func TestIdentification(t *testing.T) {
 		"MT25QL256ABA": "5ea738216f68c9f98987bb3725699a32",
 		"MT25QL512ABB": "610efba1647e00ac6db18beb11e84c04",
 		"MT25QU512ABB": "610efba1647e00ac6db18beb11e84c04",
-		"MT25QL128ABA": "", // derived: no dump to compare with
+		"MT25QL128ABA": "",                     // derived: no dump to compare with
 		"MT25QL128ABB": "", "MT25QU128ABB": "", // derived, and with a table that is made up
 	}
 	if got := nor.Parts(); len(got) != len(sums) || !slices.IsSorted(got) {

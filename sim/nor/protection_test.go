@@ -1,6 +1,7 @@
 package nor_test
 
 import (
+	"bytes"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -31,6 +32,15 @@ func TestRefusals(t *testing.T) {
 			c.Deselect()
 		}
 	}
+	// P, in the order of the wire, and password mode with it
+	p := []byte{0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11}
+	password := func(c *nor.Chip) { write(c, with(p, 0x28)...) }
+	mode := func(c *nor.Chip) { write(c, 0x2C, 0xFB, 0xFF) }
+	none := func(c *nor.Chip) bool {
+		return c.Password() == [8]byte(bytes.Repeat([]byte{0xFF}, 8)) && c.Counters()[nor.CountPassword] == 0
+	}
+	isP := func(c *nor.Chip) bool { return c.Password() == [8]byte(p) && c.Counters()[nor.CountPassword] == 1 }
+	frozen := (*nor.Chip).Frozen
 	bare := func(out ...byte) func(*nor.Chip) { return func(c *nor.Chip) { do(c, 0, out...) } }
 	enabled := func(out ...byte) func(*nor.Chip) { return func(c *nor.Chip) { write(c, out...) } }
 
@@ -56,13 +66,22 @@ func TestRefusals(t *testing.T) {
 		{"A6 without WREN", nor.Options{}, nil, bare(0xA6), func(c *nor.Chip) bool { return !c.Frozen() }, 0x00, 0x80},
 		{"2C without WREN", nor.Options{}, nil, bare(0x2C, 0xFB, 0xFF), spr(0xFF), 0x00, 0x80},
 
+		{"28 without WREN", nor.Options{}, nil, bare(with(p, 0x28)...), none, 0x00, 0x80},
+
 		{"02 off a byte boundary", nor.Options{}, nil, offByte(0x02, 0, 0, 0, 0), blank, 0x02, 0x80},
 		{"20 off a byte boundary", nor.Options{}, []func(*nor.Chip){program}, offByte(0x20, 0, 0, 0), func(c *nor.Chip) bool { return !blank(c) }, 0x02, 0x80},
 		{"E3 off a byte boundary", nor.Options{}, nil, offByte(0xE3, 0, 0, 0, 0), free, 0x02, 0x80},
 		{"2C off a byte boundary", nor.Options{}, nil, offByte(0x2C, 0xFB, 0xFF), spr(0xFF), 0x02, 0x80},
+		{"28 off a byte boundary", nor.Options{}, nil, offByte(with(p, 0x28)...), none, 0x02, 0x80},
+		{"29 off a byte boundary", nor.Options{}, []func(*nor.Chip){password, mode, reset}, offByte(with(p, 0x29)...), frozen, 0x02, 0x80},
 		{"04 off a byte boundary", nor.Options{}, nil, offByte(0x04), blank, 0x02, 0x80},
 		{"20 too short", nor.Options{}, []func(*nor.Chip){program}, enabled(0x20, 0, 0), func(c *nor.Chip) bool { return !blank(c) }, 0x02, 0x80},
 		{"01 with two bytes", nor.Options{}, nil, enabled(0x01, 0x1C, 0x00), blank, 0x02, 0x80},
+		{"28 of 7 bytes", nor.Options{}, nil, enabled(with(p[:7], 0x28)...), none, 0x02, 0x80},
+		{"28 of 9 bytes", nor.Options{}, nil, enabled(with(append(slices.Clone(p), 0), 0x28)...), none, 0x02, 0x80},
+		{"29 of 7 bytes", nor.Options{}, []func(*nor.Chip){password, mode, reset}, bare(with(p[:7], 0x29)...), frozen, 0x00, 0x80},
+		{"29 of 9 bytes", nor.Options{}, []func(*nor.Chip){password, mode, reset}, bare(with(append(slices.Clone(p), 0), 0x29)...), frozen, 0x00, 0x80},
+		{"2C of one byte", nor.Options{}, nil, enabled(0x2C, 0xFB), spr(0xFF), 0x02, 0x80},
 		{"A6 with a byte", nor.Options{}, nil, enabled(0xA6, 0), func(c *nor.Chip) bool { return !c.Frozen() }, 0x02, 0x80},
 
 		{"4 KiB erase in a locked sector", nor.Options{}, []func(*nor.Chip){program, lock}, enabled(0x20, 0, 0, 0), func(c *nor.Chip) bool { return !blank(c) }, 0x02, 0xA2},
@@ -78,6 +97,8 @@ func TestRefusals(t *testing.T) {
 
 		{"erase times out", nor.Options{Faults: nor.Faults{FailErase: true}}, []func(*nor.Chip){program}, enabled(0x20, 0, 0, 0), func(c *nor.Chip) bool { return !blank(c) }, 0x00, 0xA0},
 		{"program times out", nor.Options{Faults: nor.Faults{FailProgram: true}}, nil, program, blank, 0x00, 0x90},
+		{"28 times out", nor.Options{Faults: nor.Faults{FailProgram: true}}, nil, password, none, 0x00, 0x90},
+		{"2C times out", nor.Options{Faults: nor.Faults{FailProgram: true}}, nil, mode, spr(0xFF), 0x00, 0x90},
 		{"NVLB program times out", nor.Options{Faults: nor.Faults{FailProgram: true}}, nil, lock, free, 0x00, 0x90},
 		{"NVLB erase times out", nor.Options{Faults: nor.Faults{FailErase: true}}, []func(*nor.Chip){lock}, enabled(0xE4), held, 0x00, 0xA0},
 
@@ -93,6 +114,16 @@ func TestRefusals(t *testing.T) {
 		{"2C a second time, the same bit", nor.Options{}, []func(*nor.Chip){enabled(0x2C, 0xFB, 0xFF)}, enabled(0x2C, 0xFB, 0xFF), func(c *nor.Chip) bool {
 			return spr(0xFB)(c) && c.Counters()[nor.CountSectorProtection] == 1
 		}, 0x02, 0x90},
+		{"28 in password mode", nor.Options{}, []func(*nor.Chip){password, mode}, enabled(0x28, 0, 0, 0, 0, 0, 0, 0, 0), isP, 0x02, 0x80},
+		{"28 of a second password, refusing part", nor.Options{SecondPassword: nor.Refuses}, []func(*nor.Chip){password},
+			enabled(0x28, 0, 0, 0, 0, 0, 0, 0, 0), isP, 0x02, 0x90},
+		{"29 with a wrong password", nor.Options{}, []func(*nor.Chip){password, mode, reset}, bare(0x29, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88), frozen, 0x00, 0x90},
+		{"29 with a wrong password after WREN", nor.Options{}, []func(*nor.Chip){password, mode, reset}, enabled(0x29, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x10), frozen, 0x02, 0x90},
+		{"29 with a wrong password outside password mode", nor.Options{}, []func(*nor.Chip){password, freeze}, bare(0x29, 0, 0, 0, 0, 0, 0, 0, 0), frozen, 0x00, 0x90},
+		{"29 with the right password outside password mode", nor.Options{}, []func(*nor.Chip){password, freeze}, bare(with(p, 0x29)...), frozen, 0x00, 0x80},
+		{"29 with the right password, the other mode chosen", nor.Options{}, []func(*nor.Chip){password, enabled(0x2C, 0xFD, 0xFF), freeze}, bare(with(p, 0x29)...), frozen, 0x00, 0x80},
+		{"2C of both bits after one", nor.Options{}, []func(*nor.Chip){mode}, enabled(0x2C, 0xF9, 0xFF), spr(0xFB), 0x02, 0x90},
+		{"2C of reserved bits only", nor.Options{}, nil, enabled(0x2C, 0x06, 0x00), spr(0xFF), 0x00, 0x80},
 		{"2C of no bit", nor.Options{}, nil, enabled(0x2C, 0xFF, 0xFF), func(c *nor.Chip) bool { return spr(0xFF)(c) && c.Counters()[nor.CountSectorProtection] == 0 }, 0x00, 0x80},
 	} {
 		t.Run(row.what, func(t *testing.T) {

@@ -25,53 +25,61 @@ func FuzzFrames(f *testing.F) {
 	f.Add(script(enable, frame(0, 0, 0xE3, 0, 0, 0, 0), enable, frame(0, 0, 0xE5, 0, 1, 0, 3), enable, frame(0, 0, 0xA6), enable, frame(0, 0, 0xE4), frame(2, 0, 0xE2, 0, 0, 0, 0)))
 	f.Add(script(enable, frame(0, 0, 0x2C, 0xFB, 0xFF), frame(0, 0, 0x66), frame(0, 0, 0x99), frame(1, 0, 0xA7), enable, frame(0, 0, 0x61, 0x7F), frame(3, 0, 0x9F)))
 	f.Add(script(enable, frame(0, 0, 0x01, 0x7C), enable, frame(0, 0, 0xC7), frame(0, 0, 0xB9), frame(0, 0, 0xAB), enable, frame(0, 0, 0xC5, 1), frame(2, 0, 0xC8)))
+	f.Add(script(enable, frame(0, 0, 0x28, 1, 2, 3, 4, 5, 6, 7, 8), frame(7, 0, 0x27), enable, frame(0, 0, 0x2C, 0xFB, 0xFF), []byte{0}, frame(0, 0, 0x29, 1, 2, 3, 4, 5, 6, 7, 8), frame(1, 0, 0xA7)))
+	f.Add(script(frame(0, 0, 0x9B, 3, 0, 0), frame(7, 0, 0x96, 0), frame(0, 1, 0x9B), frame(1, 1, 0x96, 0)))
 	f.Fuzz(func(t *testing.T, script []byte) {
-		whole, bits := newChip(t, "MT25QL256ABA", nor.Options{}), newChip(t, "MT25QL256ABA", nor.Options{})
-		touched := []uint32{0} // pages
-		for len(script) > 0 {
-			n := int(script[0])
-			script = script[1:]
-			if n == 0 {
-				for _, c := range []*nor.Chip{whole, bits} {
-					c.Power(false)
-					c.Power(true)
-				}
-				continue
-			}
-			out := script[:min(n%16, len(script))]
-			script = script[len(out):]
-			if len(out) >= 5 {
-				at := binary.BigEndian.Uint32(out[1:]) // as 4 address bytes, and as 3 in either segment
-				touched = append(touched, at&^255, at>>8&^255, 1<<24|at>>8&^255)
-			}
-			in := make([]byte, n/16%8)
-			whole.Select()
-			whole.Shift(out, nil)
-			whole.Shift(nil, in)
-			bits.Select()
-			for _, b := range out {
-				bits.ShiftBits(b, 3)
-				bits.ShiftBits(b<<3, 5)
-			}
-			for i, want := range in {
-				if got := bits.ShiftBits(0, 1)<<7 | bits.ShiftBits(0, 7); got != want {
-					t.Fatalf("% X answers byte %d %02X in whole bytes and %02X in bits", out, i, want, got)
-				}
-			}
-			if n/128 != 0 {
-				whole.ShiftBits(0, 1)
-				bits.ShiftBits(0, 1)
-			}
-			whole.Deselect()
-			bits.Deselect()
-		}
-		if a, b := fmt.Sprint(registers(whole), whole.Counters(), whole.Frozen()), fmt.Sprint(registers(bits), bits.Counters(), bits.Frozen()); a != b {
-			t.Errorf("in whole bytes %s, in bits %s", a, b)
-		}
-		for _, at := range touched {
-			if !bytes.Equal(whole.Bytes(at, 256), bits.Bytes(at, 256)) {
-				t.Errorf("the arrays differ in the page at 0x%08x", at)
-			}
+		for _, part := range []string{"MT25QL256ABA", authenta} {
+			playTwice(t, part, script)
 		}
 	})
+}
+
+func playTwice(t *testing.T, part string, script []byte) {
+	whole, bits := newChip(t, part, nor.Options{}), newChip(t, part, nor.Options{})
+	touched := []uint32{0} // pages
+	for len(script) > 0 {
+		n := int(script[0])
+		script = script[1:]
+		if n == 0 {
+			for _, c := range []*nor.Chip{whole, bits} {
+				c.Power(false)
+				c.Power(true)
+			}
+			continue
+		}
+		out := script[:min(n%16, len(script))]
+		script = script[len(out):]
+		if len(out) >= 5 {
+			at := binary.BigEndian.Uint32(out[1:]) // as 4 address bytes, and as 3 in either segment
+			touched = append(touched, at&^255, at>>8&^255, 1<<24|at>>8&^255)
+		}
+		in := make([]byte, n/16%8)
+		whole.Select()
+		whole.Shift(out, nil)
+		whole.Shift(nil, in)
+		bits.Select()
+		for _, b := range out {
+			bits.ShiftBits(b, 3)
+			bits.ShiftBits(b<<3, 5)
+		}
+		for i, want := range in {
+			if got := bits.ShiftBits(0, 1)<<7 | bits.ShiftBits(0, 7); got != want {
+				t.Fatalf("% X answers byte %d %02X in whole bytes and %02X in bits", out, i, want, got)
+			}
+		}
+		if n/128 != 0 {
+			whole.ShiftBits(0, 1)
+			bits.ShiftBits(0, 1)
+		}
+		whole.Deselect()
+		bits.Deselect()
+	}
+	if a, b := fmt.Sprint(registers(whole), permanent(whole), whole.Frozen()), fmt.Sprint(registers(bits), permanent(bits), bits.Frozen()); a != b {
+		t.Errorf("in whole bytes %s, in bits %s", a, b)
+	}
+	for _, at := range touched {
+		if !bytes.Equal(whole.Bytes(at, 256), bits.Bytes(at, 256)) {
+			t.Errorf("the arrays differ in the page at 0x%08x", at)
+		}
+	}
 }
