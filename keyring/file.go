@@ -20,12 +20,15 @@ import (
 
 const (
 	checkpointFile = "checkpoint.key"
+	verifierFile   = "verifier.key"
 	keyPrefix      = "station/" // the key's name is the origin line of the checkpoints
 	maxKeyFile     = 4096       // bytes; a key line has about 120
+	keySize        = 32         // bytes of the verifier key and of a master key
 )
 
-// Create makes the checkpoint key of station stationID in dir, which is made too when it does not exist, and opens the
-// keyring. An existing key is never overwritten: ErrExists. When Create returns, the key is durable.
+// Create makes the checkpoint key and the verifier key of station stationID in dir, which is made too when it does not
+// exist, and opens the keyring. An existing checkpoint key is never overwritten: ErrExists. A verifier key without one is
+// what a Create leaves that died in between; it is kept. When Create returns, the keys are durable.
 func Create(dir, stationID string) (*Keyring, error) {
 	if stationID == "" || !utf8.ValidString(stationID) || strings.ContainsRune(stationID, '+') || strings.ContainsFunc(stationID, unicode.IsSpace) {
 		return nil, fmt.Errorf("station id %q: a key's name may have no spaces and no plus sign", stationID)
@@ -46,6 +49,13 @@ func Create(dir, stationID string) (*Keyring, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
+	// The checkpoint key comes last: it is what says that a keyring is there.
+	if err := CreateVerifier(dir); err != nil && !errors.Is(err, ErrExists) {
+		return nil, err
+	}
+	if _, err := readVerifier(dir); err != nil {
+		return nil, err
+	}
 	skey, _, err := note.GenerateKey(rand.Reader, keyPrefix+stationID)
 	if err != nil {
 		return nil, fmt.Errorf("making the checkpoint key: %w", err)
@@ -56,12 +66,55 @@ func Create(dir, stationID string) (*Keyring, error) {
 	return Open(dir)
 }
 
+// CreateVerifier gives a verifier key to a keyring that was made before there was one. It makes no key beside an existing
+// one: ErrExists. Beside a ledger with open runs a new verifier key is wrong: their tags were made with the old one.
+func CreateVerifier(dir string) error { return createRandom(filepath.Join(dir, verifierFile)) }
+
+// createRandom makes a file of keySize random bytes.
+func createRandom(path string) error {
+	key := make([]byte, keySize)
+	defer clear(key)
+	rand.Read(key)
+	return writeNew(path, key)
+}
+
 // Open reads the keyring in dir. Errors wrap ErrMissing, ErrMode or ErrKey.
 func Open(dir string) (*Keyring, error) {
 	path := filepath.Join(dir, checkpointFile)
-	missing := fmt.Errorf("%s: %w. Restore it from the backup: it is never made anew beside an existing ledger, "+
-		"because entries signed by another key would look forged", path, ErrMissing)
-	if err := checkDir(dir); errors.Is(err, fs.ErrNotExist) {
+	text, err := readKey(path, "because entries signed by another key would look forged")
+	if err != nil {
+		return nil, err
+	}
+	defer clear(text)
+	k, err := parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	k.dir = dir
+	if k.verifier, err = readVerifier(dir); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+func readVerifier(dir string) (*[keySize]byte, error) {
+	path := filepath.Join(dir, verifierFile)
+	raw, err := readKey(path, "because secrets tagged with another key would look foreign")
+	if err != nil {
+		return nil, err
+	}
+	defer clear(raw)
+	if len(raw) != keySize {
+		return nil, fmt.Errorf("%s: %w: it must have %d bytes", path, ErrKey, keySize)
+	}
+	key := [keySize]byte(raw)
+	return &key, nil
+}
+
+// readKey reads a key file, and its directory's and its own mode. Its caller wipes it.
+func readKey(path, whyNotAnew string) ([]byte, error) {
+	missing := fmt.Errorf("%s: %w. Restore it from the backup: it is never made anew beside an existing ledger, %s", path, ErrMissing, whyNotAnew)
+	if err := checkDir(filepath.Dir(path)); errors.Is(err, fs.ErrNotExist) {
 		return nil, missing
 	} else if err != nil {
 		return nil, err
@@ -83,16 +136,14 @@ func Open(dir string) (*Keyring, error) {
 	if err := checkMode(path, info, 0o600); err != nil {
 		return nil, err
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxKeyFile))
-	if err != nil {
+	// A buffer that grows would leave pieces of the key behind.
+	text := make([]byte, maxKeyFile)
+	n, err := io.ReadFull(f, text)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		clear(text)
 		return nil, err
 	}
-	defer clear(text)
-	k, err := parse(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return k, nil
+	return text[:n], nil
 }
 
 // parse reads the one line of a key file. No error of note is passed on: some quote their input.
@@ -121,7 +172,7 @@ func parse(text []byte) (*Keyring, error) {
 	if err != nil || v.KeyHash() != signer.KeyHash() {
 		return nil, fmt.Errorf("%w: its hash does not fit it", ErrKey)
 	}
-	return &Keyring{signer, vkey}, nil
+	return &Keyring{signer: signer, vkey: vkey}, nil
 }
 
 func checkDir(dir string) error {

@@ -42,7 +42,7 @@ func TestCreateOpenSign(t *testing.T) {
 		t.Errorf("%+v, %v", n, err)
 	}
 	files, err := os.ReadDir(dir)
-	if err != nil || len(files) != 1 {
+	if err != nil || len(files) != 2 {
 		t.Errorf("files in the keyring: %v, %v", files, err)
 	}
 }

@@ -56,7 +56,7 @@ func (e Entry) Encode() ([]byte, error) {
 		return nil, fmt.Errorf("%w: no body", ErrEncoding)
 	}
 	// encoding/json would quietly replace what is not UTF-8, and then the unit could not be found by its serial.
-	if _, serial, _ := runOf(e.Body); !utf8.ValidString(serial) {
+	if _, serial, _ := RunOf(e.Body); !utf8.ValidString(serial) {
 		return nil, fmt.Errorf("%w: serial %q is not UTF-8", ErrEncoding, serial)
 	}
 	body, err := json.Marshal(e.Body)
@@ -155,6 +155,28 @@ func decodeBody(kind string, b []byte) (Body, error) {
 		return unmarshal[RunStep](b)
 	case KindRunEnd:
 		return unmarshal[RunEnd](b)
+	case KindPasswordIntent:
+		return unmarshal[PasswordIntent](b)
+	case KindPasswordVoid:
+		return unmarshal[PasswordVoid](b)
+	case KindPasswordProven:
+		return unmarshal[PasswordProven](b)
+	case KindModeIntent:
+		return unmarshal[ModeIntent](b)
+	case KindModeProven:
+		return unmarshal[ModeProven](b)
+	case KindRootKeyIntent:
+		return unmarshal[RootKeyIntent](b)
+	case KindRootKeyVoid:
+		return unmarshal[RootKeyVoid](b)
+	case KindRootKeyProven:
+		return unmarshal[RootKeyProven](b)
+	case KindPermanentIntent:
+		return unmarshal[PermanentIntent](b)
+	case KindRunStuck:
+		return unmarshal[RunStuck](b)
+	case KindUnitClose:
+		return unmarshal[UnitClose](b)
 	case "":
 		return nil, errors.New("no kind")
 	}

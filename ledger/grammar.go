@@ -3,6 +3,7 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -13,71 +14,147 @@ var ErrGrammar = errors.New("entry is out of order")
 // Progress is how far one run has come. The zero value is a run of which there is no entry yet.
 type Progress struct {
 	Started bool   `json:"started,omitempty"`
-	Ended   bool   `json:"ended,omitempty"`
+	Ended   bool   `json:"ended,omitempty"` // settled, by its end or by a person
 	Serial  string `json:"serial,omitempty"`
 	UID     string `json:"uid,omitempty"` // of the chip in RunStart
 	Of      int    `json:"of,omitempty"`  // number of steps, 0 before the first
+
+	Stuck    bool              `json:"stuck,omitempty"` // a person must decide
+	Password Installed         `json:"password,omitzero"`
+	Mode     Installed         `json:"mode,omitzero"`       // ID is the mode
+	RootKeys map[int]Installed `json:"root_keys,omitempty"` // by counter index
+}
+
+// Installed is how far one thing has come that a chip takes once: not at all, intended, or proven.
+type Installed struct {
+	ID     string `json:"id,omitempty"` // of the escrow; "" before the first intent and after a void
+	Proven bool   `json:"proven,omitempty"`
 }
 
 // Open says that the run was begun and never settled.
 func (p Progress) Open() bool { return p.Started && !p.Ended }
 
+// Unsettled names what the chip may have learned and has not shown yet, "" when there is nothing of that sort: a root key
+// between its intent and its proof or void, and likewise a password, which counts until its mode is proven.
+func (p Progress) Unsettled() string {
+	switch {
+	case p.Password.ID != "" && !p.Password.Proven:
+		return "a password"
+	case p.Mode.ID != "" && !p.Mode.Proven:
+		return "a mode"
+	case p.Password.Proven && !p.Mode.Proven:
+		return "the password mode"
+	}
+	for _, i := range slices.Sorted(maps.Keys(p.RootKeys)) {
+		if k := p.RootKeys[i]; k.ID != "" && !k.Proven {
+			return fmt.Sprintf("root key %d", i)
+		}
+	}
+	return ""
+}
+
 // After returns the progress after one more entry of the run. The order of a run's entries is
 //
-//	run.start ( run.step | run.resume )* run.end
+//	run.start ( run.step | run.resume | run.stuck | secret )* ( run.end | unit.close )
 //
 // or a lone run.end with touched false and an outcome other than PASS. Serial and number of steps stay the same
-// throughout, and a run is resumed on the chip that it was started on. Errors wrap ErrGrammar.
+// throughout, and a run is resumed, and its secrets are intended and proven, on the chip that it was started on.
+//
+// The secrets, where x is the id of an escrow that the run has not just now in use:
+//
+//	password.intent x ( password.void x | password.proven x ), again after a void, never after a proof
+//	root_key.intent x ( root_key.void x | root_key.proven x ), likewise, for each counter index
+//	mode.intent+ mode.proven, of one mode; mode password only after password.proven
+//	permanent.intent at any place
+//
+// While anything is Unsettled, run.end has the outcome FAIL or does not stand there: an end forgets the notes by which the
+// chip's answer is known. After run.stuck only run.resume, unit.close or another run.stuck may follow.
+// Errors wrap ErrGrammar.
 func (p Progress) After(b Body) (Progress, error) {
-	run, serial, _ := runOf(b)
-	fail := func(format string, args ...any) (Progress, error) {
-		return p, fmt.Errorf("%w: run %s: %s", ErrGrammar, run, fmt.Sprintf(format, args...))
-	}
+	run, serial, _ := RunOf(b)
+	_, isEnd := b.(RunEnd)
+	_, isStart := b.(RunStart)
+	var err error
+	next := p
 	switch {
 	case !validRun(run):
 		return p, fmt.Errorf("%w: run id %q is not 16 lower-case hex digits", ErrGrammar, run)
 	case p.Ended:
-		return fail("%s after the run has ended", b.Kind())
+		err = fmt.Errorf("%s after the run has ended", b.Kind())
 	case p.Started && serial != p.Serial:
-		return fail("serial changes from %q to %q", p.Serial, serial)
+		err = fmt.Errorf("serial changes from %q to %q", p.Serial, serial)
+	case !p.Started && !isEnd && !isStart:
+		err = fmt.Errorf("%s of a run that was never started", b.Kind())
+	case p.Stuck && !mayFollowStuck(b):
+		err = fmt.Errorf("%s of a run that waits for a person", b.Kind())
+	default:
+		next, err = p.after(b)
 	}
+	if err != nil {
+		return p, fmt.Errorf("%w: run %s: %w", ErrGrammar, run, err)
+	}
+	return next, nil
+}
+
+func mayFollowStuck(b Body) bool {
+	switch b.(type) {
+	case RunResume, RunStuck, UnitClose:
+		return true
+	}
+	return false
+}
+
+// after judges the entries of the run itself.
+func (p Progress) after(b Body) (Progress, error) {
 	switch b := b.(type) {
 	case RunStart:
 		if p.Started {
-			return fail("started a second time")
+			return p, errors.New("started a second time")
 		}
-		return Progress{Started: true, Serial: serial, UID: b.Chip.UID}, nil
+		return Progress{Started: true, Serial: b.Serial, UID: b.Chip.UID}, nil
 	case RunResume:
-		if !p.Started {
-			return fail("resumed but never started")
-		}
-		if b.Chip.UID != p.UID {
-			return fail("started on chip %s, resumed on chip %s", p.UID, b.Chip.UID)
-		}
+		p.Stuck = false
+		return p, p.sameChip(b.Chip.UID)
 	case RunStep:
 		switch {
-		case !p.Started:
-			return fail("step %d of a run that was never started", b.N)
 		case b.N < 1 || b.N > b.Of:
-			return fail("step %d of %d", b.N, b.Of)
+			return p, fmt.Errorf("step %d of %d", b.N, b.Of)
 		case p.Of != 0 && p.Of != b.Of:
-			return fail("number of steps changes from %d to %d", p.Of, b.Of)
+			return p, fmt.Errorf("number of steps changes from %d to %d", p.Of, b.Of)
 		case !slices.Contains(results, b.Result):
-			return fail("step %d has the unknown result %q", b.N, b.Result)
+			return p, fmt.Errorf("step %d has the unknown result %q", b.N, b.Result)
 		}
 		p.Of = b.Of
+	case RunStuck:
+		p.Stuck = true
 	case RunEnd:
 		switch {
 		case !slices.Contains(outcomes, b.Outcome):
-			return fail("unknown outcome %q", b.Outcome)
+			return p, fmt.Errorf("unknown outcome %q", b.Outcome)
 		case !p.Started && b.Touched:
-			return fail("touched the chip but was never started")
+			return p, errors.New("touched the chip but was never started")
 		case !p.Started && b.Outcome == Pass:
-			return fail("%s of a run that was never started", Pass)
+			return p, fmt.Errorf("%s of a run that was never started", Pass)
+		case b.Outcome != Fail && p.Unsettled() != "":
+			return p, fmt.Errorf("%s, and %s is not settled", b.Outcome, p.Unsettled())
 		}
-		p.Ended, p.Serial = true, serial
+		p.Ended, p.Serial = true, b.Serial
+	case UnitClose:
+		if b.As != Scrapped && b.As != Lost || b.Reason == "" {
+			return p, fmt.Errorf("closed as %q for the reason %q", b.As, b.Reason)
+		}
+		p.Ended = true
+	default:
+		return p.afterSecret(b)
 	}
 	return p, nil
+}
+
+func (p Progress) sameChip(uid string) error {
+	if uid != p.UID {
+		return fmt.Errorf("started on chip %s, goes on with chip %s", p.UID, uid)
+	}
+	return nil
 }
 
 var (
@@ -85,8 +162,10 @@ var (
 	outcomes = []Outcome{Pass, Fail, Error, Refused, Aborted, Interrupted, Trial}
 )
 
-func validRun(id string) bool {
-	if len(id) != 16 {
+func validRun(id string) bool { return lowerHex(id, 16) }
+
+func lowerHex(id string, digits int) bool {
+	if len(id) != digits {
 		return false
 	}
 	for _, c := range id {

@@ -211,9 +211,9 @@ func TestDecodeRefuses(t *testing.T) {
 		}
 	}
 	// A kind of a later version is kept as it is.
-	later := []byte(`{"boot_ns":"1","kind":"unit.close","station":"s","time":"2026-11-23T09:30:00.000000Z","v":1,"why":"<lost>"}`)
+	later := []byte(`{"boot_ns":"1","kind":"unit.seen","station":"s","time":"2026-11-23T09:30:00.000000Z","v":1,"why":"<lost>"}`)
 	e, err := Decode(later)
-	if err != nil || e.Body.Kind() != "unit.close" || e.Station != "s" {
+	if err != nil || e.Body.Kind() != "unit.seen" || e.Station != "s" {
 		t.Fatalf("%+v, %v", e, err)
 	}
 	if again, err := e.Encode(); err != nil || string(again) != string(later) {

@@ -15,11 +15,13 @@ type Run struct {
 	Records []Record
 	Start   *RunStart // nil when nothing was touched
 	Steps   []RunStep // in the order of their entries; a resumed run may have a step twice
-	End     *RunEnd   // nil while the run is open
+	Stuck   *RunStuck // why only a person can decide; nil when nobody needs to, and once the run was resumed
+	End     *RunEnd   // nil while the run is open, and when a person closed it
+	Close   *UnitClose
 }
 
-// Open says that the run was begun and never settled.
-func (r *Run) Open() bool { return r.Start != nil && r.End == nil }
+// Open says that the run was begun and never settled, neither by its end nor by a person.
+func (r *Run) Open() bool { return r.Start != nil && r.End == nil && r.Close == nil }
 
 // Chip is the chip that the run met, nil when it met none.
 func (r *Run) Chip() *Chip {
@@ -43,7 +45,7 @@ func (r *Run) Recipe() Recipe {
 	return Recipe{}
 }
 
-// Outcome is Interrupted for a run that is open.
+// Outcome is Interrupted for a run that is open, and for one that a person closed: nobody knows what became of that chip.
 func (r *Run) Outcome() Outcome {
 	if r.End == nil {
 		return Interrupted
@@ -56,7 +58,7 @@ func Runs(records []Record) []Run {
 	var runs []Run
 	at := map[string]int{}
 	for _, rec := range records {
-		id, serial, slot := runOf(rec.Entry.Body)
+		id, serial, slot := RunOf(rec.Entry.Body)
 		if id == "" {
 			continue
 		}
@@ -74,16 +76,24 @@ func Runs(records []Record) []Run {
 		switch b := rec.Entry.Body.(type) {
 		case RunStart:
 			r.Start = &b
+		case RunResume:
+			r.Stuck = nil
 		case RunStep:
 			r.Steps = append(r.Steps, b)
+		case RunStuck:
+			r.Stuck = &b
 		case RunEnd:
 			r.End = &b
+		case UnitClose:
+			r.Close = &b
 		}
 	}
 	return runs
 }
 
-func runOf(b Body) (run, serial, slot string) {
+// RunOf names the run that an entry belongs to, its serial, and the slot where the entry tells it. All are "" for an entry
+// of no run, and for a kind that this version does not know.
+func RunOf(b Body) (run, serial, slot string) {
 	switch b := b.(type) {
 	case RunStart:
 		return b.Run, b.Serial, b.Slot
@@ -93,6 +103,28 @@ func runOf(b Body) (run, serial, slot string) {
 		return b.Run, b.Serial, ""
 	case RunEnd:
 		return b.Run, b.Serial, b.Slot
+	case PasswordIntent:
+		return b.Run, b.Serial, ""
+	case PasswordVoid:
+		return b.Run, b.Serial, ""
+	case PasswordProven:
+		return b.Run, b.Serial, ""
+	case ModeIntent:
+		return b.Run, b.Serial, ""
+	case ModeProven:
+		return b.Run, b.Serial, ""
+	case RootKeyIntent:
+		return b.Run, b.Serial, ""
+	case RootKeyVoid:
+		return b.Run, b.Serial, ""
+	case RootKeyProven:
+		return b.Run, b.Serial, ""
+	case PermanentIntent:
+		return b.Run, b.Serial, ""
+	case RunStuck:
+		return b.Run, b.Serial, ""
+	case UnitClose:
+		return b.Run, b.Serial, ""
 	}
 	return "", "", ""
 }

@@ -17,6 +17,18 @@ const (
 	KindUnitClose       = "unit.close"
 )
 
+// The modes of the sector protection register. At most one of them can ever be on (MT25Q datasheet, sector protection register, bits 2 and 1).
+const (
+	PasswordMode   = "password"
+	PersistentMode = "persistent"
+)
+
+// What a person may close an open run as.
+const (
+	Scrapped = "scrapped"
+	Lost     = "lost"
+)
+
 // Recipient is one key that a secret is sealed to.
 type Recipient struct {
 	Group       string `json:"group"`       // name in the configuration and the recipe: "audit"
@@ -58,7 +70,7 @@ type ModeIntent struct {
 	Run    string `json:"run"`
 	Serial string `json:"serial"`
 	UID    string `json:"uid"`
-	Mode   string `json:"mode"` // "password" or "persistent"
+	Mode   string `json:"mode"` // PasswordMode or PersistentMode
 }
 
 // ModeProven says that the mode is on.
@@ -122,7 +134,7 @@ type RunStuck struct {
 type UnitClose struct {
 	Run    string `json:"run"`
 	Serial string `json:"serial"`
-	As     string `json:"as"` // "scrapped" or "lost"
+	As     string `json:"as"` // Scrapped or Lost
 	Reason string `json:"reason"`
 	By     string `json:"by"` // pseudonymous id
 }

@@ -215,7 +215,7 @@ func (w *walk) place(i int64, e Entry) error {
 	case isInit:
 		return checkKey(init, w.v)
 	}
-	run, _, _ := runOf(e.Body)
+	run, _, _ := RunOf(e.Body)
 	if _, ok := e.Body.(Other); ok {
 		return nil
 	}

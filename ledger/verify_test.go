@@ -307,7 +307,7 @@ func FuzzDecode(f *testing.F) {
 	for _, leaf := range newBook(f, vectorBodies()).leaves {
 		f.Add(leaf)
 	}
-	f.Add([]byte(`{"boot_ns":"1","kind":"unit.close","station":"s","time":"2026-11-23T09:30:00.000000Z","v":1,"why":1e+30}`))
+	f.Add([]byte(`{"boot_ns":"1","kind":"unit.seen","station":"s","time":"2026-11-23T09:30:00.000000Z","v":1,"why":1e+30}`))
 	f.Add([]byte(`{"boot_ns":"-0","kind":"x","station":"\ud800","time":"2026-11-23T09:30:00.000000Z","v":1.0}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e, err := Decode(b)

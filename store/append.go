@@ -18,24 +18,7 @@ import (
 // every further one is refused with ErrBroken: what the disk holds shows only when the file is opened again.
 // ctx limits the waiting for other writers, not the write.
 func (d *DB) Append(ctx context.Context, bodies ...ledger.Body) (first int64, err error) {
-	if len(bodies) == 0 {
-		return 0, fmt.Errorf("%w: no entry to append", ledger.ErrGrammar)
-	}
-	for _, b := range bodies {
-		switch b.(type) {
-		case nil, ledger.Other, *ledger.Other:
-			return 0, fmt.Errorf("%w: a body of type %T cannot be written", ledger.ErrEncoding, b)
-		}
-	}
-	err = d.update(ctx, func(tx *bolt.Tx) (err error) {
-		first, err = d.put(tx, bodies...)
-		return err
-	})
-	if err != nil {
-		return 0, err
-	}
-	d.signer.nudge()
-	return first, nil
+	return d.Commit(ctx, ledger.Change{Bodies: bodies})
 }
 
 // update is the only way to write: one at a time, and never again after a commit failed.
@@ -79,40 +62,47 @@ func (d *DB) hold(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// put adds entries with their hashes and index rows.
-func (d *DB) put(tx *bolt.Tx, bodies ...ledger.Body) (first int64, err error) {
+// put adds entries with their hashes and index rows, and forgets the notes of the runs that they settle.
+func (d *DB) put(tx *bolt.Tx, bodies ...ledger.Body) (records []ledger.Record, err error) {
 	entries, tree := tx.Bucket(bucketEntries), tx.Bucket(bucketHashes)
-	first = last(entries) + 1
+	first := last(entries) + 1
 	entry := ledger.Entry{Station: d.o.Station, Simulated: d.o.Simulated, Time: d.o.Now(), Boot: d.o.Boot()}
 	for k, body := range bodies {
 		i := first + int64(k)
 		entry.Body = body
 		leaf, err := entry.Encode()
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		// What cannot be read back must not get in.
 		read, err := ledger.Decode(leaf)
 		if err != nil {
-			return 0, fmt.Errorf("%s: %w", body.Kind(), err)
+			return nil, fmt.Errorf("%s: %w", body.Kind(), err)
 		}
-		if err := index(bucketRows{tx}, ledger.Record{Index: i, Entry: read, Bytes: leaf}); err != nil {
-			return 0, err
+		records = append(records, ledger.Record{Index: i, Entry: read, Bytes: leaf})
+		settled, err := index(bucketRows{tx}, records[k])
+		if err != nil {
+			return nil, err
+		}
+		if settled != "" {
+			if err := forgetNotes(tx, settled); err != nil {
+				return nil, err
+			}
 		}
 		if err := entries.Put(number(i), leaf); err != nil {
-			return 0, err
+			return nil, err
 		}
 		stored, err := tlog.StoredHashes(i, leaf, hashes{tx})
 		if err != nil {
-			return 0, fmt.Errorf("%w: tree hashes before entry %d: %w", ErrDamaged, i, err)
+			return nil, fmt.Errorf("%w: tree hashes before entry %d: %w", ErrDamaged, i, err)
 		}
 		for n, h := range stored {
 			if err := tree.Put(number(tlog.StoredHashIndex(0, i)+int64(n)), h[:]); err != nil {
-				return 0, err
+				return nil, err
 			}
 		}
 	}
-	return first, nil
+	return records, nil
 }
 
 // hashes reads tree hashes within a transaction.

@@ -3,14 +3,16 @@ package store
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 
 	bolt "go.etcd.io/bbolt"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// Check looks for damage in the file's structure and for indexes that disagree with the entries: it makes
-// the indexes anew in memory and compares. It does not judge the entries themselves, which ledger.Verify does.
+// Check looks for damage in the file's structure, for indexes that disagree with the entries (it makes the indexes anew in
+// memory and compares), for escrows that are missing, altered or of no entry, and for notes of runs that are not open. It
+// does not judge the entries themselves, which ledger.Verify does.
 // Nothing is written meanwhile: Append waits. Errors wrap ErrDamaged, or are those of ctx.
 func (d *DB) Check(ctx context.Context) error {
 	release, err := d.hold(ctx)
@@ -26,6 +28,9 @@ func (d *DB) Check(ctx context.Context) error {
 		}
 		defer tx.Rollback() // nothing was written; its error says no more than that
 		if err := checkIndexes(ctx, tx); err != nil {
+			return err
+		}
+		if err := checkKept(ctx, tx); err != nil {
 			return err
 		}
 		var first error
@@ -53,7 +58,7 @@ func checkIndexes(ctx context.Context, tx *bolt.Tx) error {
 		if err != nil {
 			return err
 		}
-		if err := index(fresh, r); err != nil {
+		if _, err := index(fresh, r); err != nil {
 			return fmt.Errorf("%w: entry %d: %w", ErrDamaged, next, err)
 		}
 		next++
@@ -82,6 +87,59 @@ func checkIndexes(ctx context.Context, tx *bolt.Tx) error {
 		}
 	}
 	return nil
+}
+
+// checkKept compares escrows and notes with the entries, which checkIndexes has read already.
+func checkKept(ctx context.Context, tx *bolt.Tx) error {
+	if version(tx) == fileVersion1 {
+		return nil
+	}
+	escrow := tx.Bucket(bucketEscrow)
+	named := map[string]bool{}
+	c := tx.Bucket(bucketEntries).Cursor()
+	for k, leaf := c.First(); k != nil; k, leaf = c.Next() {
+		i := int64(binary.BigEndian.Uint64(k))
+		r, err := record(i, leaf)
+		if err != nil {
+			return err
+		}
+		s, ok := sealed(r.Entry.Body)
+		switch ciphertext := escrow.Get([]byte(s.ID)); {
+		case !ok:
+		case named[s.ID]:
+			return fmt.Errorf("%w: entry %d names escrow %s, and so does one before it", ErrDamaged, i, s.ID)
+		case ciphertext == nil:
+			return fmt.Errorf("%w: escrow %s of entry %d is missing", ErrDamaged, s.ID, i)
+		case !fits(s, ciphertext):
+			return fmt.Errorf("%w: escrow %s is not the ciphertext that entry %d names", ErrDamaged, s.ID, i)
+		default:
+			named[s.ID] = true
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	err := escrow.ForEach(func(k, _ []byte) error {
+		if !named[string(k)] {
+			return fmt.Errorf("%w: no entry names escrow %s", ErrDamaged, k)
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
+	return tx.Bucket(bucketNotes).ForEach(func(k, _ []byte) error {
+		if len(k) <= runIDSize {
+			return fmt.Errorf("%w: note %x is of no run", ErrDamaged, k)
+		}
+		run := string(k[:runIDSize])
+		if row, _, err := readRun(bucketRows{tx}, run); err != nil {
+			return err
+		} else if !row.Open() {
+			return fmt.Errorf("%w: note %q of run %s, which is not open", ErrDamaged, k[runIDSize:], run)
+		}
+		return ctx.Err()
+	})
 }
 
 // memoryRows holds index rows by bucket and key.

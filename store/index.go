@@ -49,97 +49,106 @@ type runRow struct {
 	ledger.Progress
 }
 
-// index brings the index rows up to date with one more entry. It refuses what may not stand there, so the same
-// rules hold for what is written and for what is verified.
-func index(r rows, rec ledger.Record) error {
-	var run, serial, uid, digest string
+// index brings the index rows up to date with one more entry, and names the run that it settles, if it settles one. It
+// refuses what may not stand there, so the same rules hold for what is written and for what is verified.
+func index(r rows, rec ledger.Record) (settled string, err error) {
+	var uid, digest string
 	switch b := rec.Entry.Body.(type) {
 	case ledger.StationInit:
 		if rec.Index != 0 {
-			return fmt.Errorf("%w: %s at index %d", ledger.ErrGrammar, b.Kind(), rec.Index)
+			return "", fmt.Errorf("%w: %s at index %d", ledger.ErrGrammar, b.Kind(), rec.Index)
 		}
-		return nil
+		return "", nil
+	case ledger.Other: // of a later version; it has no rows that this version knows
+		return "", nil
 	case ledger.RunStart:
-		run, serial, uid, digest = b.Run, b.Serial, b.Chip.UID, b.Recipe.Digest
-	case ledger.RunResume:
-		run = b.Run
-	case ledger.RunStep:
-		run = b.Run
+		uid, digest = b.Chip.UID, b.Recipe.Digest
 	case ledger.RunEnd:
-		run, serial, digest = b.Run, b.Serial, b.Recipe.Digest
+		digest = b.Recipe.Digest
 		if b.Chip != nil {
 			uid = b.Chip.UID
 		}
-	default: // of a later version; it has no rows that this version knows
-		return nil
 	}
+	run, serial, _ := ledger.RunOf(rec.Entry.Body)
 	for _, name := range []string{serial, uid, digest} {
 		if len(name) > maxName {
-			return fmt.Errorf("%w: run %s: a name of %d bytes, %d are allowed", ledger.ErrGrammar, run, len(name), maxName)
+			return "", fmt.Errorf("%w: run %s: a name of %d bytes, %d are allowed", ledger.ErrGrammar, run, len(name), maxName)
 		}
 	}
-	row := runRow{First: rec.Index}
-	if old := r.get(bucketRuns, []byte(run)); old != nil {
-		if err := json.Unmarshal(old, &row); err != nil {
-			return fmt.Errorf("%w: row of run %s: %v", ErrDamaged, run, err)
-		}
+	row, known, err := readRun(r, run)
+	if err != nil {
+		return "", err
+	}
+	if !known {
+		row.First = rec.Index
 	}
 	wasOpen := row.Open()
-	var err error
 	if row.Progress, err = row.After(rec.Entry.Body); err != nil {
-		return err
+		return "", err
 	}
 	if err := putJSON(r, bucketRuns, []byte(run), row); err != nil {
-		return err
+		return "", err
 	}
 	if err := r.put(bucketRunEntries, append([]byte(run), number(rec.Index)...), []byte{}); err != nil {
-		return err
+		return "", err
 	}
 	switch {
 	case row.Open() && !wasOpen:
 		err = r.put(bucketOpenRuns, number(row.First), []byte(run))
 	case wasOpen && !row.Open():
+		settled = run
 		err = r.remove(bucketOpenRuns, number(row.First))
 	}
 	if err != nil {
-		return err
+		return "", err
 	}
-	if serial != "" {
-		if err := r.put(bucketSerials, append(named(serial), number(row.First)...), []byte(run)); err != nil {
-			return err
+	if err := indexUnit(r, rec, row); err != nil {
+		return "", err
+	}
+	switch rec.Entry.Body.(type) {
+	case ledger.RunStart, ledger.RunEnd:
+		if serial == "" {
+			break
 		}
-		if err := indexUnit(r, rec, row); err != nil {
-			return err
+		if err := r.put(bucketSerials, append(named(serial), number(row.First)...), []byte(run)); err != nil {
+			return "", err
 		}
 	}
 	if uid != "" {
-		return r.put(bucketUIDs, append(named(uid), number(row.First)...), []byte(run))
+		err = r.put(bucketUIDs, append(named(uid), number(row.First)...), []byte(run))
 	}
-	return nil
+	return settled, err
 }
 
-// indexUnit brings the newest state of the unit up to date with a run's start or end.
+func readRun(r rows, run string) (row runRow, known bool, err error) {
+	old := r.get(bucketRuns, []byte(run))
+	if old == nil {
+		return row, false, nil
+	}
+	if err := json.Unmarshal(old, &row); err != nil {
+		return row, false, fmt.Errorf("%w: row of run %s: %v", ErrDamaged, run, err)
+	}
+	return row, true, nil
+}
+
+// indexUnit brings the newest state of the unit up to date with one more entry of a run.
 func indexUnit(r rows, rec ledger.Record, run runRow) error {
-	next := unitRow{Unit: Unit{Outcome: ledger.Interrupted, UID: run.UID, Time: rec.Entry.Time, Index: rec.Index}, Firm: run.Started}
-	switch b := rec.Entry.Body.(type) {
-	case ledger.RunStart:
-		next.Serial, next.Run, next.Recipe, next.Slot, next.Operator = b.Serial, b.Run, b.Recipe, b.Slot, b.Operator
-	case ledger.RunEnd:
-		next.Serial, next.Run, next.Recipe, next.Slot, next.Operator = b.Serial, b.Run, b.Recipe, b.Slot, b.Operator
-		next.Outcome, next.Cause = b.Outcome, b.Cause
-		next.Firm = next.Firm || b.Outcome == ledger.Fail
-		if b.Chip != nil && next.UID == "" {
-			next.UID = b.Chip.UID
+	_, serial, _ := ledger.RunOf(rec.Entry.Body)
+	if serial == "" {
+		return nil
+	}
+	var old unitRow
+	text := r.get(bucketUnits, []byte(serial))
+	if text != nil {
+		if err := json.Unmarshal(text, &old); err != nil {
+			return fmt.Errorf("%w: row of unit %q: %v", ErrDamaged, serial, err)
 		}
 	}
-	if text := r.get(bucketUnits, []byte(next.Serial)); text != nil {
-		var old unitRow
-		if err := json.Unmarshal(text, &old); err != nil {
-			return fmt.Errorf("%w: row of unit %q: %v", ErrDamaged, next.Serial, err)
-		}
-		if old.Firm && !next.Firm {
-			return nil
-		}
+	next, changed := old.after(rec, run)
+	if !changed || old.Firm && !next.Firm {
+		return nil
+	}
+	if text != nil {
 		if err := r.remove(bucketUnitsByTime, old.byTime()); err != nil {
 			return err
 		}
@@ -147,13 +156,44 @@ func indexUnit(r rows, rec ledger.Record, run runRow) error {
 			return err
 		}
 	}
-	if err := putJSON(r, bucketUnits, []byte(next.Serial), next); err != nil {
+	if err := putJSON(r, bucketUnits, []byte(serial), next); err != nil {
 		return err
 	}
-	if err := r.put(bucketUnitsByTime, next.byTime(), []byte(next.Serial)); err != nil {
+	if err := r.put(bucketUnitsByTime, next.byTime(), []byte(serial)); err != nil {
 		return err
 	}
-	return r.put(bucketUnitsByDigest, next.byDigest(), []byte(next.Serial))
+	return r.put(bucketUnitsByDigest, next.byDigest(), []byte(serial))
+}
+
+// after returns the state of a unit after one more entry of a run of it, and whether that entry tells of the state.
+func (old unitRow) after(rec ledger.Record, run runRow) (next unitRow, changed bool) {
+	next = unitRow{Unit: Unit{Outcome: ledger.Interrupted, UID: run.UID, Time: rec.Entry.Time, Index: rec.Index}, Firm: run.Started}
+	switch b := rec.Entry.Body.(type) {
+	case ledger.RunStart:
+		next.Serial, next.Run, next.Recipe, next.Slot, next.Operator = b.Serial, b.Run, b.Recipe, b.Slot, b.Operator
+		return next, true
+	case ledger.RunEnd:
+		next.Serial, next.Run, next.Recipe, next.Slot, next.Operator = b.Serial, b.Run, b.Recipe, b.Slot, b.Operator
+		next.Outcome, next.Cause = b.Outcome, b.Cause
+		next.Firm = next.Firm || b.Outcome == ledger.Fail
+		if b.Chip != nil && next.UID == "" {
+			next.UID = b.Chip.UID
+		}
+		return next, true
+	case ledger.RunStuck:
+		next = old
+		next.Cause = b.Cause
+		return next, b.Run == old.Run
+	case ledger.RunResume:
+		next = old
+		next.Cause = ""
+		return next, b.Run == old.Run && old.Cause != ""
+	case ledger.UnitClose:
+		next = old
+		next.Closed, next.Time, next.Index = b.As, rec.Entry.Time, rec.Index
+		return next, b.Run == old.Run
+	}
+	return old, false
 }
 
 func (u *Unit) byTime() []byte   { return append(moment(u.Time), number(u.Index)...) }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"syscall"
 	"time"
 
@@ -54,7 +55,7 @@ func Create(path string, o Options) (*DB, error) {
 				return err
 			}
 		}
-		if err := tx.Bucket(bucketStore).Put([]byte("version"), []byte(fileVersion)); err != nil {
+		if err := upgrade(tx); err != nil {
 			return err
 		}
 		_, err := d.put(tx, ledger.StationInit{Software: o.Software, CheckpointKey: o.VerifierKey})
@@ -87,7 +88,30 @@ func Open(path string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	var old bool
+	err = d.view(func(tx *bolt.Tx) error {
+		old = version(tx) == fileVersion1
+		return nil
+	})
+	if err == nil && old {
+		err = d.guard(func() error { return d.bolt.Update(upgrade) })
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: making it file version %s: %w", path, fileVersion, err), d.bolt.Close())
+	}
 	return d.start()
+}
+
+func version(tx *bolt.Tx) string { return string(tx.Bucket(bucketStore).Get([]byte("version"))) }
+
+// upgrade makes the present version of a file that has the buckets of version 1.
+func upgrade(tx *bolt.Tx) error {
+	for _, name := range kept {
+		if _, err := tx.CreateBucket(name); err != nil {
+			return err
+		}
+	}
+	return tx.Bucket(bucketStore).Put([]byte("version"), []byte(fileVersion))
 }
 
 // inspect looks at a ledger before it is opened for writing. bbolt's way of opening it reads every page in a goroutine
@@ -98,7 +122,7 @@ func inspect(path string, o Options, v note.Verifier) error {
 		return err
 	}
 	err = d.view(func(tx *bolt.Tx) error {
-		for _, name := range buckets {
+		for _, name := range bucketsOf(tx) {
 			if err := tx.Bucket(name).ForEach(func(_, _ []byte) error { return nil }); err != nil {
 				return err
 			}
@@ -213,15 +237,23 @@ func checkBuckets(tx *bolt.Tx) error {
 	if b == nil {
 		return fmt.Errorf("%w: it is not a ledger of this program", ErrDamaged)
 	}
-	if v := b.Get([]byte("version")); string(v) != fileVersion {
-		return fmt.Errorf("the ledger's file version is %q, and this program knows %q", v, fileVersion)
+	if v := version(tx); v != fileVersion && v != fileVersion1 {
+		return fmt.Errorf("the ledger's file version is %q, and this program knows %q and %q", v, fileVersion1, fileVersion)
 	}
-	for _, name := range buckets {
+	for _, name := range bucketsOf(tx) {
 		if tx.Bucket(name) == nil {
 			return fmt.Errorf("%w: bucket %s is missing", ErrDamaged, name)
 		}
 	}
 	return nil
+}
+
+// bucketsOf are the buckets that a file of its version has.
+func bucketsOf(tx *bolt.Tx) [][]byte {
+	if version(tx) == fileVersion1 {
+		return buckets
+	}
+	return slices.Concat(buckets, kept)
 }
 
 func checkOwner(tx *bolt.Tx, o Options) error {

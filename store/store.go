@@ -4,14 +4,16 @@
 // What an entry means, in which order entries may stand, and how a ledger is verified, belong to package ledger; keys
 // belong to keyring.
 //
-// # File, version 1
+// # File, version 2
 //
 // Numbers in keys are eight bytes, big-endian; (s) is two bytes of length and the string. Buckets:
 //
-//	store            "version" -> "1"
+//	store            "version" -> "2"
 //	entries          index -> canonical bytes
 //	hashes           tlog storage index -> 32 bytes
 //	checkpoints      size -> signed note
+//	escrow           escrow id -> ciphertext whose SHA-256 an intent names
+//	notes            run id, name -> what an open run needs to be finished; deleted with the entry that settles the run
 //
 // and the indexes, which follow from the entries and hold nothing else:
 //
@@ -22,6 +24,11 @@
 //	units            serial -> newest state (JSON)
 //	units_by_time    time, index -> serial; time is microseconds since 1970 with the sign bit flipped
 //	units_by_digest  (recipe digest), time, index -> serial
+//
+// Version 1 has no buckets escrow and notes, and no entries that would need them. Open makes version 2 of it; reading leaves it.
+//
+// Deleted bytes stay in the file until bbolt uses their page again. No secret is ever in it: escrow is ciphertext, and notes
+// are tags and packets that do not tell the key they were made with.
 package store
 
 import (
@@ -88,7 +95,10 @@ var (
 	buckets = append([][]byte{bucketStore, bucketEntries, bucketHashes, bucketCheckpoints}, indexes...)
 )
 
-const fileVersion = "1"
+const (
+	fileVersion  = "2"
+	fileVersion1 = "1" // has no kept buckets
+)
 
 // check makes the options complete.
 func (o *Options) check() (note.Verifier, error) {

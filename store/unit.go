@@ -12,19 +12,21 @@ import (
 	"station/ledger"
 )
 
-// Unit is the newest state of one serial: that of the run whose start or end was written last. A run that neither touched
+// Unit is the newest state of one serial: that of the run whose start or end was written last, or that a
+// person closed. A run that neither touched
 // the unit nor found it bad (refused, contact absent) says nothing about the unit and shows only where there is no other.
 type Unit struct {
 	Serial   string         `json:"serial"`
 	Run      string         `json:"run"`
-	Outcome  ledger.Outcome `json:"outcome"` // INTERRUPTED while the run is open
-	Cause    string         `json:"cause"`
+	Outcome  ledger.Outcome `json:"outcome"`          // INTERRUPTED while the run is open, and when a person closed it
+	Cause    string         `json:"cause"`            // of the outcome, or of the need for a person while the run is open
+	Closed   string         `json:"closed,omitempty"` // what a person closed the open run as: ledger.Scrapped or ledger.Lost
 	Recipe   ledger.Recipe  `json:"recipe"`
 	UID      string         `json:"uid"` // of the chip, "" when none was identified
 	Slot     string         `json:"slot"`
 	Operator string         `json:"operator"`
 	Time     time.Time      `json:"time"`  // of the entry at Index
-	Index    int64          `json:"index"` // of the run's start, or of its end
+	Index    int64          `json:"index"` // of the run's start, of its end, or of its close
 }
 
 // unitRow is a Unit as it is kept.
