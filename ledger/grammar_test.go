@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"errors"
+	"maps"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -42,19 +43,9 @@ func TestProgress(t *testing.T) {
 		"upper-case id":             {[]Body{RunStart{Run: "00000000000000AA"}}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var p Progress
-			for i, b := range c.bodies {
-				next, err := p.After(b)
-				if (err != nil) != (i == c.bad) {
-					t.Fatalf("body %d (%s): %v", i, b.Kind(), err)
-				}
-				if err != nil {
-					if !errors.Is(err, ErrGrammar) || !cmp.Equal(next, p) {
-						t.Fatalf("error %v, progress %+v from %+v", err, next, p)
-					}
-					return
-				}
-				p = next
+			p := walkRun(t, c.bodies, c.bad)
+			if c.bad >= 0 {
+				return
 			}
 			_, isEnd := c.bodies[len(c.bodies)-1].(RunEnd)
 			if p.Open() == isEnd {
@@ -62,4 +53,28 @@ func TestProgress(t *testing.T) {
 			}
 		})
 	}
+}
+
+// walkRun wants the body at index bad refused, -1 for none, and returns the progress up to it.
+func walkRun(t *testing.T, bodies []Body, bad int) (p Progress) {
+	t.Helper()
+	for i, b := range bodies {
+		before := p
+		before.RootKeys = maps.Clone(p.RootKeys)
+		next, err := p.After(b)
+		if (err != nil) != (i == bad) {
+			t.Fatalf("body %d (%s): %v", i, b.Kind(), err)
+		}
+		if !cmp.Equal(p, before) {
+			t.Fatalf("body %d (%s) changed what it was judged by: %+v from %+v", i, b.Kind(), p, before)
+		}
+		if err != nil {
+			if !errors.Is(err, ErrGrammar) || !cmp.Equal(next, p) {
+				t.Fatalf("error %v, progress %+v from %+v", err, next, p)
+			}
+			return p
+		}
+		p = next
+	}
+	return p
 }

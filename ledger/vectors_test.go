@@ -20,9 +20,9 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/v1 anew; the format is settled, so a difference is a mistake")
 
-// TestVectors holds the format to the files in testdata/v1: entries, leaf hashes, and signed checkpoints.
+// TestVectors holds the format to the files in testdata/v1: entries of every kind, leaf hashes, and signed checkpoints.
 func TestVectors(t *testing.T) {
-	b := newBook(t, vectorBodies(), 1, 4, 7)
+	b := newBook(t, allBodies(), 1, 4, 7, 22)
 	got := map[string][]byte{}
 	var leaves strings.Builder
 	for i, leaf := range b.leaves {
@@ -75,7 +75,7 @@ func TestVectorsByOthers(t *testing.T) {
 		}
 		leaves = append(leaves, leaf)
 	}
-	for _, size := range []int{1, 4, 7} {
+	for _, size := range []int{1, 4, 7, 22} {
 		text, signature, ok := strings.Cut(string(read(t, fmt.Sprintf("checkpoint-%d.txt", size))), "\n\n")
 		text += "\n"
 		lines := strings.Split(text, "\n")
@@ -97,7 +97,7 @@ func TestVectorsByOthers(t *testing.T) {
 
 // TestProofsByOthers has the independent implementation accept proofs drawn from the stored hashes.
 func TestProofsByOthers(t *testing.T) {
-	b := newBook(t, vectorBodies())
+	b := newBook(t, allBodies())
 	n := int64(len(b.leaves))
 	root, err := tlog.TreeHash(n, b)
 	if err != nil {
