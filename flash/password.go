@@ -12,7 +12,7 @@ import (
 )
 
 // Password is the 64-bit password of password protection mode, in wire order: least-significant byte first (LLD). A secret:
-// every way of printing it prints "[secret]". Who holds one wipes it with clear.
+// every way of printing it prints "[secret]". Who holds one wipes it.
 type Password [8]byte
 
 const secret = "[secret]"
@@ -22,6 +22,9 @@ func (Password) GoString() string             { return secret }
 func (Password) Format(f fmt.State, _ rune)   { _, _ = io.WriteString(f, secret) }
 func (Password) MarshalJSON() ([]byte, error) { return []byte(`"` + secret + `"`), nil }
 func (Password) MarshalText() ([]byte, error) { return []byte(secret), nil }
+
+// Wipe overwrites the password with zeros.
+func (p *Password) Wipe() { clear(p[:]) }
 
 // Blank tells whether all bits are 1. So reads a password that never was programmed, one that password mode hides, and a floating bus.
 func (p Password) Blank() bool { return blank(p[:]) }
@@ -47,8 +50,8 @@ func (c *Chip) ReadPassword(ctx context.Context, p *Password) error {
 		return fmt.Errorf("%s: %w", op, err)
 	}
 	var first, second Password
-	defer clear(first[:])
-	defer clear(second[:])
+	defer first.Wipe()
+	defer second.Wipe()
 	out := []byte{opReadPassword}
 	err := c.proven(ctx, op, -1, spi.Frame{Out: out, In: first[:], Secret: true}, spi.Frame{Out: out, In: second[:], Secret: true})
 	if err != nil {
@@ -76,7 +79,7 @@ func (c *Chip) ProgramPassword(ctx context.Context, p *Password) error {
 		return &SentError{op, spi.No, fmt.Errorf("the sector protection register reads 0x%04X: %w", mode, ErrProgrammed)}
 	}
 	var old Password
-	defer clear(old[:])
+	defer old.Wipe()
 	if err := c.ReadPassword(ctx, &old); err != nil {
 		return &SentError{op, spi.No, err}
 	}

@@ -100,6 +100,7 @@ func FuzzParseSFDP(f *testing.F) {
 	double := dump(f)
 	copy(double[0x10:], double[8:16]) // the basic table twice
 	f.Add(double)
+	f.Add(withCounters(f, 0x38, 0x9B, 0x96, 0xF0, 5, 10, 5, 0xFF))
 	parts := Parts()
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := ParseSFDP(b)
