@@ -39,7 +39,12 @@ func canonical(r *Recipe, steps []Step) ([]byte, error) {
 		body := object{}
 		switch s := step.(type) {
 		case Write:
-			body["region"], body["image"] = s.Region.Name, s.Image.Name
+			body["region"] = s.Region.Name
+			if s.Image != nil {
+				body["image"] = s.Image.Name
+			} else {
+				body["fields"] = canonicalFields(s.Fields)
+			}
 		case Erase:
 			body["regions"] = regionNames(s.Regions)
 		case Lock:
@@ -51,13 +56,39 @@ func canonical(r *Recipe, steps []Step) ([]byte, error) {
 			if s.Frozen != nil {
 				body["frozen"] = *s.Frozen
 			}
+		case Password:
+			body["generate"], body["escrow"] = "per-unit", s.Escrow
+			if s.Exercise != NoExercise {
+				body["exercise"] = s.Exercise
+			}
+		case RootKey:
+			body["index"], body["escrow"] = s.Index, s.Escrow
+			if s.Derive != "" {
+				body["key"] = object{"derive": s.Derive}
+			} else {
+				body["key"] = object{"random": "per-unit"}
+			}
+		case Counter:
+			body["index"], body["to"] = s.Index, s.To
 		}
 		list = append(list, object{step.Kind(): body})
 	}
-	text, err := json.Marshal(object{
+	whole := object{
 		"schema": 1, "recipe": r.id, "version": r.version, "title": r.title, "parts": parts, "serial": r.serial.String(),
-		"images": images, "regions": regions, "elsewhere": r.elsewhere, "steps": list, "permanent": []string{},
-	})
+		"images": images, "regions": regions, "elsewhere": r.elsewhere, "steps": list, "permanent": append([]string{}, permanentOf(steps)...),
+	}
+	if len(r.values) > 0 {
+		values := object{}
+		for _, v := range r.values {
+			if v.Hex != "" {
+				values[v.Name] = object{"hex": v.Hex}
+			} else {
+				values[v.Name] = object{"scan": true, "bytes": v.Bytes}
+			}
+		}
+		whole["values"] = values
+	}
+	text, err := json.Marshal(whole)
 	if err != nil {
 		return nil, fmt.Errorf("recipe digest: %w", err)
 	}
@@ -66,4 +97,19 @@ func canonical(r *Recipe, steps []Step) ([]byte, error) {
 		return nil, fmt.Errorf("recipe digest: %w", err)
 	}
 	return text, nil
+}
+
+func canonicalFields(fields []Field) []map[string]any {
+	list := []map[string]any{}
+	for _, f := range fields {
+		switch f.Kind {
+		case TextField:
+			list = append(list, map[string]any{"text": f.Value, "size": f.Size, "pad": f.Pad})
+		case BytesField:
+			list = append(list, map[string]any{"bytes": f.Value, "size": f.Size})
+		case CRC32Field:
+			list = append(list, map[string]any{"crc32": f.Over, "endian": f.Endian})
+		}
+	}
+	return list
 }

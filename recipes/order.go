@@ -36,10 +36,42 @@ type chipState struct {
 	content     map[string]int // region -> the write or erase
 	nonvolatile map[string]int // region -> the lock
 	volatile    map[string]int
+	password    int         // the step that switched password mode on
+	persistent  int         // the step that ruled it out
+	keys        map[int]key // counter -> its root key
+	counted     map[int]int // counter -> the step that counted it
 	frozen      int
 	thawed      string // how the last freeze ended: "the power_cycle in line 12"
 	thawedFrom  int    // the line of that freeze
 	unlocked    map[string]string
+}
+
+// key is what is known of a root key.
+type key struct {
+	line    int
+	derived bool
+}
+
+// restart is what a reset or power-off does. end names what did it, "the reset in line 12".
+func (s *chipState) restart(end string, line int) {
+	switch {
+	case s.password != 0 && s.frozen == 0:
+		s.frozen = line
+	case s.password == 0 && s.frozen != 0:
+		s.thawed, s.thawedFrom, s.frozen = end, s.frozen, 0
+	}
+	for name := range s.volatile {
+		s.unlocked[name] = end
+	}
+	clear(s.volatile)
+}
+
+// comesUpFrozen explains a freeze that no freeze step made.
+func (s *chipState) comesUpFrozen() string {
+	if s.password == 0 {
+		return ""
+	}
+	return "in password mode a chip comes up frozen from every reset and power-off"
 }
 
 // reported stands for the line of a content that comes too late or never, which the author has been told.
@@ -48,7 +80,8 @@ const reported = -1
 // order walks the steps and proves the order rules. It stops at the first step that could not be read: what
 // that one would have done is unknown. The rules are the same for every part.
 func (p *parser) order() {
-	s := chipState{content: map[string]int{}, nonvolatile: map[string]int{}, volatile: map[string]int{}, unlocked: map[string]string{}}
+	s := chipState{content: map[string]int{}, nonvolatile: map[string]int{}, volatile: map[string]int{}, unlocked: map[string]string{},
+		keys: map[int]key{}, counted: map[int]int{}}
 	for _, d := range p.steps {
 		line := d.node.Line
 		switch step := d.step.(type) {
@@ -62,19 +95,26 @@ func (p *parser) order() {
 			p.locks(&s, step, d)
 		case Freeze:
 			if s.frozen != 0 {
-				p.At(d.node, fmt.Sprintf("the chip is already frozen, since line %d", s.frozen), "")
+				p.At(d.node, fmt.Sprintf("the chip is already frozen, since line %d", s.frozen), s.comesUpFrozen())
 			}
 			s.frozen = line
-			p.r.warnings = append(p.r.warnings, fmt.Sprintf("line %d: without password mode the freeze lasts until power-off or reset", line))
+			if s.password == 0 {
+				p.warn(line, "without password mode the freeze lasts until power-off or reset")
+			}
 		case Reset, PowerCycle:
-			end := fmt.Sprintf("the %s in line %d", step.Kind(), line)
-			if s.frozen != 0 {
-				s.thawed, s.thawedFrom, s.frozen = end, s.frozen, 0
+			s.restart(fmt.Sprintf("the %s in line %d", step.Kind(), line), line)
+		case Password:
+			p.passwordMode(&s, step, d)
+		case PersistentProtection:
+			p.persistentMode(&s, d)
+		case RootKey:
+			if before, is := s.keys[step.Index]; is {
+				p.At(d.index, fmt.Sprintf("counter %d has its root key already, from line %d", step.Index, before.line), "a root key can be written once")
+			} else {
+				s.keys[step.Index] = key{line, step.Derive != ""}
 			}
-			for name := range s.volatile {
-				s.unlocked[name] = end
-			}
-			clear(s.volatile)
+		case Counter:
+			p.counts(&s, step, d)
 		case Check:
 			p.checks(&s, step, d)
 		default:
@@ -82,6 +122,67 @@ func (p *parser) order() {
 		}
 	}
 	p.unused()
+}
+
+func (p *parser) warn(line int, sentence string) {
+	p.r.warnings = append(p.r.warnings, fmt.Sprintf("line %d: %s", line, sentence))
+}
+
+// mode proves what both modes of protection want: that the chip is not frozen, since no source tells whether a frozen chip
+// takes a password or a mode, and that none of the two is on.
+func (p *parser) mode(s *chipState, d draftStep) bool {
+	kind := d.node.Value
+	switch {
+	case s.password != 0 && kind == "password", s.persistent != 0 && kind == "persistent_protection":
+		p.At(d.node, fmt.Sprintf("%s was carried out already, in line %d", kind, max(s.password, s.persistent)), "a chip takes it once")
+	case s.password != 0:
+		p.At(d.node, fmt.Sprintf("the password in line %d and persistent_protection exclude each other for ever", s.password), "choose one of them")
+	case s.persistent != 0:
+		p.At(d.node, fmt.Sprintf("persistent_protection in line %d rules a password out for ever", s.persistent), "choose one of them")
+	case s.frozen != 0:
+		p.At(d.node, fmt.Sprintf("%s comes too late: the chip is frozen since line %d", kind, s.frozen), "move it before the freeze")
+	default:
+		return true
+	}
+	return false
+}
+
+func (p *parser) passwordMode(s *chipState, step Password, d draftStep) {
+	if !p.mode(s, d) {
+		return
+	}
+	s.password = d.node.Line
+	if len(s.nonvolatile) == 0 {
+		p.warn(d.node.Line, "no region has nonvolatile lock bits, so the password keeps nothing locked: it keeps all regions from being locked")
+	}
+	if step.Exercise != NoExercise {
+		s.restart(fmt.Sprintf("the exercise of the password in line %d", d.node.Line), d.node.Line)
+	}
+}
+
+func (p *parser) persistentMode(s *chipState, d draftStep) {
+	if p.mode(s, d) {
+		s.persistent = d.node.Line
+	}
+}
+
+func (p *parser) counts(s *chipState, step Counter, d draftStep) {
+	root, is := s.keys[step.Index]
+	switch {
+	case !is:
+		suggestion := fmt.Sprintf("only the root key can count; put before this step: - root_key: {index: %d, key: {derive: ...}, escrow: [...]}", step.Index)
+		for _, later := range p.steps {
+			if root, is := later.step.(RootKey); is && root.Index == step.Index {
+				suggestion = fmt.Sprintf("move it behind the root_key in line %d", later.node.Line)
+			}
+		}
+		p.At(d.index, fmt.Sprintf("counter %d has no root key here: no step before this one writes it", step.Index), suggestion)
+	case !root.derived:
+		p.At(d.index, fmt.Sprintf("counter %d has a random root key, from line %d, which the station does not keep", step.Index, root.line), "derive the root key, or leave the counter at its first value")
+	case s.counted[step.Index] != 0:
+		p.At(d.index, fmt.Sprintf("counter %d has its value already, from line %d", step.Index, s.counted[step.Index]), "one step counts to the last value")
+	}
+	s.counted[step.Index] = d.node.Line
 }
 
 // fill gives a region its content. There is one content for each region: a run that is resumed looks at the
@@ -101,8 +202,11 @@ func (p *parser) fill(s *chipState, name string, n *yaml.Node, line int) {
 }
 
 func (p *parser) locks(s *chipState, step Lock, d draftStep) {
-	late := step.Bits == Nonvolatile && s.frozen != 0
-	if late {
+	late := step.Bits == Nonvolatile && (s.frozen != 0 || s.password != 0)
+	switch {
+	case late && s.password != 0:
+		p.At(d.node, fmt.Sprintf("nonvolatile lock bits have to be set before the password in line %d, which is to keep them as they are", s.password), "lock first, then password, then freeze")
+	case late:
 		p.At(d.node, fmt.Sprintf("nonvolatile lock bits cannot change after the freeze in line %d", s.frozen), "lock first, then freeze")
 	}
 	locked := s.nonvolatile
@@ -159,10 +263,12 @@ func (p *parser) checks(s *chipState, step Check, d draftStep) {
 	switch {
 	case *step.Frozen && s.frozen == 0 && s.thawed != "":
 		p.At(d.frozen, fmt.Sprintf("the chip is not frozen here: %s ended the freeze of line %d", s.thawed, s.thawedFrom), "without password mode a freeze lasts until power-off or reset; check before that, or freeze again")
+	case *step.Frozen && s.frozen == 0 && s.password != 0:
+		p.At(d.frozen, fmt.Sprintf("the chip is not frozen here: the password mode of line %d freezes it with the next reset or power-off", s.password), "put freeze, reset or power_cycle before the check")
 	case *step.Frozen && s.frozen == 0:
 		p.At(d.frozen, "the chip is not frozen here: no step before this one freezes it", "")
 	case !*step.Frozen && s.frozen != 0:
-		p.At(d.frozen, fmt.Sprintf("the chip is frozen here, since line %d", s.frozen), "")
+		p.At(d.frozen, fmt.Sprintf("the chip is frozen here, since line %d", s.frozen), s.comesUpFrozen())
 	}
 }
 
@@ -171,6 +277,11 @@ func (p *parser) unused() {
 	for _, d := range p.regions {
 		if !d.used && d.ok {
 			p.At(d.key, fmt.Sprintf("region %s is never used", d.Name), "leave it out, or write, erase or lock it")
+		}
+	}
+	for _, d := range p.values {
+		if !d.used && d.ok {
+			p.At(d.key, fmt.Sprintf("value %s is never used", d.Name), "leave it out, or write it to a region")
 		}
 	}
 	for _, d := range p.images {

@@ -21,7 +21,7 @@ import (
 
 var (
 	recipeForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,63}$`)
-	nameForm   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`) // of regions and images
+	nameForm   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`) // of regions, images, values and escrow groups
 	digestForm = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
 
@@ -88,10 +88,11 @@ type parser struct {
 	r       Recipe
 	regions []*draftRegion
 	images  []*draftImage
+	values  []*draftValue
 	steps   []draftStep
 
 	// The section is missing or broken, which was reported, so its names are not missed again.
-	regionsUnknown, imagesUnknown bool
+	regionsUnknown, imagesUnknown, valuesUnknown bool
 }
 
 var topKeys = []string{"schema", "recipe", "version", "title", "parts", "serial", "regions", "elsewhere", "steps"}
@@ -104,9 +105,7 @@ func (p *parser) recipe(text []byte) (*Recipe, error) {
 	if !p.schema(root) {
 		return nil, p.Err()
 	}
-	top, whole := p.Group(root, root, "the recipe", topKeys, []string{"images", "permanent"}, map[string]string{
-		"values": "this version cannot carry out \"values\"; the serial is the only value",
-	})
+	top, whole := p.Group(root, root, "the recipe", topKeys, []string{"images", "values", "permanent"}, nil)
 	read := func(name string, do func(n *yaml.Node)) {
 		if f, is := top[name]; is {
 			do(f.Value)
@@ -114,6 +113,7 @@ func (p *parser) recipe(text []byte) (*Recipe, error) {
 	}
 	p.regionsUnknown = top["regions"].Value == nil || top["regions"].Value.Kind != yaml.MappingNode
 	p.imagesUnknown = top["images"].Value == nil && !whole || top["images"].Value != nil && top["images"].Value.Kind != yaml.MappingNode
+	p.valuesUnknown = top["values"].Value == nil && !whole || top["values"].Value != nil && top["values"].Value.Kind != yaml.MappingNode
 	read("recipe", p.id)
 	read("version", p.version)
 	read("title", p.title)
@@ -122,8 +122,11 @@ func (p *parser) recipe(text []byte) (*Recipe, error) {
 	read("images", p.readImages)
 	read("regions", p.readRegions)
 	read("elsewhere", p.elsewhere)
+	read("values", p.readValues)
 	read("steps", p.readSteps)
-	read("permanent", p.permanent)
+	if top["permanent"].Key != nil || whole { // else it may be there under a misspelt name
+		p.permanent(top["permanent"])
+	}
 	p.geometry()
 	if len(p.steps) > 0 {
 		p.order()
@@ -146,6 +149,10 @@ func (p *parser) finish() (*Recipe, error) {
 		r.images = append(r.images, &image)
 	}
 	slices.SortFunc(r.images, func(a, b *Image) int { return strings.Compare(a.Name, b.Name) })
+	for _, d := range p.values {
+		r.values = append(r.values, d.Value)
+	}
+	slices.SortFunc(r.values, func(a, b Value) int { return strings.Compare(a.Name, b.Name) })
 	var written []Step
 	for _, s := range p.steps {
 		written = append(written, s.step)
@@ -158,7 +165,7 @@ func (p *parser) finish() (*Recipe, error) {
 	r.digest = digest
 	r.steps = written
 	if r.elsewhere == ElsewhereBlank {
-		at := slices.IndexFunc(written, func(s Step) bool { return s.Kind() == "lock" })
+		at := slices.IndexFunc(written, func(s Step) bool { return s.Kind() == "lock" || s.Permanent() })
 		if at < 0 {
 			at = len(written)
 		}

@@ -16,13 +16,15 @@ type draftStep struct {
 	node    *yaml.Node   // its name
 	regions []*yaml.Node // where Write, Erase, Lock and Check name their regions
 	frozen  *yaml.Node   // the value of check: frozen
+	index   *yaml.Node   // the value of index in root_key and counter
 }
 
 var (
-	stepNames = []string{"write", "erase", "lock", "freeze", "check", "reset", "power_cycle"}
+	stepNames      = append([]string{"write", "erase", "lock", "freeze", "check", "reset", "power_cycle"}, permanentSteps...)
+	permanentSteps = []string{"password", "root_key", "counter", "persistent_protection"}
 	// Steps of the format that this version does not carry out yet; some of them are permanent.
-	otherSteps     = []string{"password", "root_key", "counter", "persistent_protection", "otp", "config", "measure", "relay", "raw"}
-	permanentKinds = []string{"password", "root_key", "counter", "persistent_protection", "otp", "relay"}
+	otherSteps     = []string{"otp", "config", "measure", "relay", "raw"}
+	permanentKinds = append([]string{"otp", "relay"}, permanentSteps...)
 )
 
 func notInThisVersion(what string) string {
@@ -83,6 +85,14 @@ func (p *parser) readStep(item *yaml.Node) draftStep {
 		p.bare(&d, value, Reset{})
 	case "power_cycle":
 		p.bare(&d, value, PowerCycle{})
+	case "password":
+		p.password(&d, value)
+	case "root_key":
+		p.rootKey(&d, value)
+	case "counter":
+		p.counter(&d, value)
+	case "persistent_protection":
+		p.bare(&d, value, PersistentProtection{})
 	default:
 		if slices.Contains(otherSteps, name.Value) {
 			p.At(name, notInThisVersion(name.Value), "its steps are "+strings.Join(stepNames, ", "))
@@ -116,21 +126,37 @@ func (p *parser) bare(d *draftStep, value *yaml.Node, step Step) {
 }
 
 func (p *parser) write(d *draftStep, value *yaml.Node) {
-	keys, ok := p.body(d, value, []string{"region", "image"}, nil, "- write: {region: ..., image: ...}", map[string]string{
-		"fields": notInThisVersion("fields") + "; it writes images only",
+	keys, ok := p.body(d, value, []string{"region"}, []string{"image", "fields"}, "- write: {region: ..., image: ...}", map[string]string{
 		"verify": "this version verifies by reading back, which is the strongest way; leave verify out",
 	})
 	region := p.regionNamed(keys["region"].Value)
-	image := p.imageNamed(keys["image"].Value)
-	if !ok || region == nil || image == nil {
+	image, fields := keys["image"].Value, keys["fields"].Value
+	switch {
+	case image != nil && fields != nil:
+		p.At(keys["fields"].Key, "a write has either an image or fields, not both", "write them to two regions")
+		return
+	case ok && image == nil && fields == nil:
+		p.At(d.node, "write lacks image or fields", "")
 		return
 	}
-	if region.ok && image.ok && int64(len(image.Data)) > region.Size {
-		p.At(keys["image"].Value, fmt.Sprintf("image %s has %s, region %s only %s", image.Name, sizeText(int64(len(image.Data))), region.Name, sizeText(region.Size)), "")
+	var step Write
+	if fields != nil {
+		step.Fields = p.fields(fields, region)
+		ok = ok && step.Fields != nil
+	} else if m := p.imageNamed(image); m != nil {
+		if region != nil && region.ok && m.ok && int64(len(m.Data)) > region.Size {
+			p.At(image, fmt.Sprintf("image %s has %s, region %s only %s", m.Name, sizeText(int64(len(m.Data))), region.Name, sizeText(region.Size)), "")
+		}
+		stored := m.Image
+		step.Image = &stored
+	} else {
+		ok = false
 	}
-	stored := image.Image
-	d.step = Write{Region: region.Region, Image: &stored}
-	d.regions = []*yaml.Node{keys["region"].Value}
+	if !ok || region == nil {
+		return
+	}
+	step.Region = region.Region
+	d.step, d.regions = step, []*yaml.Node{keys["region"].Value}
 }
 
 func (p *parser) erase(d *draftStep, value *yaml.Node) {
@@ -272,32 +298,4 @@ func (p *parser) regionList(n *yaml.Node, what string) (regions []Region, nodes 
 		return nil, nil
 	}
 	return regions, nodes
-}
-
-// permanent compares the author's list of one-way kinds with the steps. None that this version carries out is one.
-func (p *parser) permanent(n *yaml.Node) {
-	if n.Tag == "!!null" {
-		return
-	}
-	items, ok := p.List(n, "permanent")
-	if !ok {
-		return
-	}
-	for _, item := range items {
-		name, ok := p.Text(item, "a kind of step")
-		if !ok {
-			continue
-		}
-		inSteps := func(d draftStep) bool { return d.node.Value == name }
-		switch {
-		case slices.Contains(permanentKinds, name):
-			if !slices.ContainsFunc(p.steps, inSteps) { // else that step has its own message
-				p.At(item, fmt.Sprintf("permanent names %s, and no step is of that kind", yamltext.Quote(name)), "leave it out")
-			}
-		case slices.Contains(stepNames, name) || slices.Contains(otherSteps, name):
-			p.At(item, fmt.Sprintf("%s is not permanent: it can be undone on the chip", yamltext.Quote(name)), "leave it out")
-		default:
-			p.At(item, fmt.Sprintf("there is no kind of step %s", yamltext.Quote(name)), yamltext.DidYouMean(name, permanentKinds))
-		}
-	}
 }

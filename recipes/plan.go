@@ -25,11 +25,22 @@ type Plan struct {
 	Steps      []PlannedStep `json:"steps"`
 	Total      Work          `json:"total"`
 	Locked     []PlannedLock `json:"locked"`    // at the end of the recipe
-	Freeze     string        `json:"freeze"`    // at the end: "none" or "until power-off"
+	Freeze     string        `json:"freeze"`    // at the end, one of the Freeze constants
 	Permanent  []string      `json:"permanent"` // kinds of step that cannot be undone
+	Forever    []string      `json:"forever"`   // what these steps leave behind, a sentence for each
+	Escrow     []string      `json:"escrow"`    // groups that can open the secrets
+	Values     []Value       `json:"values"`    // besides the serial
 	Warnings   []string      `json:"warnings"`
 	Assumed    []string      `json:"assumed"` // facts of the part profile that no source confirms
 }
+
+// How long lock bits stay as they are when a recipe has ended.
+const (
+	FreezeNone          = "none"
+	FreezeUntilPowerOff = "until power-off"
+	FreezePassword      = "until the password is given"
+	FreezeNextPowerOn   = "from the next reset or power-off until the password is given"
+)
 
 // PlannedStep is one step with the ranges that it erases and programs, or locks.
 type PlannedStep struct {
@@ -79,13 +90,17 @@ func (r *Recipe) Plan(part *flash.Part, byteTime time.Duration) (*Plan, error) {
 	}
 	p := &Plan{
 		Recipe: r.id, Version: r.version, Title: r.title, Digest: r.digest, Part: part.Name, PartDigest: part.Digest(),
-		ByteTime: byteTime, Locked: []PlannedLock{}, Freeze: "none", Permanent: append([]string{}, r.Permanent()...),
+		ByteTime: byteTime, Locked: []PlannedLock{}, Freeze: FreezeNone, Permanent: append([]string{}, r.Permanent()...),
+		Forever: []string{}, Escrow: append([]string{}, r.EscrowGroups()...), Values: append([]Value{}, r.values...),
 		Warnings: append([]string{}, r.warnings...), Assumed: append([]string{}, part.Assumed...),
 	}
 	for i, step := range r.steps {
 		planned := PlannedStep{
 			Number: i + 1, Kind: step.Kind(), Title: step.Title(), Permanent: step.Permanent(),
 			Ranges: []flash.Range{}, Rounded: []flash.Range{}, Work: Work{Erases: []EraseCount{}},
+		}
+		if step.Permanent() {
+			p.Forever = append(p.Forever, forever(step))
 		}
 		var err error
 		switch s := step.(type) {
@@ -98,10 +113,25 @@ func (r *Recipe) Plan(part *flash.Part, byteTime time.Duration) (*Plan, error) {
 			}
 		case Freeze:
 			planned.Work.Typical, planned.Work.Max = part.Register.Typ, part.Register.Max
-			p.Freeze = "until power-off"
+			if p.Freeze == FreezeNextPowerOn {
+				p.Freeze = FreezePassword
+			} else {
+				p.Freeze = FreezeUntilPowerOff
+			}
 		case Reset, PowerCycle:
-			p.Freeze = "none"
-			p.Locked = slices.DeleteFunc(p.Locked, func(l PlannedLock) bool { return l.Bits == Volatile })
+			p.restart()
+		case Password:
+			planned.password(part, s)
+			p.Freeze = FreezeNextPowerOn
+			if s.Exercise != NoExercise {
+				p.restart()
+			}
+		case PersistentProtection:
+			planned.Work.Typical, planned.Work.Max = part.Protection.Typ, part.Protection.Max
+		case Counter:
+			// The pace is the chip's: it sustains no more.
+			increments := time.Duration(s.To - part.RPMC.Initial)
+			planned.Work.Typical, planned.Work.Max = increments*part.RPMC.UpdateRate, increments*(part.RPMC.UpdateRate+part.RPMC.Limit)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("step %d, %s: %w", i+1, step.Title(), err)
@@ -110,6 +140,17 @@ func (r *Recipe) Plan(part *flash.Part, byteTime time.Duration) (*Plan, error) {
 		p.Total.add(planned.Work)
 	}
 	return p, nil
+}
+
+// restart is what a reset or power-off leaves.
+func (p *Plan) restart() {
+	switch p.Freeze {
+	case FreezeNextPowerOn:
+		p.Freeze = FreezePassword
+	case FreezeUntilPowerOff:
+		p.Freeze = FreezeNone
+	}
+	p.Locked = slices.DeleteFunc(p.Locked, func(l PlannedLock) bool { return l.Bits == Volatile })
 }
 
 // content plans erases and programs.
@@ -155,6 +196,18 @@ func (s *PlannedStep) lock(part *flash.Part, step Lock) {
 		timing = part.Register
 	}
 	w.Typical, w.Max = time.Duration(w.LockBits)*timing.Typ, time.Duration(w.LockBits)*timing.Max
+}
+
+// password adds up 28, 2C, and where the unlock is tried out the restart, 29 and A6.
+func (s *PlannedStep) password(part *flash.Part, step Password) {
+	times := []flash.Timing{part.Password, part.Protection}
+	if step.Exercise != NoExercise {
+		times = append(times, flash.Timing{Typ: part.ResetRecovery, Max: part.ResetRecovery}, part.Unlock, part.Register)
+	}
+	for _, t := range times {
+		s.Work.Typical += t.Typ
+		s.Work.Max += t.Max
+	}
 }
 
 func (w *Work) add(o Work) {
@@ -204,11 +257,22 @@ func (p *Plan) Print(out io.Writer) error {
 		b.WriteString("  nothing is locked\n")
 	}
 	fmt.Fprintf(&b, "  freeze: %s\n", p.Freeze)
-	permanent := "no step"
-	if len(p.Permanent) > 0 {
-		permanent = strings.Join(p.Permanent, ", ")
+	if len(p.Forever) == 0 {
+		b.WriteString("  cannot be undone: no step\n")
+	} else {
+		fmt.Fprintf(&b, "\nPERMANENT, never to be undone on that chip: %s\n", strings.Join(p.Permanent, ", "))
+		for _, sentence := range p.Forever {
+			fmt.Fprintf(&b, "  %s\n", sentence)
+		}
 	}
-	fmt.Fprintf(&b, "  cannot be undone: %s\n", permanent)
+	if len(p.Escrow) > 0 {
+		fmt.Fprintf(&b, "Secrets are sealed to: %s\n", strings.Join(p.Escrow, ", "))
+	}
+	for _, v := range p.Values {
+		if v.Hex == "" {
+			fmt.Fprintf(&b, "Each unit brings: %s, %s\n", v.Name, count(int(v.Bytes), "byte"))
+		}
+	}
 	for _, w := range p.Warnings {
 		fmt.Fprintf(&b, "warning: %s\n", w)
 	}

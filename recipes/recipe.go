@@ -12,7 +12,7 @@ import (
 type Elsewhere string
 
 const (
-	ElsewhereBlank Elsewhere = "blank" // erased, and verified to be FF, before the first lock
+	ElsewhereBlank Elsewhere = "blank" // erased, and verified to be FF, before the first lock or permanent step
 	ElsewhereKeep  Elsewhere = "keep"  // neither written nor looked at
 )
 
@@ -91,8 +91,8 @@ func (r *Recipe) Images() []*Image {
 	return images
 }
 
-// Steps are what is carried out, in order. For ElsewhereBlank a Blank step stands before the first Lock, or at
-// the end where nothing is locked.
+// Steps are what is carried out, in order. For ElsewhereBlank a Blank step stands before the first Lock or
+// permanent step, or at the end where there is none.
 func (r *Recipe) Steps() []Step {
 	steps := make([]Step, len(r.steps))
 	for i, s := range r.steps {

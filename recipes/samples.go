@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 )
 
-//go:embed plain-image.yaml locked-boot.yaml
+//go:embed plain-image.yaml locked-boot.yaml gateway-boot.yaml
 var shipped embed.FS
 
 // bootSize is the size of the sample image.
@@ -19,7 +19,7 @@ const bootSize = 4 << 20
 // missing. Files that are right already are left alone, others of these names are replaced.
 func Unpack(dir string) error {
 	files := map[string][]byte{"images/boot.bin": bootImage()}
-	for _, name := range []string{"plain-image.yaml", "locked-boot.yaml"} {
+	for _, name := range []string{"plain-image.yaml", "locked-boot.yaml", "gateway-boot.yaml"} {
 		text, err := shipped.ReadFile(name)
 		if err != nil {
 			return fmt.Errorf("sample recipes: %w", err)

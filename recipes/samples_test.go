@@ -14,8 +14,9 @@ func TestSamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]string{
-		"plain-image": "write",
-		"locked-boot": "write blank lock freeze check",
+		"plain-image":  "write",
+		"locked-boot":  "write blank lock freeze check",
+		"gateway-boot": "write write blank lock root_key password freeze power_cycle check",
 	}
 	for id, steps := range want {
 		r, err := Load(filepath.Join(dir, id+".yaml"))
@@ -32,7 +33,7 @@ func TestSamples(t *testing.T) {
 		}
 	}
 
-	files := []string{"plain-image.yaml", "locked-boot.yaml", "images/boot.bin"}
+	files := []string{"plain-image.yaml", "locked-boot.yaml", "gateway-boot.yaml", "images/boot.bin"}
 	before := map[string]os.FileInfo{}
 	for _, name := range files {
 		info, err := os.Stat(filepath.Join(dir, name))
