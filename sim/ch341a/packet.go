@@ -53,7 +53,7 @@ func (d *Device) execute() {
 		byteTime := 8 * time.Second / time.Duration(d.opts.Clock)
 		n = len(e.packet) - e.at
 		if d.real() {
-			n = min(n, max(1, int(wireChunk/max(byteTime, 1))))
+			n = min(n, int(wireChunk/(byteTime+1))+1)
 		}
 		n = d.allowed(n)
 		e.answer = append(e.answer, d.pins.shift(e.packet[e.at:e.at+n])...)

@@ -1,0 +1,714 @@
+package ch341a
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/bits"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"station/sim/nor"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// probe is a target that writes down what reaches it, bit by bit, and answers with a fixed sequence of bytes
+// that starts over at every falling edge of chip select.
+type probe struct {
+	trace strings.Builder
+	bits  int // clocked since Select
+}
+
+func (p *probe) Select()   { p.trace.WriteString("["); p.bits = 0 }
+func (p *probe) Deselect() { p.trace.WriteString("]") }
+
+func (p *probe) Shift(out, in []byte) {
+	for i := range max(len(out), len(in)) {
+		var b byte
+		if out != nil {
+			b = out[i]
+		}
+		a := p.ShiftBits(b, 8)
+		if in != nil {
+			in[i] = a
+		}
+	}
+}
+
+func (p *probe) ShiftBits(out byte, n int) (in byte) {
+	for i := range n {
+		p.trace.WriteByte('0' + out<<i>>7)
+		in = in<<1 | answerByte(p.bits/8)<<(p.bits%8)>>7
+		p.bits++
+	}
+	return in
+}
+
+// answerByte is the probe's i-th answer: no palindrome, neither 00 nor FF.
+func answerByte(i int) byte { return byte(0xC5 + 0x1D*i) }
+
+// answers are the probe's, as A8 returns them.
+func answers(from, n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = bits.Reverse8(answerByte(from + i))
+	}
+	return b
+}
+
+func bitString(b ...byte) string {
+	var s strings.Builder
+	for _, x := range b {
+		fmt.Fprintf(&s, "%08b", x)
+	}
+	return s.String()
+}
+
+func reversed(b ...byte) []byte {
+	r := make([]byte, len(b))
+	for i := range b {
+		r[i] = bits.Reverse8(b[i])
+	}
+	return r
+}
+
+func probed(t *testing.T, o Options) (*Device, *probe) {
+	t.Helper()
+	d := New(o)
+	t.Cleanup(d.Close)
+	p := &probe{}
+	if err := d.Attach(0, p); err != nil {
+		t.Fatal(err)
+	}
+	return d, p
+}
+
+// drain takes the IN packets that are there.
+func drain(t *testing.T, d *Device) (packets [][]byte) {
+	t.Helper()
+	for p := make([]byte, 32); ; {
+		for synctest.Wait(); d.busy(); synctest.Wait() {
+			time.Sleep(10 * time.Millisecond) // the wire takes its time
+		}
+		n, ok, err := d.In(0, p)
+		if err != nil {
+			t.Fatalf("IN: %v", err)
+		}
+		if !ok {
+			return packets
+		}
+		if n == 0 || n > 31 {
+			t.Fatalf("IN packet of %d bytes", n)
+		}
+		packets = append(packets, bytes.Clone(p[:n]))
+	}
+}
+
+// exchange sends OUT transfers and collects IN packets meanwhile.
+func exchange(t *testing.T, d *Device, transfers ...[]byte) (packets [][]byte) {
+	t.Helper()
+	for _, p := range transfers {
+		for len(p) > 0 {
+			n, err := d.Out(0, p)
+			if err != nil {
+				t.Fatalf("OUT: %v", err)
+			}
+			got := drain(t, d)
+			packets = append(packets, got...)
+			if p = p[n:]; n == 0 && len(got) == 0 {
+				t.Fatal("OUT NAKs with nothing under way")
+			}
+		}
+	}
+	return append(packets, drain(t, d)...)
+}
+
+// What flashrom sends, fact sheet 2.3.
+var (
+	setStream   = []byte{0xAA, 0x61, 0x00}
+	enablePins  = []byte{0xAB, 0xB7, 0x7F, 0x20}
+	releasePins = []byte{0xAB, 0xB7, 0x40, 0x20}
+	pulse       = []byte{0xAB, 0xB7, 0xB7, 0xB7, 0xB6, 0x20}
+)
+
+// transaction is one OUT transfer: the pulse packet, then A8 packets with out, and FF for n more bytes.
+func transaction(n int, out ...byte) []byte {
+	p := append(bytes.Clone(pulse), make([]byte, 32-len(pulse))...)
+	data := append(reversed(out...), bytes.Repeat([]byte{0xFF}, n)...)
+	for len(data) > 0 {
+		m := min(31, len(data))
+		p = append(append(p, 0xA8), data[:m]...)
+		data = data[m:]
+	}
+	return p
+}
+
+func TestPackets(t *testing.T) {
+	low, high := []byte{0xAB, 0xB6, 0x20}, []byte{0xAB, 0xB7, 0x20}
+	spi := func(b ...byte) []byte { return append([]byte{0xA8}, b...) }
+	full := spi(bytes.Repeat([]byte{0x03}, 31)...)
+	edges := func(b byte, n int) (s []byte) { // n upper bits of b by hand
+		for i := range n {
+			v := 0x80 | 0x06 | b<<i>>7<<5
+			s = append(s, v, v|0x08)
+		}
+		return s
+	}
+	uio := func(parts ...[]byte) []byte { return append(append([]byte{0xAB}, bytes.Join(parts, nil)...), 0x20) }
+	first := answerByte(0)
+	for _, c := range []struct {
+		name  string
+		send  [][]byte
+		trace string
+		want  [][]byte
+	}{
+		{"SPI goes least significant bit first", [][]byte{low, spi(0xF9, 0x01), high}, "[" + bitString(0x9F, 0x80) + "]", [][]byte{answers(0, 2)}},
+		{"a packet is parsed alone", [][]byte{low, append(bytes.Clone(full), 0xA8, 0x80), high}, "[" + strings.Repeat(bitString(0xC0), 31) + bitString(0x01) + "]", [][]byte{answers(0, 31), answers(31, 1)}},
+		{"one transfer of packets cut at 32", [][]byte{low, append(append(bytes.Clone(full), full...), 0xA8, 0x80, 0x80), high}, "[" + strings.Repeat(bitString(0xC0), 62) + bitString(1, 1) + "]", [][]byte{answers(0, 31), answers(31, 31), answers(62, 2)}},
+		{"a short packet in mid transfer is none", [][]byte{low, append(spi(0xF9), high...), high}, "[" + bitString(0x9F, 0xD5, 0xED, 0x04) + "]", [][]byte{answers(0, 4)}},
+		{"chip select stays low", [][]byte{low, spi(1), spi(2)}, "[" + bitString(0x80, 0x40), [][]byte{answers(0, 1), answers(1, 1)}},
+		{"nothing to shift", [][]byte{low, spi(), high}, "[]", nil},
+		{"deselected", [][]byte{spi(1, 2)}, "", [][]byte{{0xFF, 0xFF}}},
+		{"chip select as an input floats high", [][]byte{{0xAB, 0x7E, 0xB6, 0x20}, spi(1)}, "", [][]byte{{0xFF}}},
+		{"direction selects too", [][]byte{{0xAB, 0x7E, 0xB6, 0x7F, 0x7E, 0x20}}, "[]", nil},
+		{"SCK as an input", [][]byte{{0xAB, 0x77, 0xB6, 0x20}, spi(1), high}, "[]", [][]byte{{0xFF}}},
+		{"MOSI as an input floats high", [][]byte{{0xAB, 0x5F, 0x96, 0x20}, spi(0), high}, "[" + bitString(0xFF) + "]", [][]byte{answers(0, 1)}},
+		{"SCK left high", [][]byte{{0xAB, 0xBF, 0xBE, 0x20}, spi(0xF9), {0xAB, 0x00, 0xB7, 0x20}}, "[" + bitString(0x9F) + "]", [][]byte{answers(0, 1), {0b11110110}}},
+		{"two data pairs", [][]byte{{0xAA, 0x65, 0x00}, low, spi(1), {0xAA, 0x61, 0x00}, spi(1), high}, "[" + bitString(0x80) + "]", [][]byte{{0xFF}, answers(0, 1)}},
+
+		{"edges by hand", [][]byte{uio([]byte{0x86}, edges(0x9F, 8), []byte{0x86, 0x87})}, "[" + bitString(0x9F) + "]", nil},
+		{"edges and A8 feed one register", [][]byte{uio([]byte{0x86}, edges(0x90, 4)), spi(0xF9), uio(edges(0xF0, 4), []byte{0x86, 0x87})}, "[1001" + bitString(0x9F) + "1111]", [][]byte{{bits.Reverse8(first<<4 | answerByte(1)>>4)}}},
+		{"MOSI that moves with SCK is late", [][]byte{uio([]byte{0x86, 0xAE, 0xA6, 0x8E, 0x86, 0x87})}, "[01]", nil},
+		{"SCK high twice is one edge", [][]byte{uio([]byte{0x86, 0x8E, 0x8E, 0xAE, 0x86, 0x87})}, "[0]", nil},
+		{"MISO by hand", [][]byte{uio([]byte{0x86, 0x8E, 0x00, 0x86, 0x8E, 0x00, 0x86, 0x8E, 0x00, 0x86, 0x87})}, "[000]",
+			[][]byte{{0b01001110 | first&0x80, 0b01001110 | first<<1&0x80, 0b01001110 | first<<2&0x80}}},
+		{"clock with chip select high", [][]byte{uio([]byte{0x87, 0x8F, 0x87, 0x8F})}, "", nil},
+		{"chip select low twice is one edge", [][]byte{low, low, high, high}, "[]", nil},
+		{"end ends", [][]byte{{0xAB, 0xB6, 0x20, 0xB7, 0x00, 0x00}}, "[", nil},
+		{"the packet's end ends", [][]byte{{0xAB, 0xB6}, {0xB7}, {0xAB, 0xB7}}, "[]", nil},
+		{"zeros without an end are samples", [][]byte{append([]byte{0xAB, 0x40}, make([]byte, 30)...)}, "", [][]byte{bytes.Repeat([]byte{0xFF}, 30)}},
+		{"delays and unknown bytes do nothing", [][]byte{{0xAB, 0xC5, 0xFF, 0x01, 0x1F, 0x21, 0x3F, 0xB6, 0xC0, 0xB7, 0x20}}, "[]", nil},
+		{"sample of the pins", [][]byte{{0xAB, 0x6A, 0x95, 0x00, 0x20}}, "", [][]byte{{0b11010101}}},
+
+		{"I2C speeds and delays", [][]byte{{0xAA, 0x60, 0x61, 0x63, 0x4F, 0x51, 0x00, 0x65}, low, spi(1), high}, "[" + bitString(0x80) + "]", [][]byte{answers(0, 1)}},
+		{"I2C is not there", [][]byte{{0xAA, 0x74, 0x81, 0xA0, 0x75}, {0xAA, 0xC4}}, "", nil},
+		{"other packets are thrown away", [][]byte{{0xA1, 0xB6}, {0xA9, 0xAB, 0xB6}, {0x00}, append([]byte{0xA2}, make([]byte, 31)...), {}, low, high}, "[]", nil},
+		{"release", [][]byte{low, spi(1), releasePins}, "[" + bitString(0x80) + "]", [][]byte{answers(0, 1)}},
+		{"release while selected", [][]byte{low, spi(1), {0xAB, 0x40, 0x20}}, "[" + bitString(0x80) + "]", [][]byte{answers(0, 1)}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d, p := probed(t, Options{})
+				exchange(t, d, setStream, enablePins)
+				got := exchange(t, d, c.send...)
+				if !slices.EqualFunc(got, c.want, bytes.Equal) {
+					t.Errorf("answers % x, want % x", got, c.want)
+				}
+				if trace := p.trace.String(); trace != c.trace {
+					t.Errorf("the target saw %s, want %s", trace, c.trace)
+				}
+			})
+		})
+	}
+}
+
+// flashrom's own sequences read the ID and a page of a chip, whose chip select rises with the next pulse.
+func TestFlashromSequences(t *testing.T) {
+	for _, coalesce := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			d := New(Options{Coalesce: coalesce})
+			defer d.Close()
+			chip, err := nor.New("MT25QL128ABA", [14]byte{1}, nor.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			chip.Power(true)
+			if err := d.Attach(0, chip); err != nil {
+				t.Fatal(err)
+			}
+			transfer := func(n int, out ...byte) []byte {
+				t.Helper()
+				packets := exchange(t, d, transaction(n, out...))
+				all := bytes.Join(packets, nil)
+				if len(all) != len(out)+n {
+					t.Fatalf("%d answers to %d bytes", len(all), len(out)+n)
+				}
+				for i, p := range packets {
+					if want := min(31, len(all)-31*i); !coalesce && len(p) != want {
+						t.Errorf("packet %d has %d bytes, want %d", i, len(p), want)
+					}
+				}
+				return reversed(all[len(out):]...)
+			}
+			if got := exchange(t, d, setStream, enablePins); got != nil {
+				t.Errorf("the opening is answered % x", got)
+			}
+			if id := transfer(3, 0x9F); !bytes.Equal(id, []byte{0x20, 0xBA, 0x18}) {
+				t.Errorf("ID % x", id)
+			}
+			page := make([]byte, 256)
+			for i := range page {
+				page[i] = byte(7 * i)
+			}
+			transfer(0, 0x06)
+			transfer(0, append([]byte{0x02, 0, 0x12, 0}, page...)...)
+			if n := chip.Counters()[nor.CountProgram]; n != 0 {
+				t.Error("the program took effect before chip select rose")
+			}
+			if sr := transfer(2, 0x05); sr[1]&1 != 0 {
+				t.Errorf("status % x", sr)
+			}
+			if n := chip.Counters()[nor.CountProgram]; n != 1 {
+				t.Errorf("%d programs took effect", n)
+			}
+			if got := transfer(4096, 0x03, 0, 0x10, 0); !bytes.Equal(got[0x200:0x300], page) || got[0] != 0xFF {
+				t.Error("4 KiB read differ")
+			}
+			exchange(t, d, releasePins)
+		})
+	}
+}
+
+// Plan B of fact sheet 2.5: a write enable and the head of a page program by hand, the rest in full packets, one transfer.
+func TestBitBangedTransfer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := New(Options{})
+		defer d.Close()
+		chip, err := nor.New("MT25QL128ABA", [14]byte{1}, nor.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		chip.Power(true)
+		if err := d.Attach(0, chip); err != nil {
+			t.Fatal(err)
+		}
+		var transfer []byte
+		pins := func(v ...byte) { // packets of at most 30 pin writes
+			for len(v) > 0 {
+				n := min(30, len(v))
+				p := append(append([]byte{0xAB}, v[:n]...), 0x20)
+				transfer = append(transfer, append(p, make([]byte, 32-len(p))...)...)
+				v = v[n:]
+			}
+		}
+		byHand := func(b ...byte) (v []byte) {
+			for _, x := range b {
+				for i := range 8 {
+					w := 0x86 | x<<i>>7<<5
+					v = append(v, w, w|0x08)
+				}
+			}
+			return v
+		}
+		pins(append(append([]byte{0x87, 0x86}, byHand(0x06)...), 0x86, 0x87)...)
+		head := []byte{0x02, 0x00, 0x00, 0x00, 1, 2, 3, 4, 5, 6, 7, 8}
+		pins(append([]byte{0x86}, byHand(head...)...)...)
+		body := make([]byte, 248)
+		for i := range body {
+			body[i] = byte(9 + i)
+		}
+		for i := 0; i < len(body); i += 31 {
+			transfer = append(append(transfer, 0xA8), reversed(body[i:i+31]...)...)
+		}
+		pins(0x87)
+		exchange(t, d, enablePins, transfer)
+		got := chip.Bytes(0, 256)
+		for i := range got {
+			if got[i] != byte(i+1) {
+				t.Fatalf("byte %02x is %02x, want %02x", i, got[i], byte(i+1))
+			}
+		}
+		if n := chip.Counters()[nor.CountProgram]; n != 1 {
+			t.Errorf("%d programs took effect", n)
+		}
+	})
+}
+
+func TestCoalesce(t *testing.T) {
+	for _, c := range []struct {
+		coalesce bool
+		want     []int
+	}{{false, []int{31, 5, 31, 1}}, {true, []int{31, 31, 6}}} {
+		synctest.Test(t, func(t *testing.T) {
+			d, _ := probed(t, Options{Coalesce: c.coalesce})
+			exchange(t, d, enablePins)
+			for _, p := range [][]byte{pulse, transaction(31)[32:], transaction(5)[32:], transaction(31)[32:], transaction(1)[32:]} {
+				if n, err := d.Out(0, p); n != len(p) || err != nil {
+					t.Fatalf("OUT took %d: %v", n, err)
+				}
+				synctest.Wait() // all four answers wait
+			}
+			var sizes []int
+			packets := drain(t, d)
+			for _, p := range packets {
+				sizes = append(sizes, len(p))
+			}
+			if !slices.Equal(sizes, c.want) || !bytes.Equal(bytes.Join(packets, nil), answers(0, 68)) {
+				t.Errorf("coalesce %v: packets of %v, want %v", c.coalesce, sizes, c.want)
+			}
+		})
+	}
+}
+
+// Without a reader the chip stops after its segments, and OUT NAKs once its buffer is full, until somebody reads.
+func TestBackPressure(t *testing.T) {
+	for _, c := range []struct{ option, segments int }{{0, 4}, {1, 1}, {7, 7}} {
+		synctest.Test(t, func(t *testing.T) {
+			d, p := probed(t, Options{Segments: c.option})
+			exchange(t, d, enablePins)
+			stream := transaction(31 * 40)
+			taken := 0
+			for {
+				n, err := d.Out(0, stream[taken:])
+				if err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				if taken += n; n == 0 {
+					break
+				}
+			}
+			if want := 31 * 8 * c.segments; p.bits != want {
+				t.Errorf("clocked %d bits with nobody reading, want %d", p.bits, want)
+			}
+			// The pulse, what is answered, the packet that waits for room, two in the buffer.
+			if want := 32 * (1 + c.segments + 1 + 2); taken != want {
+				t.Errorf("OUT took %d bytes, want %d", taken, want)
+			}
+			if got := bytes.Join(exchange(t, d, stream[taken:]), nil); !bytes.Equal(got, answers(0, 31*40)) {
+				t.Errorf("%d answers, or wrong ones, want %d", len(got), 31*40)
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) { // packets that answer nothing need no room, samples do
+		d, p := probed(t, Options{Segments: 1})
+		exchange(t, d, enablePins)
+		for _, b := range [][]byte{pulse, {0xA8, 1}, {0xAB, 0xB7, 0xB6, 0x00, 0xB7, 0x20}} {
+			if _, err := d.Out(0, b); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		if got, want := p.trace.String(), "["+bitString(0x80)+"]["; got != want {
+			t.Errorf("the target saw %s, want %s", got, want)
+		}
+		if got := drain(t, d); len(got) != 2 || !strings.HasSuffix(p.trace.String(), "[]") {
+			t.Errorf("answers % x, trace %s", got, p.trace.String())
+		}
+	})
+}
+
+// The same packets give the same answers and the same bits, wherever OUT transfers are cut between them.
+func FuzzCutBetweenPackets(f *testing.F) {
+	f.Add(append(append(bytes.Clone(pulse), make([]byte, 26)...), transaction(70, 0x9F)...), []byte{1, 1, 1})
+	f.Add(append([]byte{0xAB, 0x7F, 0x00, 0x00, 0x86, 0xAE, 0x20}, make([]byte, 25)...), []byte{0})
+	f.Add([]byte{0xAA, 0x65, 0x74}, []byte{2})
+	f.Fuzz(func(t *testing.T, stream, cuts []byte) {
+		if len(stream) > 4096 || len(cuts) > 256 {
+			return
+		}
+		run := func(pieces [][]byte, o Options) (data []byte, trace string) {
+			synctest.Test(t, func(t *testing.T) {
+				d, p := probed(t, o)
+				data = bytes.Join(exchange(t, d, append([][]byte{enablePins}, pieces...)...), nil)
+				trace = p.trace.String()
+			})
+			return data, trace
+		}
+		var pieces [][]byte
+		rest := stream
+		for _, c := range cuts {
+			n := min(32*int(c%8), len(rest))
+			pieces, rest = append(pieces, rest[:n]), rest[n:]
+		}
+		pieces = append(pieces, rest)
+		wantData, wantTrace := run([][]byte{stream}, Options{})
+		for _, o := range []Options{{}, {Coalesce: true, Segments: 2}, {Pace: Real}} {
+			gotData, gotTrace := run(pieces, o)
+			if !bytes.Equal(gotData, wantData) {
+				t.Errorf("%+v: answers % x cut, % x whole", o, gotData, wantData)
+			}
+			if gotTrace != wantTrace {
+				t.Errorf("%+v: bits %s cut, %s whole", o, gotTrace, wantTrace)
+			}
+		}
+	})
+}
+
+// stamps is a target that notes when its edges come.
+type stamps struct {
+	probe
+	low, high time.Time
+	clocks    []time.Time // of every Shift
+}
+
+func (s *stamps) Select()   { s.low = time.Now() }
+func (s *stamps) Deselect() { s.high = time.Now() }
+func (s *stamps) Shift(out, in []byte) {
+	s.clocks = append(s.clocks, time.Now())
+	s.probe.Shift(out, in)
+}
+
+func TestWireTime(t *testing.T) {
+	for _, c := range []struct {
+		clock int
+		bytes time.Duration // 310 of them
+	}{{0, 310 * 5333 * time.Nanosecond}, {2_000_000, 310 * 4 * time.Microsecond}} {
+		synctest.Test(t, func(t *testing.T) {
+			d := New(Options{Pace: Real, Clock: c.clock, Segments: 100})
+			defer d.Close()
+			s := &stamps{}
+			if err := d.Attach(0, s); err != nil {
+				t.Fatal(err)
+			}
+			all := func(p []byte) time.Duration {
+				t.Helper()
+				room := make(chan struct{}, 1)
+				d.Notify(0, func() {
+					select {
+					case room <- struct{}{}:
+					default:
+					}
+				})
+				start := time.Now()
+				for len(p) > 0 {
+					n, err := d.Out(0, p)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if p = p[n:]; n == 0 {
+						<-room
+					}
+				}
+				for d.busy() {
+					<-room
+				}
+				return time.Since(start)
+			}
+			near := func(what string, got, want time.Duration) {
+				t.Helper()
+				if diff := (got - want).Abs(); diff > wireChunk {
+					t.Errorf("%s took %v, want %v", what, got, want)
+				}
+			}
+			all(enablePins)
+			time.Sleep(time.Second)
+			s.clocks = nil
+			near("the transfer", all(transaction(310)), 5*uioTime+c.bytes)
+			for i := 1; i < len(s.clocks); i++ {
+				if gap := s.clocks[i].Sub(s.clocks[i-1]); gap > 30*time.Microsecond {
+					t.Fatalf("the target saw nothing for %v", gap)
+				}
+			}
+			// 13 more bytes of high time are some 10 µs, and UIO delays are in µs.
+			long := append(append([]byte{0xAB}, bytes.Repeat([]byte{0xB7}, 28)...), 0xB6, 0x20)
+			all(long)
+			near("the high time", s.low.Sub(s.high), 28*uioTime)
+			near("delays", all([]byte{0xAB, 0xFF, 0xFF, 0xC1, 0x20}), 127*time.Microsecond+4*uioTime)
+			near("long delays", all([]byte{0xAA, 0x5F, 0x5F, 0x4F, 0x00}), 30015*time.Microsecond)
+		})
+	}
+}
+
+func (d *Device) busy() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.engine.running
+}
+
+func TestFaults(t *testing.T) {
+	const whole = "[" + "00000110" + "][" + "000001011111111111111111" + "]"
+	var hears int
+	for _, c := range []struct {
+		name   string
+		faults Faults
+		trace  string
+		sizes  []int // of the answers
+		err    error
+	}{
+		{"none", Faults{}, whole, []int{1, 3}, nil},
+		{"hang", Faults{HangAfter: 4 + 32 + 2}, "[00000110", nil, nil},
+		{"hang in the data", Faults{HangAfter: 4 + 34 + 32 + 2}, "[00000110][00000101", nil, nil},
+		{"stall", Faults{StallAfter: 4 + 34 + 32 + 3}, "[00000110][0000010111111111", nil, ErrStall},
+		{"not done", Faults{UnplugAfter: 4 + 33}, "[]", nil, ErrGone},
+		{"cut in the data", Faults{UnplugAfter: 4 + 34 + 32 + 2}, "[00000110][00000101]", nil, ErrGone},
+		{"done, answers lost", Faults{UnplugAfter: 4 + 34 + 1, UnplugDone: true}, whole, nil, ErrGone},
+		{"first answer lost", Faults{DropAnswer: 1}, whole, []int{3}, nil},
+		{"third answer lost", Faults{DropAnswer: 3}, whole, []int{1, 2}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d, p := probed(t, Options{Faults: c.faults})
+				d.Notify(0, func() { hears++ })
+				for _, s := range [][]byte{enablePins, transaction(0, 0x06), transaction(2, 0x05), {0xAB, 0xB7, 0x20}} {
+					n, err := d.Out(0, s)
+					if n == 0 && c.faults != (Faults{}) || errors.Is(err, c.err) && err != nil {
+						break
+					}
+					if n != len(s) || err != nil {
+						t.Fatalf("OUT took %d: %v", n, err)
+					}
+					synctest.Wait()
+				}
+				var sizes []int
+				p32 := make([]byte, 32)
+				n, ok, err := d.In(0, p32)
+				for ; ok; n, ok, err = d.In(0, p32) {
+					sizes = append(sizes, n)
+				}
+				if !errors.Is(err, c.err) {
+					t.Fatalf("IN: %v, want %v", err, c.err)
+				}
+				if !slices.Equal(sizes, c.sizes) {
+					t.Errorf("answers of %v bytes, want %v", sizes, c.sizes)
+				}
+				if c.err == ErrGone && c.faults.UnplugDone {
+					// The last transfer is the one that crossed the count; chip select rose with the cable.
+					if !strings.HasSuffix(p.trace.String(), "]") {
+						t.Error("a pin is still driven")
+					}
+				}
+				if got := p.trace.String(); got != c.trace {
+					t.Errorf("the target saw %s, want %s", got, c.trace)
+				}
+				if c.err != nil {
+					if _, err := d.Out(0, pulse); !errors.Is(err, c.err) {
+						t.Errorf("OUT: %v, want %v", err, c.err)
+					}
+				}
+				if c.err == ErrStall {
+					control(t, d, 0x02, 0x01, 0, 0x82)
+					synctest.Wait()
+					if got := drain(t, d); len(got) != 2 || len(got[0]) != 1 || len(got[1]) != 3 {
+						t.Errorf("after clearing the halt: % x", got)
+					}
+				}
+				if c.err == ErrGone {
+					if _, err := d.Control(setup(0x80, 0, 0, 0), nil); !errors.Is(err, ErrGone) {
+						t.Errorf("control: %v", err)
+					}
+				}
+			})
+		})
+	}
+	if hears == 0 {
+		t.Error("nobody was notified")
+	}
+}
+
+func TestBareAndSwappedPins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, p := probed(t, Options{})
+		exchange(t, d, enablePins, []byte{0xAB, 0xB6, 0x20})
+		if err := d.Attach(0, nil); err != nil { // just left: no rising edge
+			t.Fatal(err)
+		}
+		if got := exchange(t, d, []byte{0xA8, 1, 2}); !bytes.Equal(got[0], []byte{0xFF, 0xFF}) {
+			t.Errorf("bare pins answer % x", got)
+		}
+		if err := d.Attach(0, p); err != nil { // came in mid frame: hears nothing of it, then everything
+			t.Fatal(err)
+		}
+		exchange(t, d, []byte{0xA8, 1}, pulse, []byte{0xA8, 0xA0})
+		if got, want := p.trace.String(), "[["+bitString(0x05); got != want {
+			t.Errorf("the target saw %s, want %s", got, want)
+		}
+		if err := d.Attach(1, p); err == nil {
+			t.Error("there is a channel 1")
+		}
+		for _, iface := range []int{-1, 1} {
+			if _, err := d.Out(iface, pulse); !errors.Is(err, ErrStall) {
+				t.Errorf("OUT of interface %d: %v", iface, err)
+			}
+			if _, _, err := d.In(iface, make([]byte, 32)); !errors.Is(err, ErrStall) {
+				t.Errorf("IN of interface %d: %v", iface, err)
+			}
+		}
+		if _, ok, err := d.In(0, make([]byte, 31)); ok || err != nil {
+			t.Errorf("IN into 31 bytes: %v, %v", ok, err)
+		}
+	})
+}
+
+func control(t *testing.T, d *Device, kind, request byte, value, index uint16) []byte {
+	t.Helper()
+	data := make([]byte, 64)
+	if kind&0x80 == 0 {
+		data = nil
+	}
+	n, err := d.Control(setup(kind, request, value, index), data)
+	if err != nil {
+		t.Fatalf("control %02x %02x %04x %04x: %v", kind, request, value, index, err)
+	}
+	return data[:n]
+}
+
+func setup(kind, request byte, value, index uint16) (s [8]byte) {
+	s[0], s[1] = kind, request
+	binary.LittleEndian.PutUint16(s[2:], value)
+	binary.LittleEndian.PutUint16(s[4:], index)
+	return s
+}
+
+func TestControl(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, p := probed(t, Options{})
+		for _, c := range []struct {
+			kind, request byte
+			value, index  uint16
+			want          []byte
+		}{
+			{0x80, 0x06, 0x0100, 0, []byte{18, 1, 0x10, 1, 0xFF, 0, 2, 8, 0x86, 0x1A, 0x12, 0x55, 0x04, 0x03, 0, 0, 0, 1}},
+			{0x80, 0x06, 0x0200, 0, []byte{
+				9, 2, 39, 0, 1, 1, 0, 0x80, 0x30, 9, 4, 0, 0, 3, 0xFF, 1, 2, 0,
+				7, 5, 0x82, 2, 32, 0, 0, 7, 5, 0x02, 2, 32, 0, 0, 7, 5, 0x81, 3, 8, 0, 1,
+			}},
+			{0x80, 0x00, 0, 0, []byte{0, 0}},
+			{0x80, 0x08, 0, 0, []byte{1}},
+			{0x81, 0x0A, 0, 0, []byte{0}},
+			{0x01, 0x0B, 0, 0, nil},
+			{0x02, 0x01, 0, 0x81, nil},
+			{0xC0, 0x5F, 0, 0, []byte{0x27, 0x00}},
+			{0x40, 0xA1, 0x1234, 0x5678, nil},
+		} {
+			if got := control(t, d, c.kind, c.request, c.value, c.index); !bytes.Equal(got, c.want) {
+				t.Errorf("%02x %02x: % x, want % x", c.kind, c.request, got, c.want)
+			}
+		}
+		for _, s := range [][8]byte{
+			setup(0x80, 0x06, 0x0300, 0), // strings
+			setup(0x80, 0x06, 0x0600, 0), // device qualifier: full speed only
+			setup(0x00, 0x09, 2, 0),
+			setup(0x01, 0x0B, 1, 0),
+			setup(0x02, 0x01, 0, 0x83),
+			setup(0x40, 0x5F, 0, 0), // direction
+			setup(0x40, 0x00, 0, 1),
+		} {
+			if _, err := d.Control(s, nil); !errors.Is(err, ErrStall) {
+				t.Errorf("% x: %v, want a stall", s, err)
+			}
+		}
+		// What a host left behind stays, until somebody reads it or configures the device anew; pins stay even then.
+		exchange(t, d, enablePins)
+		for range 2 {
+			if _, err := d.Out(0, transaction(3, 0x9F)); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		control(t, d, 0x00, 0x09, 1, 0)
+		if got := drain(t, d); got != nil {
+			t.Errorf("stale answers % x", got)
+		}
+		if !strings.HasSuffix(p.trace.String(), "1") || strings.Count(p.trace.String(), "]") != 1 {
+			t.Errorf("chip select moved: %s", p.trace.String())
+		}
+	})
+}
