@@ -24,6 +24,7 @@ type socket struct {
 	chips  map[string]*nor.Chip
 	broken error                                // what every Do answers, when set
 	before func(slot string, f spi.Frame) error // called before each frame
+	after  func(slot string, f spi.Frame) error // called after each frame, which reached the chip
 	leased map[string]int
 	timed  bool // Idle takes its time; inside a synctest bubble only
 }
@@ -96,6 +97,11 @@ func (p *pins) Do(ctx context.Context, frames ...spi.Frame) error {
 		if p.s.timed {
 			time.Sleep(f.Idle)
 		}
+		if p.s.after != nil {
+			if err := p.s.after(p.slot, f); err != nil {
+				return &spi.FrameError{Index: i, Err: err}
+			}
+		}
 	}
 	return nil
 }
@@ -104,17 +110,35 @@ func (p *pins) Do(ctx context.Context, frames ...spi.Frame) error {
 type account struct {
 	mu      sync.Mutex
 	records []ledger.Record
+	escrow  map[string][]byte
+	notes   map[string][]byte
 	fail    error
+	before  func(ledger.Change) error // called before each change
+	after   func(ledger.Change) error // called after it, when it is durable
 }
 
-func (a *account) Append(_ context.Context, bodies ...ledger.Body) (int64, error) {
+func (a *account) Commit(_ context.Context, c ledger.Change) (int64, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.fail != nil {
 		return 0, a.fail
 	}
+	if a.before != nil {
+		if err := a.before(c); err != nil {
+			return 0, err
+		}
+	}
+	for id, text := range c.Escrow {
+		a.escrow[id] = text
+	}
+	for name, note := range c.Notes {
+		a.notes[name] = note
+	}
+	for _, name := range c.Forget {
+		delete(a.notes, name)
+	}
 	first := int64(len(a.records))
-	for _, b := range bodies {
+	for _, b := range c.Bodies {
 		e := ledger.Entry{Station: "test", Time: time.Now(), Body: b}
 		raw, err := e.Encode()
 		if err != nil {
@@ -124,8 +148,28 @@ func (a *account) Append(_ context.Context, bodies ...ledger.Body) (int64, error
 			return 0, fmt.Errorf("what was written does not read back: %w", err)
 		}
 		a.records = append(a.records, ledger.Record{Index: int64(len(a.records)), Entry: e, Bytes: raw})
+		if _, settled := b.(ledger.RunEnd); settled {
+			clear(a.notes) // the tests have one unit with secrets at a time
+		}
+	}
+	if a.after != nil {
+		return first, a.after(c)
 	}
 	return first, nil
+}
+
+func (a *account) Escrow(id string) ([]byte, error) { return kept(a, a.escrow, id) }
+
+func (a *account) Note(_, name string) ([]byte, error) { return kept(a, a.notes, name) }
+
+func kept(a *account, from map[string][]byte, name string) ([]byte, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	b, ok := from[name]
+	if !ok {
+		return nil, fmt.Errorf("no %s", name)
+	}
+	return b, nil
 }
 
 func (a *account) Runs(serial, uid string) ([]ledger.Run, error) {
@@ -162,7 +206,7 @@ func newTimedLine(t *testing.T, o Options) *line {
 }
 
 func newLine(t *testing.T, o Options) *line {
-	l := &line{t: t, socket: newSocket(), books: &account{}}
+	l := &line{t: t, socket: newSocket(), books: &account{escrow: map[string][]byte{}, notes: map[string][]byte{}}}
 	watch := o.Watch
 	o.Software = "station test"
 	o.Watch = func(ev Event) {
@@ -207,7 +251,7 @@ const head = `schema: 1
 recipe: small
 version: %d
 title: Small test recipe
-parts: [MT25QL256ABA]
+parts: [%s]
 serial: '^S[0-9]+$'
 images:
   boot: {file: boot.bin, sha256: "%s"}
@@ -234,12 +278,16 @@ func image() []byte {
 
 // recipe makes a recipe with these steps.
 func recipe(t *testing.T, version int, steps string) *recipes.Recipe {
+	return recipeFor(t, "MT25QL256ABA", version, steps)
+}
+
+func recipeFor(t *testing.T, part string, version int, steps string) *recipes.Recipe {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "boot.bin"), image(), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	text := fmt.Sprintf(head, version, regionDigest(image(), int64(len(image())))) + steps
+	text := fmt.Sprintf(head, version, part, regionDigest(image(), int64(len(image())))) + steps
 	if !strings.Contains(steps, "image: boot") {
 		text = strings.Replace(text, text[strings.Index(text, "images:"):strings.Index(text, "regions:")], "", 1)
 	}

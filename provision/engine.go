@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -60,10 +61,12 @@ type run struct {
 	began time.Time
 
 	conn    spi.Conn
+	unit    *recipes.Unit
 	chip    *flash.Chip
 	before  flash.Protection
-	already *ledger.Run // an earlier run that did all of this
-	started bool        // run.start or run.resume is durable
+	books   []ledger.Body // the entries of this run so far, those before a crash included
+	already *ledger.Run   // an earlier run that did all of this
+	started bool          // run.start or run.resume is durable
 	n, of   int
 	title   string
 
@@ -76,6 +79,10 @@ func (r *run) carryOut(ctx context.Context) error {
 	if !r.o.Recipe.MatchSerial(r.o.Serial) {
 		return refuse("serial-pattern", fmt.Sprintf("%q is not a serial of this recipe (%s)", r.o.Serial, r.o.Recipe.SerialPattern()),
 			"Scan the board's own label.")
+	}
+	var err error
+	if r.unit, err = r.o.Recipe.Bind(r.o.Serial, r.o.Values); err != nil {
+		return refuse("values", strings.ReplaceAll(err.Error(), "\n", "; "), "Give every value that the recipe asks for, as it asks for it.")
 	}
 	if err := r.e.hold("serial "+r.o.Serial, r.o.Slot); err != nil {
 		return err
@@ -140,7 +147,7 @@ func (r *run) begin(ctx context.Context, open *ledger.Run) error {
 			Part: ledger.Part{Name: part.Name, Digest: part.Digest(), Size: part.Size, Sector: part.Sector, Assumed: append([]string{}, part.Assumed...)}}
 		images := map[string]string{}
 		for _, s := range rec.Steps() {
-			if w, ok := s.(recipes.Write); ok {
+			if w, ok := s.(recipes.Write); ok && w.Image != nil {
 				images[w.Region.Name] = w.Image.Name
 			}
 		}
@@ -152,8 +159,13 @@ func (r *run) begin(ctx context.Context, open *ledger.Run) error {
 		}
 		body = start
 	}
-	if _, err := r.e.journal.Append(ctx, body); err != nil {
-		return &stationError{"ledger", err}
+	if open != nil {
+		for _, rec := range open.Records {
+			r.books = append(r.books, rec.Entry.Body)
+		}
+	}
+	if err := r.record(ctx, body); err != nil {
+		return err
 	}
 	r.started = true
 	r.emit(Event{Kind: kind, Title: rec.Title()})
@@ -175,10 +187,7 @@ func (r *run) settle(ctx context.Context, err error) Result {
 		Touched: r.started, Proven: []ledger.RegionProof{}, Freeze: "none"}
 	if r.chip != nil {
 		if after, perr := r.chip.Protection(ctx); perr == nil {
-			end.After = locksOf(after)
-			if after.Frozen {
-				end.Freeze = "until power-off"
-			}
+			end.After, end.Freeze = locksOf(after), freezeLasts(after)
 		} else if err == nil {
 			// The steps are proven, but what the report must show of the chip cannot be read: not a PASS.
 			err = perr
@@ -190,25 +199,49 @@ func (r *run) settle(ctx context.Context, err error) Result {
 		end.Proven = r.locked(end.After)
 	}
 	end.Duration = time.Since(r.began).Milliseconds()
-	bodies := []ledger.Body{end}
+	var bodies []ledger.Body
 	if r.failed != nil {
-		bodies = []ledger.Body{*r.failed, end}
+		bodies = append(bodies, *r.failed)
+	}
+	switch {
+	case end.Outcome == ledger.Interrupted:
+		bodies = append(bodies, ledger.RunStuck{Run: r.id, Serial: r.o.Serial, Cause: v.cause, Message: v.message, Next: v.next})
+	case r.stays(end.Outcome):
+	default:
+		bodies = append(bodies, end)
 	}
 	res := Result{Run: r.id, Serial: r.o.Serial, Slot: r.o.Slot, Outcome: end.Outcome, Cause: end.Cause, Message: end.Message, Next: end.Next,
 		Started: r.began, Index: -1, Err: err}
 	if r.chip != nil {
 		res.UID = r.chip.UID()
 	}
-	first, jerr := r.e.journal.Append(ctx, bodies...)
-	if jerr != nil {
-		// Whatever was reached, without a durable entry it is not known: the run stays open.
-		v := r.judge(ctx, &stationError{"ledger", jerr})
-		res.Outcome, res.Cause, res.Message, res.Next, res.Err = v.outcome, v.cause, v.message, v.next, jerr
-	} else {
-		res.Index = first + int64(len(bodies)) - 1
+	if len(bodies) > 0 {
+		first, jerr := r.e.journal.Commit(ctx, ledger.Change{Bodies: bodies})
+		if jerr != nil {
+			// Whatever was reached, without a durable entry it is not known: the run stays open.
+			v := r.judge(ctx, &stationError{"ledger", jerr})
+			res.Outcome, res.Cause, res.Message, res.Next, res.Err = v.outcome, v.cause, v.message, v.next, jerr
+		} else {
+			res.Index = first + int64(len(bodies)) - 1
+		}
 	}
 	res.Duration = time.Since(r.began)
 	return res
+}
+
+// stays tells whether the run stays open after an outcome that is not the unit's fault: once a permanent step has been intended, what
+// the station remembers of it is needed until the run passes, fails, or a person closes it.
+func (r *run) stays(o ledger.Outcome) bool {
+	if o != ledger.Error && o != ledger.Aborted {
+		return false
+	}
+	return slices.ContainsFunc(r.books, func(b ledger.Body) bool {
+		switch b.(type) {
+		case ledger.PasswordIntent, ledger.ModeIntent, ledger.RootKeyIntent, ledger.PermanentIntent:
+			return true
+		}
+		return false
+	})
 }
 
 func (r *run) onRelease(f func()) { r.held = append(r.held, f) }

@@ -30,6 +30,17 @@ func locksOf(p flash.Protection) *ledger.Locks {
 		BlockProtect: blockRanges(p), Frozen: p.Frozen, SPR: fmt.Sprintf("%04X", p.SPR)}
 }
 
+// freezeLasts says how long a freeze that was read back holds.
+func freezeLasts(p flash.Protection) string {
+	switch {
+	case p.SPR == flash.PasswordMode:
+		return "permanent" // frozen from every power-up on, until the password is given
+	case p.Frozen:
+		return "until power-off"
+	}
+	return "none"
+}
+
 func blockRanges(p flash.Protection) []ledger.Range {
 	if b := p.BlockRange(); b.Size > 0 {
 		return rangesOf([]flash.Range{b})

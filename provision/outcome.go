@@ -99,6 +99,8 @@ func verdictOf(err error, slot string) verdict {
 		return verdict{ledger.Fail, "lock-not-effective", fmt.Sprintf("The chip reports 0x%06X as locked, yet accepts writes there.", open.Addr), disposition}
 	case errors.As(err, &op):
 		return verdict{ledger.Fail, "operation-failed", fmt.Sprintf("The chip reports that %s at 0x%06X failed (flag status %02X).", op.Op, op.Addr, op.FSR), disposition}
+	case errors.Is(err, flash.ErrReply):
+		return verdict{ledger.Fail, "reply-not-authentic", "The chip's signed reply does not fit its key.", disposition}
 	case errors.Is(err, flash.ErrNotExecuted):
 		return verdict{ledger.Fail, "no-effect", "The chip did not do what it was told: " + err.Error(), disposition}
 	}

@@ -26,9 +26,11 @@ type Bench interface {
 
 // Journal is the ledger as the engine sees it.
 type Journal interface {
-	// Append makes the bodies entries, all of them or none, and returns when they are durable.
-	// first is the index of the first one.
-	Append(ctx context.Context, bodies ...ledger.Body) (first int64, err error)
+	// Commit makes a change durable, all of it or nothing. first is the index of its first entry.
+	Commit(ctx context.Context, c ledger.Change) (first int64, err error)
+	// Escrow and Note read back what was committed.
+	Escrow(id string) ([]byte, error)
+	Note(run, name string) ([]byte, error)
 	// Runs returns every run of this serial or of the chip with this UID, oldest first. "" matches nothing.
 	Runs(serial, uid string) ([]ledger.Run, error)
 }
@@ -36,9 +38,11 @@ type Journal interface {
 // Order says what is to be done, to whom, where, and by whom.
 type Order struct {
 	Recipe   *recipes.Recipe
-	Serial   string // of the unit, as scanned
+	Serial   string            // of the unit, as scanned
+	Values   map[string]string // what the unit brings besides its serial, by name
 	Slot     string
 	Operator string // pseudonymous id
+	Trial    bool   // stop before the first permanent step
 }
 
 // Result is how an order ended.
@@ -61,6 +65,7 @@ type Result struct {
 // Options of an Engine.
 type Options struct {
 	Software string // name and version of the program, for the account
+	Secrets  Secrets
 	// Watch is told what happens, from the goroutine of the run it happens to. It must not block.
 	Watch func(Event)
 	// Reseater names who takes a board out and puts it back when asked, for the account; "a person" when "".

@@ -42,6 +42,9 @@ func (r *run) walk(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if r.o.Trial && s.Permanent() {
+			return &verdict{ledger.Trial, "trial", "Everything before the first permanent step was confirmed: " + s.Title() + " was not begun.", "Run it without --trial to provision the unit."}
+		}
 		r.n, r.title = i+1, s.Title()
 		r.emit(Event{Kind: StepBegan, Title: r.title, Permanent: s.Permanent()})
 		entry := ledger.RunStep{Run: r.id, Serial: r.o.Serial, N: r.n, Of: r.of, Step: s.Kind(), Title: r.title, Permanent: s.Permanent(),
@@ -55,8 +58,8 @@ func (r *run) walk(ctx context.Context) error {
 			r.failed = &entry
 			return err
 		}
-		if _, err := r.e.journal.Append(context.WithoutCancel(ctx), entry); err != nil {
-			return &stationError{"ledger", err}
+		if err := r.record(ctx, entry); err != nil {
+			return err
 		}
 		r.emit(Event{Kind: StepEnded, Title: r.title})
 	}
@@ -116,12 +119,20 @@ func (r *run) step(s recipes.Step) (step, error) {
 		return &reset{r: r}, nil
 	case recipes.PowerCycle:
 		return &powerCycle{r: r}, nil
+	case recipes.Password:
+		return &password{r: r, s: s}, nil
+	case recipes.RootKey:
+		return &rootKey{r: r, s: s}, nil
+	case recipes.Counter:
+		return &counter{r: r, s: s}, nil
+	case recipes.PersistentProtection:
+		return &persistent{r: r}, nil
 	}
 	return nil, &stationError{"program", fmt.Errorf("no step for %q", s.Kind())}
 }
 
 // wanted is what a step wants the array to hold; nil for steps that do not change it.
-func (r *run) wanted(s recipes.Step) []flash.Extent { return r.o.Recipe.Wanted(r.chip.Part(), s) }
+func (r *run) wanted(s recipes.Step) []flash.Extent { return r.unit.Wanted(r.chip.Part(), s) }
 
 // content is the part that all steps share which want the array to hold something.
 type content struct {

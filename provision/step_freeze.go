@@ -31,5 +31,9 @@ func (f *freeze) confirm(ctx context.Context) (proof, error) {
 	if !frozen {
 		return proof{}, fmt.Errorf("freeze bit reads back 1: %w", flash.ErrNotExecuted)
 	}
-	return proof{how: "freeze bit read back", facts: []ledger.Fact{{Name: "lasts", Value: "until power-off"}}}, nil
+	spr, err := f.r.chip.SectorProtection(ctx)
+	if err != nil {
+		return proof{}, err
+	}
+	return proof{how: "freeze bit read back", facts: []ledger.Fact{{Name: "lasts", Value: freezeLasts(flash.Protection{SPR: spr, Frozen: true})}}}, nil
 }

@@ -82,6 +82,18 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
+// run is the whole cycle, for steps that need one on their way.
+func (p *powerCycle) run(ctx context.Context) error {
+	if err := p.observe(ctx); err != nil {
+		return err
+	}
+	if err := p.act(ctx); err != nil {
+		return err
+	}
+	_, err := p.confirm(ctx)
+	return err
+}
+
 func (p *powerCycle) confirm(ctx context.Context) (proof, error) {
 	if err := p.r.settled(ctx); err != nil {
 		return proof{}, err

@@ -10,7 +10,7 @@ import (
 	"station/recipes"
 )
 
-// write puts an image into a region; the rest of the region is blank.
+// write puts an image or the unit's own fields into a region; the rest of the region is blank.
 type write struct {
 	content
 	s recipes.Write
@@ -21,7 +21,7 @@ func (w *write) confirm(ctx context.Context) (proof, error) {
 	if err != nil {
 		return proof{}, err
 	}
-	w.r.prove(ledger.RegionProof{Region: w.s.Region.Name, SHA256: regionDigest(w.s.Image.Data, w.s.Region.Size), Proof: p.how})
+	w.r.prove(ledger.RegionProof{Region: w.s.Region.Name, SHA256: regionDigest(w.r.unit.Content(w.s), w.s.Region.Size), Proof: p.how})
 	return p, nil
 }
 

@@ -1,0 +1,76 @@
+package provision
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	"station/ledger"
+)
+
+// Secrets makes, seals and tags chip secrets. What it lends is wiped when the callback returns, and never kept.
+type Secrets interface {
+	// Random lends n random bytes.
+	Random(n int, use func(secret []byte) error) error
+	// Derived lends the 32-byte root key that a master key gives this chip and counter.
+	Derived(master string, of KeyOf, use func(key []byte) error) error
+	// Seal encrypts a secret to every recipient of the groups.
+	Seal(groups []string, secret []byte) (ciphertext []byte, to []ledger.Recipient, err error)
+	// CheckSealed says whether a ciphertext is whole and is for exactly this many recipients.
+	CheckSealed(ciphertext []byte, recipients int) error
+	// Tag is what lets this station, and nobody else, recognise a secret again without keeping it.
+	Tag(uid, escrow string, secret []byte) []byte
+}
+
+// KeyOf is what a derived key belongs to.
+type KeyOf struct {
+	Part, UID, Recipe string
+	Index             int // of the counter
+}
+
+// stuck is a state of the chip that only a person can decide about. The run stays open.
+func stuck(cause, message, next string) error {
+	return &verdict{ledger.Interrupted, cause, message, next}
+}
+
+// commit writes entries, and with them what belongs to them outside the ledger. It is durable when it returns, and
+// it is not given up for a cancelled run: what is committed here is about to be done, or was done already.
+func (r *run) commit(ctx context.Context, c ledger.Change) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), journalLimit)
+	defer cancel()
+	if _, err := r.e.journal.Commit(ctx, c); err != nil {
+		return &stationError{"ledger", err}
+	}
+	r.books = append(r.books, c.Bodies...)
+	return nil
+}
+
+func (r *run) record(ctx context.Context, bodies ...ledger.Body) error {
+	return r.commit(ctx, ledger.Change{Bodies: bodies})
+}
+
+// seal makes an escrow of a secret: the ciphertext and its name in the ledger.
+func (r *run) seal(groups []string, secret []byte) (ledger.Sealed, []byte, error) {
+	text, to, err := r.e.o.Secrets.Seal(groups, secret)
+	if err != nil {
+		return ledger.Sealed{}, nil, &stationError{"escrow", err}
+	}
+	sum := sha256.Sum256(text)
+	return ledger.Sealed{ID: newRunID(), SHA256: hex.EncodeToString(sum[:]), Recipients: to}, text, nil
+}
+
+// checkEscrow reads a ciphertext back from where it was made durable, before the chip learns what is in it.
+func (r *run) checkEscrow(s ledger.Sealed) error {
+	text, err := r.e.journal.Escrow(s.ID)
+	if err != nil {
+		return &stationError{"escrow", err}
+	}
+	if sum := sha256.Sum256(text); hex.EncodeToString(sum[:]) != s.SHA256 {
+		return &stationError{"escrow", fmt.Errorf("escrow %s does not read back as it was written", s.ID)}
+	}
+	if err := r.e.o.Secrets.CheckSealed(text, len(s.Recipients)); err != nil {
+		return &stationError{"escrow", err}
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package provision
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+
+	"station/flash"
+	"station/ledger"
+	"station/recipes"
+)
+
+// counter increments a monotonic counter to a value, one step after the other, each under an intent of its own.
+type counter struct {
+	r      *run
+	s      recipes.Counter
+	rpmc   *flash.RPMC
+	derive string
+	value  uint32
+}
+
+func (c *counter) observe(ctx context.Context) (err error) {
+	if c.rpmc, err = c.r.chip.RPMC(); err != nil {
+		return err
+	}
+	steps := c.r.o.Recipe.Steps()
+	i := slices.IndexFunc(steps, func(s recipes.Step) bool { k, ok := s.(recipes.RootKey); return ok && k.Index == c.s.Index })
+	if i < 0 {
+		return &stationError{"program", fmt.Errorf("counter %d has no root key in this recipe", c.s.Index)}
+	}
+	c.derive = steps[i].(recipes.RootKey).Derive
+	return c.session(ctx, func(hmacKey *[32]byte) error {
+		c.value, err = c.read(ctx, hmacKey)
+		return err
+	})
+}
+
+func (c *counter) decide() (bool, error) {
+	if c.value > c.s.To {
+		return false, stuck("counter-beyond", fmt.Sprintf("Counter %d has the value %d, the recipe wants %d, and it never goes back.", c.s.Index, c.value, c.s.To),
+			"Close the unit as scrapped, unless a recipe with a higher value is right for it.")
+	}
+	return c.value < c.s.To, nil
+}
+
+// session sets the counter's HMAC key for this power-up and lends it.
+func (c *counter) session(ctx context.Context, use func(hmacKey *[32]byte) error) error {
+	return c.r.withKey(c.derive, c.s.Index, func(key *[32]byte) error {
+		var keyData [4]byte
+		rand.Read(keyData[:])
+		if err := c.send(ctx, flash.UpdatePacket(c.rpmc.Op1, byte(c.s.Index), key, keyData)); err != nil {
+			return err
+		}
+		hmacKey := flash.HMACKey(key, keyData)
+		defer clear(hmacKey[:])
+		return use(&hmacKey)
+	})
+}
+
+func (c *counter) send(ctx context.Context, packet []byte) error {
+	status, err := c.r.chip.SendRPMC(ctx, packet, false)
+	if err == nil && status != flash.RPMCSuccess {
+		err = fmt.Errorf("counter %d: %s: %w", c.s.Index, flash.ExplainRPMC(status), flash.ErrNotExecuted)
+	}
+	return err
+}
+
+// read asks for the counter's value, signed.
+func (c *counter) read(ctx context.Context, hmacKey *[32]byte) (uint32, error) {
+	var tag [12]byte
+	rand.Read(tag[:])
+	if err := c.send(ctx, flash.RequestPacket(c.rpmc.Op1, byte(c.s.Index), hmacKey, tag)); err != nil {
+		return 0, err
+	}
+	raw, err := c.r.chip.ReadRPMC(ctx)
+	if err != nil {
+		return 0, err
+	}
+	reply := flash.ParseReply(raw)
+	return reply.Counter, reply.Verify(hmacKey, tag)
+}
+
+func (c *counter) act(ctx context.Context) error {
+	return c.session(ctx, func(hmacKey *[32]byte) error {
+		for c.value < c.s.To {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			what := fmt.Sprintf("counter %d: %d to %d", c.s.Index, c.value, c.value+1)
+			if err := c.r.record(ctx, ledger.PermanentIntent{Run: c.r.id, Serial: c.r.o.Serial, UID: c.r.chip.UID(), What: what}); err != nil {
+				return err
+			}
+			if err := c.send(context.WithoutCancel(ctx), flash.IncrementPacket(c.rpmc.Op1, byte(c.s.Index), hmacKey, c.value)); err != nil {
+				return err
+			}
+			now, err := c.read(ctx, hmacKey)
+			if err != nil {
+				return err
+			}
+			if now != c.value+1 {
+				return fmt.Errorf("%s: it reads %d: %w", what, now, flash.ErrNotExecuted)
+			}
+			c.value = now
+		}
+		return nil
+	})
+}
+
+func (c *counter) confirm(ctx context.Context) (proof, error) {
+	err := c.session(ctx, func(hmacKey *[32]byte) (err error) {
+		c.value, err = c.read(ctx, hmacKey)
+		return err
+	})
+	if err == nil && c.value != c.s.To {
+		err = fmt.Errorf("counter %d reads %d: %w", c.s.Index, c.value, flash.ErrNotExecuted)
+	}
+	return proof{how: "nonce signed by the chip", facts: []ledger.Fact{{Name: "counter", Value: fmt.Sprintf("%d, value %d", c.s.Index, c.value)}}}, err
+}

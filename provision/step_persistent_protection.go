@@ -1,0 +1,56 @@
+package provision
+
+import (
+	"context"
+	"fmt"
+
+	"station/flash"
+	"station/ledger"
+)
+
+// persistent chooses the mode without password, for ever: password mode can never be switched on in this chip.
+type persistent struct {
+	r   *run
+	spr uint16
+}
+
+func (p *persistent) observe(ctx context.Context) (err error) {
+	p.spr, err = p.r.chip.SectorProtection(ctx)
+	return err
+}
+
+func (p *persistent) decide() (bool, error) {
+	switch p.spr {
+	case flash.PersistentMode:
+		return false, nil
+	case flash.FactoryMode:
+		return true, nil
+	}
+	return false, stuck("protection-register", fmt.Sprintf("The sector protection register holds %04X: the mode was chosen already, or torn.", p.spr),
+		"Close the unit as scrapped, unless its password is known.")
+}
+
+func (p *persistent) act(ctx context.Context) error {
+	err := p.r.record(ctx, ledger.ModeIntent{Run: p.r.id, Serial: p.r.o.Serial, UID: p.r.chip.UID(), Mode: "persistent"})
+	if err != nil {
+		return err
+	}
+	return p.r.chip.ProgramSectorProtection(ctx, flash.PersistentMode)
+}
+
+func (p *persistent) confirm(ctx context.Context) (proof, error) {
+	spr, err := p.r.chip.SectorProtection(ctx)
+	if err != nil {
+		return proof{}, err
+	}
+	if spr != flash.PersistentMode {
+		return proof{}, fmt.Errorf("the sector protection register reads %04X: %w", spr, flash.ErrNotExecuted)
+	}
+	how := "register read back"
+	for _, b := range p.r.books {
+		if m, ok := b.(ledger.ModeProven); ok && m.Mode == "persistent" {
+			return proof{how: how}, nil
+		}
+	}
+	return proof{how: how}, p.r.record(ctx, ledger.ModeProven{Run: p.r.id, Serial: p.r.o.Serial, UID: p.r.chip.UID(), Mode: "persistent", Grade: how})
+}
