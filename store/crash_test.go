@@ -46,8 +46,12 @@ func appendForEver(path string) error {
 			return err
 		}
 		fmt.Printf("%d %d\n", i, n)
+		if i, err = d.Commit(ctx, intended(n, serial, n)); err != nil {
+			return err
+		}
+		fmt.Printf("%d %d\n", i, n)
 		if n%3 == 0 { // two of three runs stay open
-			if i, err = d.Append(ctx, end(n, serial, ledger.Aborted)); err != nil {
+			if i, err = d.Append(ctx, void(n, serial, n), end(n, serial, ledger.Aborted)); err != nil {
 				return err
 			}
 			fmt.Printf("%d %d\n", i, n)
@@ -146,6 +150,11 @@ func TestKill(t *testing.T) {
 		for _, run := range ledger.Runs(records) {
 			if known := slices.ContainsFunc(open, func(r ledger.Run) bool { return r.ID == run.ID }); known != run.Open() {
 				t.Fatalf("run %s is open=%t, known as open=%t", run.ID, run.Open(), known)
+			}
+			// A note is there exactly while its run is open and intends something. Check has compared the escrows.
+			intends := slices.ContainsFunc(run.Records, func(r ledger.Record) bool { return r.Entry.Body.Kind() == ledger.KindPasswordIntent })
+			if _, err := d.Note(run.ID, "tag"); (err == nil) != (run.Open() && intends) {
+				t.Fatalf("run %s, open=%t, intends=%t: note: %v", run.ID, run.Open(), intends, err)
 			}
 		}
 		if err := d.Close(); err != nil {
