@@ -127,12 +127,9 @@ func (c *Chip) end() {
 	}
 	if failed {
 		s.errors |= flag
-		s.op = operation{}
+		s.op.kind = nothing
 	}
 	c.apply()
-	if s.op.kind != program && s.op.kind != erase {
-		s.op = operation{} // nothing to do again
-	}
 	c.save()
 	c.redo()
 }

@@ -171,10 +171,10 @@ func TestKillPermanent(t *testing.T) {
 	dice := rand.New(rand.NewPCG(5, 6))
 	path := filepath.Join(t.TempDir(), "chip")
 	seen := [4]int{} // kills among root keys, password bits, at 2C, among increments
-	for range 6 {
+	for range 10 {
 		create(t, path, authenta, nor.Options{}).Close()
-		for range 4 {
-			acknowledged := kill(t, path, "permanent", time.Duration(dice.IntN(1200))*time.Microsecond)
+		for range 2 {
+			acknowledged := kill(t, path, "permanent", time.Duration(dice.IntN(1<<dice.IntN(12)))*time.Microsecond)
 			c, err := nor.Open(path, nor.Options{})
 			if err != nil {
 				t.Fatal(err)

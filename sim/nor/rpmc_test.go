@@ -104,7 +104,7 @@ func TestVectors(t *testing.T) {
 			step("first digest bytes", append(slices.Clone(packet[:36]), unhex(v.firstDigestBytes)...), 0x04)
 			step("63 bytes", packet[:63], 0x04)
 			step("65 bytes", append(slices.Clone(packet), 0), 0x04)
-			step("320 bytes", append(slices.Clone(packet), make([]byte, 256)...), 0x04)
+			step("320 bytes that end in a good packet", slices.Concat([]byte{0x9B}, make([]byte, 256), packet[1:]), 0x04)
 			if _, ok := c.RootKey(v.counter); ok {
 				t.Fatal("a bad packet left a root key")
 			}
@@ -180,6 +180,7 @@ func TestExtendedStatus(t *testing.T) {
 		{"00: fails inside", nor.Options{}, failing(fresh), rootKeyPacket(1, root), 0x20},
 		{"01: counter 4", nor.Options{}, written, updatePacket(4, root, 7), 0x04},
 		{"01: 39 bytes", nor.Options{}, written, updatePacket(1, root, 7)[:39], 0x04},
+		{"01: 41 bytes, no root key", nor.Options{}, fresh, append(updatePacket(1, root, 7), 0), 0x04},
 		{"01: no root key", nor.Options{}, fresh, broken(updatePacket(1, root, 7), 39), 0x02},
 		{"01: other root key", nor.Options{}, written, updatePacket(1, other, 7), 0x04},
 		{"01: good", nor.Options{}, written, updatePacket(1, root, 7), 0x80},

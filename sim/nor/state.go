@@ -61,8 +61,8 @@ func (k kind) enabled() bool { return k != comparePassword && k != packet }
 // erases tells whether a failure of the operation is an erase failure (flag status bit 5, not 4).
 func (k kind) erases() bool { return k == erase || k == unlockAll }
 
-// operation is one self-timed operation. Once one on the array has ended it stays in the state as a redo
-// record: applying it again changes nothing.
+// operation is one self-timed operation. Once it has ended it stays in the state as a redo record: applying
+// it to the array again changes nothing.
 type operation struct {
 	kind  kind
 	addr  uint32
