@@ -3,10 +3,13 @@ package keyring
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -91,24 +94,24 @@ func Open(dir string) (*Keyring, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	k.dir = dir
-	if k.verifier, err = readVerifier(dir); err != nil {
+	if k.tags, err = readVerifier(dir); err != nil {
 		return nil, err
 	}
 	return k, nil
 }
 
-func readVerifier(dir string) (*[keySize]byte, error) {
+// readVerifier returns HMAC-SHA-256 with the verifier key.
+func readVerifier(dir string) (func() hash.Hash, error) {
 	path := filepath.Join(dir, verifierFile)
 	raw, err := readKey(path, "because secrets tagged with another key would look foreign")
 	if err != nil {
 		return nil, err
 	}
-	defer clear(raw)
 	if len(raw) != keySize {
+		clear(raw)
 		return nil, fmt.Errorf("%s: %w: it must have %d bytes", path, ErrKey, keySize)
 	}
-	key := [keySize]byte(raw)
-	return &key, nil
+	return func() hash.Hash { return hmac.New(sha256.New, raw) }, nil
 }
 
 // readKey reads a key file, and its directory's and its own mode. Its caller wipes it.

@@ -34,6 +34,7 @@ package keyring
 import (
 	"errors"
 	"fmt"
+	"hash"
 
 	"golang.org/x/mod/sumdb/note"
 )
@@ -52,10 +53,10 @@ var (
 
 // Keyring is an opened keyring. Safe for concurrent use. Printing it in any way shows no key.
 type Keyring struct {
-	dir      string
-	signer   note.Signer
-	vkey     string
-	verifier *[keySize]byte // behind a pointer, so that printing a Keyring does not show it
+	dir    string
+	signer note.Signer
+	vkey   string
+	tags   func() hash.Hash // HMAC with the verifier key: in a closure, because no verb of fmt shows what is in one
 }
 
 // Signer signs checkpoints. Its name is "station/<id>".

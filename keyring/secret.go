@@ -2,7 +2,6 @@ package keyring
 
 import (
 	"crypto/hkdf"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
@@ -93,7 +92,7 @@ func (k *Keyring) masterPath(name string) (string, error) {
 func (k *Keyring) Tag(uid, escrowID string, secret []byte) []byte {
 	text := fields([]byte(tagLabel), []byte(uid), []byte(escrowID), secret)
 	defer clear(text)
-	mac := hmac.New(sha256.New, k.verifier[:])
+	mac := k.tags()
 	mac.Write(text)
 	return mac.Sum(nil)
 }

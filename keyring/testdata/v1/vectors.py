@@ -1,0 +1,35 @@
+#!/usr/bin/env python3
+"""Makes the test vectors of tags and derived keys from HMAC-SHA-256 alone, by the text of the package comment."""
+import hashlib
+import hmac
+import json
+
+
+def mac(key, text):
+    return hmac.new(key, text, hashlib.sha256).digest()
+
+
+def fields(*list_of_bytes):
+    return b"".join(len(f).to_bytes(2, "big") + f for f in list_of_bytes)
+
+
+def derive(master, part, uid, recipe, index):
+    info = fields(b"station/root-key/v1", part.encode(), uid.encode(), recipe.encode(), index.to_bytes(4, "big"))
+    return mac(master, info + b"\x01")  # RFC 5869, 2.3: the first block of 32 bytes is T(1)
+
+
+def tag(verifier, uid, escrow, secret):
+    return mac(verifier, fields(b"station/tag/v1", uid.encode(), escrow.encode(), secret))
+
+
+master, verifier = bytes(range(32)), bytes(range(32, 64))
+uid = "0102030405060708090a0b0c0d0e"
+keys = [("MT25QL128ABB", uid, "gateway-boot", 0), ("MT25QL128ABB", uid, "gateway-boot", 3),
+        ("MT25QL128ABB", uid, "gateway-boo", 0), ("MT25QU128ABB", "ff" * 14, "gerät", 2**32 - 1)]
+tags = [(uid, "0123456789abcdef", bytes(range(8))), (uid, "0123456789abcdee", bytes(range(8))),
+        ("ff" * 14, "fedcba9876543210", b"\xff" * 32)]
+print(json.dumps({
+    "master": master.hex(), "verifier": verifier.hex(),
+    "keys": [{"part": p, "uid": u, "recipe": r, "index": i, "key": derive(master, p, u, r, i).hex()} for p, u, r, i in keys],
+    "tags": [{"uid": u, "escrow": e, "secret": s.hex(), "tag": tag(verifier, u, e, s).hex()} for u, e, s in tags],
+}, indent=1))
