@@ -15,6 +15,7 @@ func TestPowerCutPermanent(t *testing.T) {
 	root := bytes.Repeat([]byte{0x5A}, 32)
 	key := hmacKey(root, 1)
 	old := []byte{0xFF, 0xFF, 0xF0, 0xFF, 0xFF, 0xFF, 0xFF, 0x0F} // a password that is there already
+	oneBit := []byte{0xFF, 0xFF, 0xFF, 0xFF, 0xEF, 0xFF, 0xFF, 0xFF}
 	for _, row := range []struct {
 		what    string
 		prepare [][]byte
@@ -26,6 +27,7 @@ func TestPowerCutPermanent(t *testing.T) {
 	}{
 		{"28", nil, with(secret, 0x28), nor.CountPassword, tornPassword(blank8, secret), []string{"none", "torn", "whole"}},
 		{"28 over another", [][]byte{{0x06}, with(old, 0x28)}, with(secret, 0x28), nor.CountPassword, tornPassword(old, secret), []string{"none", "torn", "whole"}},
+		{"28 of one bit", nil, with(oneBit, 0x28), nor.CountPassword, tornPassword(blank8, oneBit), []string{"none", "whole"}},
 		{"2C", nil, []byte{0x2C, 0xFB, 0xFF}, nor.CountSectorProtection, func(c *nor.Chip) string {
 			return map[uint16]string{0xFFFF: "none", 0xFFFB: "whole"}[c.SPR()]
 		}, []string{"none", "whole"}},
