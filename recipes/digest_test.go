@@ -13,7 +13,7 @@ import (
 // in another language from the text of the package comment.
 func TestDigestVectors(t *testing.T) {
 	files, err := filepath.Glob("testdata/digest/*.yaml")
-	if err != nil || len(files) != 2 {
+	if err != nil || len(files) != 4 {
 		t.Fatal(files, err)
 	}
 	for _, file := range files {
@@ -88,6 +88,51 @@ func TestDigestMeaning(t *testing.T) {
 		if name == "image name" {
 			text = strings.Replace(text, "image: boot}", "image: boot2}", 1)
 		}
+		d := parse(t, text).Digest()
+		if other := seen[d]; other != "" {
+			t.Errorf("%s has the digest of %s", name, other)
+		}
+		seen[d] = name
+	}
+}
+
+// TestPermanentDigestMeaning: the same for values, fields and permanent steps.
+func TestPermanentDigestMeaning(t *testing.T) {
+	want := parse(t, permanentText).Digest()
+	same := map[string][2]string{
+		"order of permanent": {"[password, counter, root_key]", "[root_key, password, counter]"},
+		"size of bytes":      {"{bytes: mac}", "{bytes: mac, size: 6}"},
+		"separators":         {`hex: "02AB"`, "hex: 02:ab"},
+		"order of values":    {"  mac: {scan: true, bytes: 6}\n  board: {hex: \"02AB\"}", "  board: {hex: \"02AB\"}\n  mac: {bytes: 6, scan: true}"},
+		"other numerals":     {"size: 32, pad: 0x20}", "size: 0x20, pad: 32}"},
+	}
+	for name, c := range same {
+		if text := strings.Replace(permanentText, c[0], c[1], 1); text == permanentText || parse(t, text).Digest() != want {
+			t.Errorf("%s changes the digest", name)
+		}
+	}
+	seen := map[string]string{want: "the base"}
+	for name, c := range map[string][2]string{
+		"length of a value":  {"bytes: 6}", "bytes: 8}"},
+		"a fixed value":      {"02AB", "02AC"},
+		"fixed, not scanned": {"mac: {scan: true, bytes: 6}", "mac: {hex: 000000000000}"},
+		"size of text":       {"size: 32", "size: 31"},
+		"pad":                {"pad: 0x20", "pad: 0x21"},
+		"no pad":             {", pad: 0x20", ""},
+		"order of fields":    {"        - {bytes: mac}\n        - {bytes: board}", "        - {bytes: board}\n        - {bytes: mac}"},
+		"endian":             {"endian: little", "endian: big"},
+		"order of crc32":     {"[serial, mac, board]", "[serial, board, mac]"},
+		"crc32 over less":    {"[serial, mac, board]", "[serial, mac]"},
+		"index":              {"index: 3", "index: 2"},
+		"random or derived":  {"random: per-unit", "derive: per-unit"},
+		"master":             {"root-2026", "root-2027"},
+		"escrow":             {"[owner, audit]", "[owner]"},
+		"order of escrow":    {"[owner, audit]", "[audit, owner]"},
+		"escrow of password": {"auditors-2", "auditors-3"},
+		"to":                 {"to: 5", "to: 6"},
+		"exercise":           {"exercise: reset", "exercise: power_cycle"},
+	} {
+		text := strings.Replace(permanentText, c[0], c[1], 1)
 		d := parse(t, text).Digest()
 		if other := seen[d]; other != "" {
 			t.Errorf("%s has the digest of %s", name, other)

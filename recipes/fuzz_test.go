@@ -4,13 +4,14 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"station/yamltext"
 )
 
 // FuzzParse: any text is either an *yamltext.Errors with at least one problem, whose text can be printed, or a recipe that has a stable
-// digest, wants bytes inside each of its parts only, and can be planned.
+// digest, wants bytes inside each of its parts only, and can be bound and planned.
 func FuzzParse(f *testing.F) {
 	for _, pattern := range []string{"*.yaml", "testdata/bad/*.yaml", "testdata/digest/*.yaml"} {
 		files, err := filepath.Glob(pattern)
@@ -26,6 +27,8 @@ func FuzzParse(f *testing.F) {
 		}
 	}
 	f.Add(head + planText)
+	f.Add(head + unitText)
+	f.Add(permanentText)
 	f.Fuzz(func(t *testing.T, text string) {
 		r, err := Parse("fuzz.yaml", []byte(text), testRead)
 		if err != nil {
@@ -43,9 +46,20 @@ func FuzzParse(f *testing.F) {
 			if err != nil || again.Digest() != r.Digest() {
 				t.Fatalf("second parse: %v", err)
 			}
+			values := map[string]string{}
+			for _, v := range r.Values() {
+				if v.Hex == "" {
+					values[v.Name] = strings.Repeat("5a", int(v.Bytes))
+				}
+			}
+			unit, bindErr := r.Bind("GW-000001", values)
 			for _, part := range r.Parts() {
 				for _, step := range r.Steps() {
-					for _, e := range r.Wanted(part, step) {
+					want := r.Wanted(part, step)
+					if bindErr == nil {
+						want = append(want, unit.Wanted(part, step)...)
+					}
+					for _, e := range want {
 						if e.Addr < 0 || e.Size <= 0 || e.Addr+e.Size > part.Size || int64(len(e.Data)) > e.Size {
 							t.Fatalf("%s wants 0x%X bytes at 0x%X", step.Title(), e.Size, e.Addr)
 						}

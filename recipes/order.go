@@ -110,6 +110,8 @@ func (p *parser) order() {
 		case RootKey:
 			if before, is := s.keys[step.Index]; is {
 				p.At(d.index, fmt.Sprintf("counter %d has its root key already, from line %d", step.Index, before.line), "a root key can be written once")
+				before.derived = before.derived || step.Derive != "" // which of the two is meant to be there is not known
+				s.keys[step.Index] = before
 			} else {
 				s.keys[step.Index] = key{line, step.Derive != ""}
 			}

@@ -130,8 +130,10 @@ func (r *Recipe) Plan(part *flash.Part, byteTime time.Duration) (*Plan, error) {
 			planned.Work.Typical, planned.Work.Max = part.Protection.Typ, part.Protection.Max
 		case Counter:
 			// The pace is the chip's: it sustains no more.
-			increments := time.Duration(s.To - part.RPMC.Initial)
-			planned.Work.Typical, planned.Work.Max = increments*part.RPMC.UpdateRate, increments*(part.RPMC.UpdateRate+part.RPMC.Limit)
+			if rpmc := part.RPMC; rpmc != nil {
+				increments := time.Duration(s.To - rpmc.Initial)
+				planned.Work.Typical, planned.Work.Max = increments*rpmc.UpdateRate, increments*(rpmc.UpdateRate+rpmc.Limit)
+			}
 		}
 		if err != nil {
 			return nil, fmt.Errorf("step %d, %s: %w", i+1, step.Title(), err)
@@ -235,7 +237,7 @@ func (p *Plan) Print(out io.Writer) error {
 	for _, s := range p.Steps {
 		title := s.Title
 		if s.Permanent {
-			title += " PERMANENT"
+			title = "PERMANENT " + title
 		}
 		fmt.Fprintf(table, "%d.\t%s\t%s\t%s\n", s.Number, title, s.Work, s.Work.times())
 		for _, r := range s.Ranges {

@@ -126,7 +126,14 @@ steps:
   - lock: {regions: [boot], bits: volatile}
   - freeze
   - check: {locked: [boot], frozen: true}
+  - reset
+  - write: {region: id, fields: [{text: serial, size: 20}, {bytes: tag}, {crc32: [serial], endian: big}]}
+  - root_key: {index: 1, key: {derive: master}, escrow: [audit]}
+  - password: {generate: per-unit, escrow: [audit]}
+permanent: [root_key, password]
 `
+	text = strings.NewReplacer("boot: {at: 0, size: 64KiB}}", "boot: {at: 0, size: 64KiB}, id: {at: 64KiB, size: 4KiB}}\nvalues: {tag: {hex: 00}}",
+		"MT25QL256ABA, MT25QL128ABA", "MT25QL128ABB").Replace(text)
 	r, untouched := parse(t, text), parse(t, text)
 	r.Regions()[0].Name = "x"
 	r.Images()[0].SHA256 = "x"
@@ -137,10 +144,18 @@ steps:
 	steps[1].(Lock).Regions[0].At = 1
 	*steps[3].(Check).Frozen = false
 	steps[3].(Check).Locked[0].At = 1
+	steps[5].(Write).Fields[2].Over[0] = "x"
+	steps[5].(Write).Fields[0].Size = 1
+	steps[6].(RootKey).Escrow[0] = "x"
+	steps[7].(Password).Escrow[0] = "x"
+	r.Values()[0].Hex = "x"
+	r.EscrowGroups()[0] = "x"
+	r.Permanent()[0] = "x"
 	steps[0] = Reset{}
 	if !reflect.DeepEqual(r.Steps(), untouched.Steps()) || !reflect.DeepEqual(r.Regions(), untouched.Regions()) ||
 		!reflect.DeepEqual(r.Images(), untouched.Images()) || !reflect.DeepEqual(r.Parts(), untouched.Parts()) ||
-		!reflect.DeepEqual(r.Warnings(), untouched.Warnings()) {
+		!reflect.DeepEqual(r.Warnings(), untouched.Warnings()) || !reflect.DeepEqual(r.Values(), untouched.Values()) ||
+		!reflect.DeepEqual(r.EscrowGroups(), untouched.EscrowGroups()) || !reflect.DeepEqual(r.Permanent(), untouched.Permanent()) {
 		t.Error("the recipe changed")
 	}
 }

@@ -4,11 +4,14 @@
 // A Recipe cannot exist in an invalid state. The checker walks the steps for every part that the
 // recipe lists and proves the order rules: nothing is written after it is locked, a lock comes after
 // the step that wrote and verified what it locks, nonvolatile lock bits are set before the freeze,
-// regions fit the part and do not overlap. The package also says which bytes each step wants on the
-// chip (Wanted), so that the plan which the author reads and the engine which acts cannot differ.
+// regions fit the part and do not overlap, a chip takes one mode of protection, after its locks and before
+// the freeze, root keys and counters are there and are written once. What differs between units is settled by
+// Bind. The package also says which bytes each step wants on the chip (Wanted), so that the plan
+// which the author reads and the engine which acts cannot differ.
 //
 // What does not belong here: talking to a chip, choosing erases (flash), running steps, outcomes,
-// retries (provision), facts about the station (config.yaml).
+// retries (provision), facts about the station, such as who an escrow group is (config.yaml), and secrets: a recipe
+// says where they come from and who can open them, and never holds one.
 //
 // # The file, schema 1
 //
@@ -26,17 +29,31 @@
 //	regions:
 //	  boot: {at: 0x0, size: 4MiB}
 //	elsewhere: blank            # or keep: what happens to bytes outside the regions
+//	values:                     # what is written besides the serial, at most 256 bytes each
+//	  mac: {scan: true, bytes: 6}                       # comes with each unit
+//	  board: {hex: "02AB"}                              # the same for all
 //	steps:
 //	  - write: {region: boot, image: boot}              # the rest of the region is FF
+//	  - write:
+//	      region: identity
+//	      fields:                                       # one after the other, without gaps
+//	        - {text: serial, size: 32, pad: 0xFF}       # UTF-8; pad fills up behind it, FF when omitted
+//	        - {bytes: mac, size: 6}                     # size may be omitted
+//	        - {crc32: [serial, mac], endian: little}    # CRC-32 (zlib, Ethernet) over these fields as written, padding
+//	                                                    # included, in this order; 4 bytes, or big: high byte first
 //	  - erase: {regions: [spare]}
 //	  - lock: {regions: [boot], bits: nonvolatile}      # or volatile
 //	  - freeze
 //	  - reset
 //	  - power_cycle
 //	  - check: {locked: [boot], frozen: true}
-//	permanent: []               # every one-way kind of step; this version carries out none
+//	  - root_key: {index: 0, key: {derive: line/root-2026}, escrow: [audit]}    # or key: {random: per-unit}
+//	  - counter: {index: 0, to: 5}                      # after root_key, and only where that key is derived
+//	  - password: {generate: per-unit, escrow: [audit], exercise: reset}        # or power_cycle, or no exercise
+//	  - persistent_protection                           # the other one-way mode: no password, ever
+//	permanent: [root_key, counter, password]   # exactly the one-way kinds of step that are used
 //
-// Addresses and sizes are bytes: 4194304, 0x400000, 64KiB or 4MiB.
+// Addresses and sizes are bytes: 4194304, 0x400000, 64KiB or 4MiB. escrow names groups of the station's configuration.
 //
 // # The digest
 //
@@ -59,10 +76,21 @@
 //	    {"freeze": {}}, {"reset": {}}, {"power_cycle": {}},
 //	    {"check": {"frozen": true, "locked": ["boot"]}}       a member that the file omits is omitted
 //	  ],
-//	  "permanent": []
+//	  "permanent": []                                         kinds, in the order in which the steps first use them
 //	}
 //
-// Lists stand in the order of the file. All members are present but those of check; "images" may be {}. Sizes are bytes, sha256 is 64
+// A recipe that has values has one member more, and these steps look like this:
+//
+//	"values": {"mac": {"bytes": 6, "scan": true}, "board": {"hex": "02ab"}},       hex in lower case
+//	{"write": {"fields": [{"pad": 255, "size": 32, "text": "serial"}, {"bytes": "mac", "size": 6},
+//	                      {"crc32": ["serial", "mac"], "endian": "little"}], "region": "identity"}},
+//	{"root_key": {"escrow": ["audit"], "index": 0, "key": {"derive": "line/root-2026"}}},     or {"random": "per-unit"}
+//	{"counter": {"index": 0, "to": 5}},
+//	{"password": {"escrow": ["audit"], "exercise": "reset", "generate": "per-unit"}},    no exercise, no member
+//	{"persistent_protection": {}}
+//
+// Lists stand in the order of the file, permanent excepted. All members are present but those of check, values and
+// exercise; pad and size are present where the file omits them; "images" may be {}. Sizes are bytes, sha256 is 64
 // lower-case hex digits. Comments, layout, the order of images and regions, and the names of image files
 // do not change it. Test vectors: testdata/digest/.
 package recipes

@@ -26,6 +26,13 @@ func TestSamples(t *testing.T) {
 		if r.ID() != id || kinds(r) != steps || !r.MatchSerial("GW-000001") || len(r.Images()[0].Data) != 4<<20 {
 			t.Errorf("%s: %s", r.ID(), kinds(r))
 		}
+		values := map[string]string{}
+		if id == "gateway-boot" {
+			values["mac"] = "02:00:00:00:00:01"
+		}
+		if _, err := r.Bind("GW-000001", values); err != nil {
+			t.Error(err)
+		}
 		for _, part := range r.Parts() {
 			if _, err := r.Plan(part, 0); err != nil {
 				t.Error(err)

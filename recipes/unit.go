@@ -78,7 +78,9 @@ func (r *Recipe) Bind(serial string, values map[string]string) (*Unit, error) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if !slices.ContainsFunc(r.values, func(v Value) bool { return v.Name == name }) {
+		if name == serialValue {
+			wrong(name, "names the unit and cannot be given as a value")
+		} else if !slices.ContainsFunc(r.values, func(v Value) bool { return v.Name == name }) {
 			wrong(name, "is not of this recipe")
 		}
 	}
