@@ -60,7 +60,9 @@ func (d *Device) execute() {
 		d.spend(time.Duration(n) * byteTime)
 	case op == opI2C:
 		d.i2c(e.packet[e.at])
-	case op == opUIO:
+	case d.edgeWaits(e.packet[e.at]):
+		e.settle, n = true, 0
+	default:
 		d.uio(e.packet[e.at])
 	}
 	e.at += n
@@ -73,7 +75,6 @@ func (d *Device) execute() {
 // uio is a byte of a pin stream.
 func (d *Device) uio(b byte) {
 	p := &d.pins
-	wasHigh := p.high(pinCS)
 	d.spend(uioTime)
 	switch {
 	case b >= uioDelay:
@@ -87,9 +88,12 @@ func (d *Device) uio(b byte) {
 	case b == uioSample:
 		d.engine.answer = append(d.engine.answer, p.sample())
 	}
-	if !wasHigh && p.high(pinCS) {
-		d.engine.settle = d.real()
-	}
+}
+
+// edgeWaits says that a byte of a pin stream moves chip select and the wire's time has not come for it.
+func (d *Device) edgeWaits(b byte) bool {
+	moves := b < uioDelay && (b >= uioOut && (b^d.pins.level)&pinCS != 0 || b < uioOut && b >= uioDir && (b^d.pins.dir)&pinCS != 0)
+	return moves && d.real() && time.Until(d.engine.until) > 0
 }
 
 // i2c is a byte of an I2C stream.
