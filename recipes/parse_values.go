@@ -217,6 +217,11 @@ func (p *parser) textField(f *Field, keys map[string]yamltext.Field) bool {
 		okSize = false
 	}
 	f.Size = size
+	if p.r.serial != nil && okSize {
+		if n := longestMatch(p.r.serial.String()); int64(n) > size {
+			p.warn(keys["size"].Value.Line, fmt.Sprintf("the serial pattern accepts up to %d bytes, and the field has %d: units with longer serials are refused", n, size))
+		}
+	}
 	if pad := keys["pad"].Value; pad != nil {
 		v, okPad := p.whole(pad, "pad", 0, 0xFF)
 		f.Pad, ok = byte(v), ok && okPad

@@ -105,7 +105,7 @@ func (r *Recipe) Plan(part *flash.Part, byteTime time.Duration) (*Plan, error) {
 		var err error
 		switch s := step.(type) {
 		case Write, Erase, Blank:
-			err = planned.content(part, r.Wanted(part, step), byteTime)
+			err = planned.content(part, r.wanted(part, step, unknownUnit), byteTime)
 		case Lock:
 			planned.lock(part, s)
 			for _, region := range s.Regions {

@@ -63,11 +63,13 @@ func (r *Recipe) Parts() []*flash.Part { return slices.Clone(r.parts) }
 // SerialPattern is the regular expression as written.
 func (r *Recipe) SerialPattern() string { return r.serial.String() }
 
+// longestSerial is in characters.
+const longestSerial = 64
+
 // MatchSerial tells whether a scan, from its first to its last character, is a serial for this recipe.
 // Serials have at most 64 characters, all printable and none above U+FFFF.
 func (r *Recipe) MatchSerial(serial string) bool {
-	const longest = 64
-	if serial == "" || len([]rune(serial)) > longest || !drawable(serial) {
+	if serial == "" || len([]rune(serial)) > longestSerial || !drawable(serial) {
 		return false
 	}
 	// The pattern was made leftmost-longest: if the whole scan can match, it is the match that is found.

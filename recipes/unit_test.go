@@ -73,7 +73,7 @@ func TestUnit(t *testing.T) {
 			t.Error("a lock writes")
 		}
 		// The plan counts the same programs as a unit needs.
-		unknown := r.Wanted(part, steps[1])
+		unknown := r.wanted(part, steps[1], unknownUnit)
 		if len(unknown) != 1 || len(unknown[0].Data) != len(content) || unknown[0].Addr != 0xFF0000 || unknown[0].Size != 64<<10 {
 			t.Errorf("without a unit: %+v", unknown)
 		}
@@ -162,6 +162,31 @@ func TestFieldLayout(t *testing.T) {
 		if len(rest) != 0 || !bytes.Equal(pieces[0], append([]byte(serial), bytes.Repeat([]byte{pad}, size-len(serial))...)) ||
 			!bytes.Equal(pieces[1], mac) || sum != crc32.ChecksumIEEE(covered) {
 			t.Fatalf("%s\n%x", text, content)
+		}
+	})
+}
+
+// TestLongestMatch: no serial of a pattern has more bytes than its text field is compared with.
+func TestLongestMatch(t *testing.T) {
+	for pattern, want := range map[string]int{
+		`^GW-[0-9]{6}$`: 9, `GW-[0-9]{6,12}`: 15, `A|BCD|EF`: 3, `(AB)?C`: 3, `[0-9]+`: 64, `.+`: 192, `Ä{2}`: 4, `(?i)k{2}`: 6,
+		`[a-z]*X`: 65, `\w{3}`: 3, `€`: 3, `[^0-9]{2}`: 6, `(a{10}){10}`: 100, `\bA\b`: 1,
+	} {
+		if got := longestMatch(pattern); got != want {
+			t.Errorf("%s: %d bytes, want %d", pattern, got, want)
+		}
+	}
+	short := strings.Replace(head+unitText, "GW-[0-9]{6}", "GW-[0-9]{6,12}", 1)
+	if w := parse(t, short).Warnings(); len(w) != 1 || !strings.Contains(w[0], "line 22: the serial pattern accepts up to 15 bytes, and the field has 12") {
+		t.Errorf("warnings %q", w)
+	}
+	if w := parse(t, head+unitText).Warnings(); len(w) != 0 {
+		t.Errorf("warnings %q", w)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		pattern := rapid.SampledFrom([]string{`GW-[0-9]{6}`, `A|BCD|EF`, `(AB)?C[é-ü]{2,5}`, `(?i)k{2}straße?`, `[0-9]{1,3}(-[A-Z]+)?`}).Draw(t, "pattern")
+		if serial := rapid.StringMatching(pattern).Draw(t, "serial"); len([]rune(serial)) <= longestSerial && len(serial) > longestMatch(pattern) {
+			t.Fatalf("%q has more than %d bytes", serial, longestMatch(pattern))
 		}
 	})
 }

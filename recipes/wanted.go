@@ -4,18 +4,17 @@ import (
 	"station/flash"
 )
 
-// Wanted is Unit.Wanted for a unit that is not known yet: fields are 00, which takes as many programs as any content can.
-// Plans use it; a run uses Unit.Wanted.
-func (r *Recipe) Wanted(part *flash.Part, step Step) []flash.Extent {
-	return r.wanted(part, step, func(w Write) []byte {
-		if w.Image != nil {
-			return w.Image.Data
-		}
-		return make([]byte, fieldsSize(w.Fields))
-	})
+// unknownUnit stands for the content of a write to a unit that is not known yet: fields are 00, which takes as many programs
+// as any content can.
+func unknownUnit(w Write) []byte {
+	if w.Image != nil {
+		return w.Image.Data
+	}
+	return make([]byte, fieldsSize(w.Fields))
 }
 
-// wanted serves the plan and the engine, so that they cannot differ. content is what a write puts into its region.
+// wanted is what Unit.Wanted specifies. It serves the plan and the engine, so that they cannot differ but in content,
+// which is what a write puts into its region.
 func (r *Recipe) wanted(part *flash.Part, step Step, content func(Write) []byte) []flash.Extent {
 	var want []flash.Extent
 	switch s := step.(type) {

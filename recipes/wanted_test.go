@@ -68,9 +68,13 @@ func TestWanted(t *testing.T) {
 		}
 
 		part := r.Parts()[0]
+		bound, err := r.Bind("x", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
 		chip := bytes.Repeat([]byte{0x5A}, int(part.Size))
 		for _, step := range r.Steps() {
-			plan, err := flash.NewPlan(part, r.Wanted(part, step), nil)
+			plan, err := flash.NewPlan(part, bound.Wanted(part, step), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
