@@ -194,8 +194,8 @@ func TestWireTime(t *testing.T) {
 			time.Sleep(time.Second)
 			start := time.Now()
 			all(append([]byte{0xA8}, make([]byte, 31)...))
-			all([]byte{0xAB, 0xF7, 0x7E, 0x7F, 0x20})
-			if got, want := s.high.Sub(start), 31*(c.bytes/310)+uioTime+55*time.Microsecond; got != want {
+			all([]byte{0xAB, 0xC5, 0x7E, 0x7F, 0x20}) // a direction is an edge too
+			if got, want := s.high.Sub(start), 31*(c.bytes/310)+uioTime+5*time.Microsecond; got != want {
 				t.Errorf("chip select rose after %v, want %v", got, want)
 			}
 			near("delays", all([]byte{0xAB, 0xFF, 0xFF, 0xC1, 0x20}), 127*time.Microsecond+4*uioTime)
