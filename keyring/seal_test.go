@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"filippo.io/age"
+	"filippo.io/age/armor"
 )
 
 // newIdentity writes an age identity file and returns its path and its recipient.
@@ -62,7 +64,29 @@ func TestSealAndUnseal(t *testing.T) {
 		if _, err := Seal([]string{recipientA}, make([]byte, n)); err == nil {
 			t.Errorf("%d bytes were sealed", n)
 		}
+		if _, err := unseal(sealedByAge(t, recipientA, make([]byte, n)), a); !errors.Is(err, ErrSealed) {
+			t.Errorf("%d bytes, sealed elsewhere: %v", n, err)
+		}
 	}
+}
+
+func sealedByAge(t *testing.T, recipient string, content []byte) []byte {
+	t.Helper()
+	r, err := age.ParseX25519Recipient(recipient)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	a := armor.NewWriter(&out)
+	w, err := age.Encrypt(a, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.Write(content)
+	if err := errors.Join(err, w.Close(), a.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
 }
 
 // Whatever is done to a sealed secret, either it opens as it was or it does not open.
@@ -84,6 +108,22 @@ func TestSpoiledSeals(t *testing.T) {
 		}
 		if types, err := Recipients(sealed[:i]); i < len(sealed)-1 && !errors.Is(err, ErrSealed) {
 			t.Errorf("cut to %d bytes: %q, %v", i, types, err)
+		}
+	}
+	// Armor is no protection: cut what is in it.
+	plain, err := io.ReadAll(armor.NewReader(bytes.NewReader(sealed)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range plain {
+		var cut bytes.Buffer
+		w := armor.NewWriter(&cut)
+		_, err := w.Write(plain[:n])
+		if err := errors.Join(err, w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := unseal(cut.Bytes(), identity); !errors.Is(err, ErrSealed) {
+			t.Errorf("content cut to %d bytes: %q, %v", n, got, err)
 		}
 	}
 	for name, text := range map[string]string{"nothing": "", "text": "hello\n", "twice": string(sealed) + string(sealed)} {
@@ -113,6 +153,8 @@ func TestBadRecipientsAndNoSecretInErrors(t *testing.T) {
 		"identity":          {good, identity},
 		"lower-case one":    {strings.ToLower(identity)},
 		"cut identity":      {identity[:40]},
+		"indented identity": {" " + identity},
+		"a line of a file":  {"key: " + identity},
 		"cut":               {good[:len(good)-1]},
 		"altered":           {good[:len(good)-1] + "!"},
 		"twice":             {good, good},
@@ -144,7 +186,8 @@ func TestBadRecipientsAndNoSecretInErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	bad := filepath.Join(t.TempDir(), "identity")
-	for name, content := range map[string]string{"empty": "", "spoiled": identity[:len(identity)-3] + "QQQ\n", "no bech32": identity[:40] + "b" + identity[41:]} {
+	for name, content := range map[string]string{"empty": "", "spoiled": identity[:len(identity)-3] + "QQQ\n", "no bech32": identity[:40] + "b" + identity[41:],
+		"indented": " " + identity, "quoted": `"` + identity + `"`} {
 		if err := os.WriteFile(bad, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
