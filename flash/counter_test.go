@@ -171,6 +171,21 @@ func TestRPMCBusy(t *testing.T) {
 		if took := time.Since(start); took < 430*time.Millisecond || took > 440*time.Millisecond || w.count(0x9B) != 1 {
 			t.Errorf("%v, %d packets", took, w.count(0x9B))
 		}
+		// Likewise where the status register says nothing of it.
+		c, w = identified(t, "MT25QL128ABB", nor.Options{})
+		start = time.Now()
+		var sent time.Duration
+		w.forge = func(out, in []byte) {
+			if out[0] == 0x96 && time.Since(start) < 300*time.Millisecond {
+				in[0] = RPMCBusy
+			} else if out[0] == 0x9B {
+				sent = time.Since(start)
+			}
+		}
+		w.accepted(t, c, vectorA.rootKey, RPMCSuccess)
+		if sent < 300*time.Millisecond || sent > 310*time.Millisecond {
+			t.Errorf("sent after %v", sent)
+		}
 		// Beyond the limit nothing is sent.
 		c, w = identified(t, "MT25QL128ABB", nor.Options{Pace: nor.Real, RPMC: nor.RPMC{WriteRootKey: 5 * time.Second}})
 		w.frame(spi.Frame{Out: vectorA.rootKey})

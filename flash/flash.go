@@ -11,6 +11,10 @@
 // Absence of an error bit proves nothing (a lost write enable sets none), so the flag status is read after every
 // write-type command and effects are read back. An all-FF answer is also a floating bus, so whatever
 // is read counts only between two good ID reads of the same chip in one batch.
+//
+// Permanent commands are sent once and never again by the same call, and their failure is a *SentError. What makes them wanted, their
+// intents, and the keeping of secrets belong to the rooms above. Secrets travel in frames marked Secret and stand in no error, and
+// what this room copies of them it wipes; the hash states inside crypto/hmac are out of its reach.
 package flash
 
 import (
