@@ -24,6 +24,7 @@ import (
 // the same command again: it has to finish the unit, whether the board kept its power or lost it. The boards' files
 // tell whether anything was done twice.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	for name, repower := range map[string]bool{"powered": false, "repowered": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -210,25 +211,30 @@ func (r *running) wait() error {
 	return r.cmd.Wait()
 }
 
-// TestInterrupt stops a run with Ctrl-C: it is ABORTED where nothing is half done, and the same command finishes it.
-func TestInterrupt(t *testing.T) {
-	t.Parallel()
-	p := newPosition(t)
-	defer p.close()
-	// A larger image, so that the signal comes while it is written.
+// enlarge gives the small recipe an image of 2 MiB, so that a signal comes while it is written, and returns the image.
+func (p *position) enlarge() []byte {
+	p.t.Helper()
 	text, err := os.ReadFile(filepath.Join(p.dir, "small.yaml"))
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	image := make([]byte, 2<<20)
 	rand.NewChaCha8([32]byte{}).Read(image)
 	err = errors.Join(os.WriteFile(filepath.Join(p.dir, "boot.bin"), image, 0o644),
 		os.WriteFile(filepath.Join(p.dir, "small.yaml"), bytes.Replace(text, []byte("128KiB"), []byte("2MiB"), 1), 0o644))
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	p.expect(exitDone, "recipe", "pin", "small.yaml")
+	return image
+}
 
+// TestInterrupt stops a run with Ctrl-C: it is ABORTED where nothing is half done, and the same command finishes it.
+func TestInterrupt(t *testing.T) {
+	t.Parallel()
+	p := newPosition(t)
+	defer p.close()
+	image := p.enlarge()
 	args := []string{"run", "small.yaml", "--slot", "1=TB-0001", "--slot", "2=TB-0002"}
 	r := p.launch(args...)
 	r.await("1/4 program")
@@ -244,4 +250,50 @@ func TestInterrupt(t *testing.T) {
 	for _, serial := range []string{"TB-0001", "TB-0002"} {
 		provisioned(t, openBoard(t, p.board(serial)), image)
 	}
+}
+
+// TestOpenRun kills the program and then does other things first: the open run is named until the same recipe has finished it.
+func TestOpenRun(t *testing.T) {
+	t.Parallel()
+	p := newPosition(t)
+	defer p.close()
+	before, err := os.ReadFile(filepath.Join(p.dir, "small.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	image := p.enlarge()
+	args := []string{"run", "small.yaml", "--slot", "1=TB-0001"}
+	r := p.launch(args...)
+	r.await("1/4 program")
+	r.cmd.Process.Kill()
+	r.wait()
+	if out, _ := p.expect(exitDone, "unit", "list"); !strings.Contains(out, "TB-0001  INTERRUPTED  ") {
+		t.Errorf("unit list after the kill:\n%s", out)
+	}
+	if _, errs := p.expect(exitNo, "unit", "report", "TB-0001"); !strings.Contains(errs, "TB-0001 has no settled run to report") {
+		t.Errorf("a report of an open run:\n%s", errs)
+	}
+	const named = "INTERRUPTED: the run of TB-0001 in slot 1 broke off"
+	if _, errs := p.expect(exitDone, "run", "small.yaml", "--slot", "2=TB-0002"); !strings.Contains(errs, named) {
+		t.Errorf("the next run does not name the open one:\n%s", errs)
+	}
+
+	// Another recipe, with an image of its own, may not go over what is half done.
+	other := bytes.Replace(before, []byte("version: 1"), []byte("version: 2"), 1)
+	err = errors.Join(os.WriteFile(filepath.Join(p.dir, "other.yaml"), bytes.ReplaceAll(other, []byte("boot.bin"), []byte("other.bin")), 0o644),
+		os.WriteFile(filepath.Join(p.dir, "other.bin"), bootImage(), 0o644))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, errs := p.expect(exitRefused, "run", "other.yaml", "--slot", "1=TB-0001"); !strings.Contains(errs, "has an open run of recipe small-boot version 1") {
+		t.Errorf("another recipe over an open run:\n%s", errs)
+	}
+	_, errs := p.expect(exitDone, args...)
+	if strings.Contains(errs, named) || !strings.Contains(errs, "slot 1  TB-0001  resumed  ") {
+		t.Errorf("the run that finishes it:\n%s", errs)
+	}
+	if _, errs := p.expect(exitDone, "run", "small.yaml", "--slot", "2=TB-0002"); strings.Contains(errs, named) {
+		t.Errorf("a run that is finished is still named:\n%s", errs)
+	}
+	provisioned(t, openBoard(t, p.board("TB-0001")), image)
 }
