@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +29,9 @@ func TestKill(t *testing.T) {
 			t.Parallel()
 			k := &killer{position: newPosition(t), repower: repower, hits: map[string]int{}}
 			defer k.close()
-			k.measure()
+			for range 3 {
+				k.measure()
+			}
 			instants, seed := 20, uint64(1)
 			if testing.Short() {
 				instants = 3
@@ -38,21 +39,23 @@ func TestKill(t *testing.T) {
 			dice := rand.New(rand.NewPCG(seed, seed))
 			for i := range instants {
 				// One instant in each of as many equal parts of the run, a few before it.
-				if early := i < instants/10; early {
+				if early := instants / 10; i < early {
 					k.kill("", time.Duration(dice.Int64N(int64(k.start))))
-					continue
+				} else {
+					k.killAt((float64(i-early) + dice.Float64()) / float64(instants-early))
 				}
-				part := (float64(i-instants/10) + dice.Float64()) / float64(instants-instants/10)
-				k.kill("started", time.Duration(part*float64(k.length)))
+				if k.missed {
+					k.measure() // the PC became faster meanwhile
+				}
 			}
-			t.Logf("seed %d, a run of %v begun after %v: %v of %d kills at instants", seed, k.length, k.start, k.hits, instants)
+			t.Logf("seed %d, a run of %v begun after %v: %v of %d kills at instants", seed, k.length(), k.start, k.hits, instants)
 			if k.hits["mid-run"]*2 < instants {
 				t.Errorf("only %d of %d kills hit between run.start and run.end", k.hits["mid-run"], instants)
 			}
 			if testing.Short() {
 				return
 			}
-			for _, line := range []string{"identified", "started", "1/4 write", "1/4 program", "2/4 lock", "3/4 freeze", "4/4 check", "PASS"} {
+			for _, line := range append([]string{"identified"}, lines...) {
 				k.kill(line, 0)
 			}
 			t.Logf("with those at lines: %v", k.hits)
@@ -60,13 +63,18 @@ func TestKill(t *testing.T) {
 	}
 }
 
+// lines are what the program says from the start of a run to its end.
+var lines = []string{"started", "1/4 write", "1/4 program", "2/4 lock", "3/4 freeze", "4/4 check", "PASS"}
+
 // killer kills runs at one position.
 type killer struct {
 	*position
-	repower       bool // the board loses its power after the kill
-	units         int
-	start, length time.Duration  // of an undisturbed run: until it started, and from then to its end
-	hits          map[string]int // where kills hit
+	repower bool // the board loses its power after the kill
+	units   int
+	start   time.Duration    // from the launch to the start of an undisturbed run
+	gaps    [6]time.Duration // from each line to the next
+	hits    map[string]int   // where kills hit
+	missed  bool             // the last one came too late
 }
 
 func (k *killer) order() (serial string, args []string) {
@@ -75,22 +83,48 @@ func (k *killer) order() (serial string, args []string) {
 	return serial, []string{"run", "small.yaml", "--slot", "1=" + serial}
 }
 
-// measure takes the shortest of three runs, so that most instants are within the others whatever else the PC does.
+// measure runs a unit undisturbed, and keeps the shortest times, so that most instants are within other runs whatever else the PC does.
 func (k *killer) measure() {
 	k.t.Helper()
-	var starts, lengths []time.Duration
-	for range 3 {
-		_, args := k.order()
-		r := k.launch(args...)
-		start := r.await("started")
-		starts, lengths = append(starts, start), append(lengths, r.await("PASS")-start)
-		if err := r.wait(); err != nil {
-			k.t.Fatal(err)
+	_, args := k.order()
+	r := k.launch(args...)
+	shortest := func(old, now time.Duration) time.Duration {
+		if old == 0 {
+			return now
 		}
+		return min(old, now)
 	}
-	slices.Sort(starts)
-	slices.Sort(lengths)
-	k.start, k.length = starts[0], lengths[0]
+	last := r.await(lines[0])
+	k.start = shortest(k.start, last)
+	for i, line := range lines[1:] {
+		now := r.await(line)
+		k.gaps[i] = shortest(k.gaps[i], now-last)
+		last = now
+	}
+	if err := r.wait(); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+// length is how long a run takes.
+func (k *killer) length() (sum time.Duration) {
+	for _, gap := range k.gaps {
+		sum += gap
+	}
+	return sum
+}
+
+// killAt kills at a part of a run, 0 its start and 1 its end, counted from the last line before it.
+func (k *killer) killAt(part float64) {
+	k.t.Helper()
+	at := time.Duration(part * float64(k.length()))
+	for i, gap := range k.gaps {
+		if at <= gap {
+			k.kill(lines[i], at)
+			return
+		}
+		at -= gap
+	}
 }
 
 // kill runs the next unit, kills the program a time after a line ("" is its launch), and has the run finished.
@@ -108,6 +142,7 @@ func (k *killer) kill(line string, after time.Duration) {
 
 	where := k.where(serial)
 	k.hits[where]++
+	k.missed = where == "after its end"
 	what := fmt.Sprintf("%s, killed %v after %q, %s", serial, after, line, where)
 	_, err := os.Stat(k.board(serial))
 	made := err == nil
@@ -167,7 +202,7 @@ func (k *killer) where(serial string) string {
 
 // running is the program while it runs.
 type running struct {
-	t      *testing.T
+	*position
 	cmd    *exec.Cmd
 	cancel context.CancelFunc
 	began  time.Time
@@ -177,7 +212,7 @@ type running struct {
 func (p *position) launch(args ...string) *running {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), limit)
-	r := &running{t: p.t, cmd: p.command(ctx, args...), cancel: cancel}
+	r := &running{position: p, cmd: p.command(ctx, args...), cancel: cancel}
 	pipe, err := r.cmd.StderrPipe()
 	if err != nil {
 		p.t.Fatal(err)
@@ -190,11 +225,20 @@ func (p *position) launch(args ...string) *running {
 	return r
 }
 
+// next reads one more line, and keeps it with all that was said.
+func (r *running) next() bool {
+	if !r.lines.Scan() {
+		return false
+	}
+	fmt.Fprintf(&r.output, "%s\n", r.lines.Text())
+	return true
+}
+
 // await reads on to a line with this text and returns when it came, counted from the launch.
 func (r *running) await(text string) time.Duration {
 	r.t.Helper()
 	var seen []string
-	for r.lines.Scan() {
+	for r.next() {
 		if seen = append(seen, r.lines.Text()); strings.Contains(r.lines.Text(), text) {
 			return time.Since(r.began)
 		}
@@ -206,7 +250,7 @@ func (r *running) await(text string) time.Duration {
 // wait reads the rest and waits for the end.
 func (r *running) wait() error {
 	defer r.cancel()
-	for r.lines.Scan() {
+	for r.next() {
 	}
 	return r.cmd.Wait()
 }

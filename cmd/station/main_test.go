@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -92,8 +91,10 @@ func (p *position) station(args ...string) (code int, stdout, stderr string) {
 	defer cancel()
 	c := p.command(ctx, args...)
 	var out, errs bytes.Buffer
-	c.Stdout, c.Stderr = io.MultiWriter(&out, &p.output), io.MultiWriter(&errs, &p.output)
+	c.Stdout, c.Stderr = &out, &errs
 	err := c.Run()
+	p.output.Write(out.Bytes())
+	p.output.Write(errs.Bytes())
 	if ctx.Err() != nil {
 		p.t.Fatalf("station %q did not end within %s", args, limit)
 	}
