@@ -122,6 +122,12 @@ func (p *position) close() {
 	if !strings.HasPrefix(out, "ledger verified (SIMULATED): station line1, ") {
 		p.t.Errorf("audit verify: %s", out)
 	}
+	// With the key that it prints pinned, as an auditor does.
+	_, key, _ := strings.Cut(out, "\nkey  ")
+	key, _, _ = strings.Cut(key, " ")
+	if out, _ := p.expect(exitDone, "audit", "verify", "--key", key); !strings.Contains(out, " (pinned)\n") {
+		p.t.Errorf("audit verify --key %s: %s", key, out)
+	}
 	noSecret(p.t, p.data(), p.output.Bytes())
 }
 
