@@ -176,7 +176,8 @@ type outcome struct {
 
 func (b *bench) provisionOne(ctx context.Context, engine *provision.Engine, o provision.Order) outcome {
 	out := outcome{Result: engine.Run(ctx, o)}
-	if out.Index >= 0 {
+	// What was refused is in the ledger; a report is about a unit, and this was none of ours.
+	if out.Index >= 0 && out.Outcome != ledger.Refused {
 		out.report, out.reportErr = b.reportUnit(context.WithoutCancel(ctx), o.Serial)
 	}
 	return out
