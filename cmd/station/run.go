@@ -125,6 +125,9 @@ func (b *bench) insert(recipe *recipes.Recipe, scans, files []pair) error {
 		return nil
 	}
 	for _, p := range scans {
+		if !recipe.MatchSerial(p.value) {
+			continue // the engine refuses it before it looks into the slot, and nobody has a board with such a label
+		}
 		var err error
 		if i := slices.IndexFunc(files, func(f pair) bool { return f.slot == p.slot }); i >= 0 {
 			err = b.boards.InsertFile(p.slot, b.places[p.slot], files[i].value)
