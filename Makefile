@@ -2,7 +2,7 @@
 GO ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: all demo test check race images fuzz setup setup-test clean
+.PHONY: all demo test check race images setup setup-test clean
 
 all: bin/station
 

@@ -88,7 +88,8 @@ func (p *position) serve(board string) (addr string, stop func()) {
 	ctx, cancel := context.WithTimeout(p.t.Context(), limit)
 	p.t.Cleanup(cancel)
 	c := p.command(ctx, "sim", "serprog", "--state", board)
-	c.Stderr = &p.output
+	var errs bytes.Buffer
+	c.Stderr = &errs
 	pipe, err := c.StdoutPipe()
 	if err != nil {
 		p.t.Fatal(err)
@@ -106,8 +107,8 @@ func (p *position) serve(board string) (addr string, stop func()) {
 		p.t.Helper()
 		c.Process.Signal(os.Interrupt)
 		io.Copy(&p.output, pipe)
-		if err := c.Wait(); err != nil {
-			p.t.Errorf("sim serprog after Ctrl-C: %v", err)
+		if err := c.Wait(); err != nil || errs.Len() > 0 {
+			p.t.Errorf("sim serprog after Ctrl-C: %v\n%s", err, &errs)
 		}
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,12 +23,15 @@ import (
 // the same command again: it has to finish the unit, whether the board kept its power or lost it. The boards' files
 // tell whether anything was done twice.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	for name, repower := range map[string]bool{"powered": false, "repowered": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			k := &killer{position: newPosition(t), repower: repower, hits: map[string]int{}}
 			defer k.close()
-			k.measure()
+			for range 3 {
+				k.measure()
+			}
 			instants, seed := 20, uint64(1)
 			if testing.Short() {
 				instants = 3
@@ -37,21 +39,23 @@ func TestKill(t *testing.T) {
 			dice := rand.New(rand.NewPCG(seed, seed))
 			for i := range instants {
 				// One instant in each of as many equal parts of the run, a few before it.
-				if early := i < instants/10; early {
+				if early := instants / 10; i < early {
 					k.kill("", time.Duration(dice.Int64N(int64(k.start))))
-					continue
+				} else {
+					k.killAt((float64(i-early) + dice.Float64()) / float64(instants-early))
 				}
-				part := (float64(i-instants/10) + dice.Float64()) / float64(instants-instants/10)
-				k.kill("started", time.Duration(part*float64(k.length)))
+				if k.missed {
+					k.measure() // the PC became faster meanwhile
+				}
 			}
-			t.Logf("seed %d, a run of %v begun after %v: %v of %d kills at instants", seed, k.length, k.start, k.hits, instants)
+			t.Logf("seed %d, a run of %v begun after %v: %v of %d kills at instants", seed, k.length(), k.start, k.hits, instants)
 			if k.hits["mid-run"]*2 < instants {
 				t.Errorf("only %d of %d kills hit between run.start and run.end", k.hits["mid-run"], instants)
 			}
 			if testing.Short() {
 				return
 			}
-			for _, line := range []string{"identified", "started", "1/4 write", "1/4 program", "2/4 lock", "3/4 freeze", "4/4 check", "PASS"} {
+			for _, line := range append([]string{"identified"}, lines...) {
 				k.kill(line, 0)
 			}
 			t.Logf("with those at lines: %v", k.hits)
@@ -59,13 +63,18 @@ func TestKill(t *testing.T) {
 	}
 }
 
+// lines are what the program says from the start of a run to its end.
+var lines = []string{"started", "1/4 write", "1/4 program", "2/4 lock", "3/4 freeze", "4/4 check", "PASS"}
+
 // killer kills runs at one position.
 type killer struct {
 	*position
-	repower       bool // the board loses its power after the kill
-	units         int
-	start, length time.Duration  // of an undisturbed run: until it started, and from then to its end
-	hits          map[string]int // where kills hit
+	repower bool // the board loses its power after the kill
+	units   int
+	start   time.Duration    // from the launch to the start of an undisturbed run
+	gaps    [6]time.Duration // from each line to the next
+	hits    map[string]int   // where kills hit
+	missed  bool             // the last one came too late
 }
 
 func (k *killer) order() (serial string, args []string) {
@@ -74,22 +83,48 @@ func (k *killer) order() (serial string, args []string) {
 	return serial, []string{"run", "small.yaml", "--slot", "1=" + serial}
 }
 
-// measure takes the shortest of three runs, so that most instants are within the others whatever else the PC does.
+// measure runs a unit undisturbed, and keeps the shortest times, so that most instants are within other runs whatever else the PC does.
 func (k *killer) measure() {
 	k.t.Helper()
-	var starts, lengths []time.Duration
-	for range 3 {
-		_, args := k.order()
-		r := k.launch(args...)
-		start := r.await("started")
-		starts, lengths = append(starts, start), append(lengths, r.await("PASS")-start)
-		if err := r.wait(); err != nil {
-			k.t.Fatal(err)
+	_, args := k.order()
+	r := k.launch(args...)
+	shortest := func(old, now time.Duration) time.Duration {
+		if old == 0 {
+			return now
 		}
+		return min(old, now)
 	}
-	slices.Sort(starts)
-	slices.Sort(lengths)
-	k.start, k.length = starts[0], lengths[0]
+	last := r.await(lines[0])
+	k.start = shortest(k.start, last)
+	for i, line := range lines[1:] {
+		now := r.await(line)
+		k.gaps[i] = shortest(k.gaps[i], now-last)
+		last = now
+	}
+	if err := r.wait(); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+// length is how long a run takes.
+func (k *killer) length() (sum time.Duration) {
+	for _, gap := range k.gaps {
+		sum += gap
+	}
+	return sum
+}
+
+// killAt kills at a part of a run, 0 its start and 1 its end, counted from the last line before it.
+func (k *killer) killAt(part float64) {
+	k.t.Helper()
+	at := time.Duration(part * float64(k.length()))
+	for i, gap := range k.gaps {
+		if at <= gap {
+			k.kill(lines[i], at)
+			return
+		}
+		at -= gap
+	}
 }
 
 // kill runs the next unit, kills the program a time after a line ("" is its launch), and has the run finished.
@@ -107,6 +142,7 @@ func (k *killer) kill(line string, after time.Duration) {
 
 	where := k.where(serial)
 	k.hits[where]++
+	k.missed = where == "after its end"
 	what := fmt.Sprintf("%s, killed %v after %q, %s", serial, after, line, where)
 	_, err := os.Stat(k.board(serial))
 	made := err == nil
@@ -166,7 +202,7 @@ func (k *killer) where(serial string) string {
 
 // running is the program while it runs.
 type running struct {
-	t      *testing.T
+	*position
 	cmd    *exec.Cmd
 	cancel context.CancelFunc
 	began  time.Time
@@ -176,7 +212,7 @@ type running struct {
 func (p *position) launch(args ...string) *running {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), limit)
-	r := &running{t: p.t, cmd: p.command(ctx, args...), cancel: cancel}
+	r := &running{position: p, cmd: p.command(ctx, args...), cancel: cancel}
 	pipe, err := r.cmd.StderrPipe()
 	if err != nil {
 		p.t.Fatal(err)
@@ -189,11 +225,20 @@ func (p *position) launch(args ...string) *running {
 	return r
 }
 
+// next reads one more line, and keeps it with all that was said.
+func (r *running) next() bool {
+	if !r.lines.Scan() {
+		return false
+	}
+	fmt.Fprintf(&r.output, "%s\n", r.lines.Text())
+	return true
+}
+
 // await reads on to a line with this text and returns when it came, counted from the launch.
 func (r *running) await(text string) time.Duration {
 	r.t.Helper()
 	var seen []string
-	for r.lines.Scan() {
+	for r.next() {
 		if seen = append(seen, r.lines.Text()); strings.Contains(r.lines.Text(), text) {
 			return time.Since(r.began)
 		}
@@ -205,9 +250,27 @@ func (r *running) await(text string) time.Duration {
 // wait reads the rest and waits for the end.
 func (r *running) wait() error {
 	defer r.cancel()
-	for r.lines.Scan() {
+	for r.next() {
 	}
 	return r.cmd.Wait()
+}
+
+// enlarge gives the small recipe an image of 2 MiB, so that a signal comes while it is written, and returns the image.
+func (p *position) enlarge() []byte {
+	p.t.Helper()
+	text, err := os.ReadFile(filepath.Join(p.dir, "small.yaml"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	image := make([]byte, 2<<20)
+	rand.NewChaCha8([32]byte{}).Read(image)
+	err = errors.Join(os.WriteFile(filepath.Join(p.dir, "boot.bin"), image, 0o644),
+		os.WriteFile(filepath.Join(p.dir, "small.yaml"), bytes.Replace(text, []byte("128KiB"), []byte("2MiB"), 1), 0o644))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.expect(exitDone, "recipe", "pin", "small.yaml")
+	return image
 }
 
 // TestInterrupt stops a run with Ctrl-C: it is ABORTED where nothing is half done, and the same command finishes it.
@@ -215,20 +278,7 @@ func TestInterrupt(t *testing.T) {
 	t.Parallel()
 	p := newPosition(t)
 	defer p.close()
-	// A larger image, so that the signal comes while it is written.
-	text, err := os.ReadFile(filepath.Join(p.dir, "small.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	image := make([]byte, 2<<20)
-	rand.NewChaCha8([32]byte{}).Read(image)
-	err = errors.Join(os.WriteFile(filepath.Join(p.dir, "boot.bin"), image, 0o644),
-		os.WriteFile(filepath.Join(p.dir, "small.yaml"), bytes.Replace(text, []byte("128KiB"), []byte("2MiB"), 1), 0o644))
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.expect(exitDone, "recipe", "pin", "small.yaml")
-
+	image := p.enlarge()
 	args := []string{"run", "small.yaml", "--slot", "1=TB-0001", "--slot", "2=TB-0002"}
 	r := p.launch(args...)
 	r.await("1/4 program")
@@ -244,4 +294,50 @@ func TestInterrupt(t *testing.T) {
 	for _, serial := range []string{"TB-0001", "TB-0002"} {
 		provisioned(t, openBoard(t, p.board(serial)), image)
 	}
+}
+
+// TestOpenRun kills the program and then does other things first: the open run is named until the same recipe has finished it.
+func TestOpenRun(t *testing.T) {
+	t.Parallel()
+	p := newPosition(t)
+	defer p.close()
+	before, err := os.ReadFile(filepath.Join(p.dir, "small.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	image := p.enlarge()
+	args := []string{"run", "small.yaml", "--slot", "1=TB-0001"}
+	r := p.launch(args...)
+	r.await("1/4 program")
+	r.cmd.Process.Kill()
+	r.wait()
+	if out, _ := p.expect(exitDone, "unit", "list"); !strings.Contains(out, "TB-0001  INTERRUPTED  ") {
+		t.Errorf("unit list after the kill:\n%s", out)
+	}
+	if _, errs := p.expect(exitNo, "unit", "report", "TB-0001"); !strings.Contains(errs, "TB-0001 has no settled run to report") {
+		t.Errorf("a report of an open run:\n%s", errs)
+	}
+	const named = "INTERRUPTED: the run of TB-0001 in slot 1 broke off"
+	if _, errs := p.expect(exitDone, "run", "small.yaml", "--slot", "2=TB-0002"); !strings.Contains(errs, named) {
+		t.Errorf("the next run does not name the open one:\n%s", errs)
+	}
+
+	// Another recipe, with an image of its own, may not go over what is half done.
+	other := bytes.Replace(before, []byte("version: 1"), []byte("version: 2"), 1)
+	err = errors.Join(os.WriteFile(filepath.Join(p.dir, "other.yaml"), bytes.ReplaceAll(other, []byte("boot.bin"), []byte("other.bin")), 0o644),
+		os.WriteFile(filepath.Join(p.dir, "other.bin"), bootImage(), 0o644))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, errs := p.expect(exitRefused, "run", "other.yaml", "--slot", "1=TB-0001"); !strings.Contains(errs, "has an open run of recipe small-boot version 1") {
+		t.Errorf("another recipe over an open run:\n%s", errs)
+	}
+	_, errs := p.expect(exitDone, args...)
+	if strings.Contains(errs, named) || !strings.Contains(errs, "slot 1  TB-0001  resumed  ") {
+		t.Errorf("the run that finishes it:\n%s", errs)
+	}
+	if _, errs := p.expect(exitDone, "run", "small.yaml", "--slot", "2=TB-0002"); strings.Contains(errs, named) {
+		t.Errorf("a run that is finished is still named:\n%s", errs)
+	}
+	provisioned(t, openBoard(t, p.board("TB-0001")), image)
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -92,8 +91,10 @@ func (p *position) station(args ...string) (code int, stdout, stderr string) {
 	defer cancel()
 	c := p.command(ctx, args...)
 	var out, errs bytes.Buffer
-	c.Stdout, c.Stderr = io.MultiWriter(&out, &p.output), io.MultiWriter(&errs, &p.output)
+	c.Stdout, c.Stderr = &out, &errs
 	err := c.Run()
+	p.output.Write(out.Bytes())
+	p.output.Write(errs.Bytes())
 	if ctx.Err() != nil {
 		p.t.Fatalf("station %q did not end within %s", args, limit)
 	}
@@ -120,6 +121,12 @@ func (p *position) close() {
 	out, _ := p.expect(exitDone, "audit", "verify")
 	if !strings.HasPrefix(out, "ledger verified (SIMULATED): station line1, ") {
 		p.t.Errorf("audit verify: %s", out)
+	}
+	// With the key that it prints pinned, as an auditor does.
+	_, key, _ := strings.Cut(out, "\nkey  ")
+	key, _, _ = strings.Cut(key, " ")
+	if out, _ := p.expect(exitDone, "audit", "verify", "--key", key); !strings.Contains(out, " (pinned)\n") {
+		p.t.Errorf("audit verify --key %s: %s", key, out)
 	}
 	noSecret(p.t, p.data(), p.output.Bytes())
 }

@@ -125,6 +125,9 @@ func (b *bench) insert(recipe *recipes.Recipe, scans, files []pair) error {
 		return nil
 	}
 	for _, p := range scans {
+		if !recipe.MatchSerial(p.value) {
+			continue // the engine refuses it before it looks into the slot, and nobody has a board with such a label
+		}
 		var err error
 		if i := slices.IndexFunc(files, func(f pair) bool { return f.slot == p.slot }); i >= 0 {
 			err = b.boards.InsertFile(p.slot, b.places[p.slot], files[i].value)
@@ -176,7 +179,8 @@ type outcome struct {
 
 func (b *bench) provisionOne(ctx context.Context, engine *provision.Engine, o provision.Order) outcome {
 	out := outcome{Result: engine.Run(ctx, o)}
-	if out.Index >= 0 {
+	// What was refused is in the ledger; a report is about a unit, and this was none of ours.
+	if out.Index >= 0 && out.Outcome != ledger.Refused {
 		out.report, out.reportErr = b.reportUnit(context.WithoutCancel(ctx), o.Serial)
 	}
 	return out

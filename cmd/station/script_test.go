@@ -32,6 +32,7 @@ var update = flag.Bool("update", false, "write the golden files and scripts anew
 // TestScripts are stories of what people do with the program: testdata/script/*.txt. Each begins in a directory with
 // the small recipe, and most end with what the auditor does.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
