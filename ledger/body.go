@@ -48,6 +48,7 @@ type RunStart struct {
 	Images    []Image  `json:"images"`
 	Regions   []Region `json:"regions"`
 	Elsewhere string   `json:"elsewhere"` // "blank" or "keep"
+	Values    []Fact   `json:"values"`    // what the recipe writes of this unit besides its serial, as hex
 	Before    Locks    `json:"before"`    // what the chip's protection was when the run began
 }
 
@@ -113,7 +114,7 @@ type RunEnd struct {
 	Duration int64         `json:"ms"`      // milliseconds since this program began with the unit
 	Proven   []RegionProof `json:"proven"`  // how each region was proven; empty unless PASS
 	After    *Locks        `json:"after"`   // protection read at the end; null when it could not be read
-	Freeze   string        `json:"freeze"`  // how long the freeze lasts: "none", "until power-off", "permanent"
+	Freeze   string        `json:"freeze"`  // how long the freeze lasts: "none", "until power-off", "until the password is given"
 }
 
 // Recipe names what was carried out.

@@ -146,7 +146,7 @@ func vectorBodies() []Body {
 			Chip: &chip, Outcome: Pass, Touched: true, Duration: 9000,
 			Proven: []RegionProof{{"boot", zeros, "readback", "nonvolatile"}},
 			After:  &Locks{Nonvolatile: []Range{{0, 4 << 20}}, Volatile: []Range{}, BlockProtect: []Range{}, Frozen: true, SPR: "FFFB"},
-			Freeze: "permanent",
+			Freeze: "until the password is given",
 		},
 		RunEnd{
 			Run: "fedcba9876543210", Serial: "GW-000001", Slot: "2", Operator: "op-7f", Software: "station 1.0", Recipe: recipe,

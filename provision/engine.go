@@ -114,6 +114,9 @@ func (r *run) carryOut(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if entry.open != nil && !slices.Equal(entry.open.Start.Values, r.values()) {
+		return refuse("values-differ", "the open run of this unit was begun with other values", "Give the same values as before: `station unit show` tells them.")
+	}
 	if entry.done != nil {
 		r.already = entry.done
 		return nil
@@ -143,7 +146,7 @@ func (r *run) begin(ctx context.Context, open *ledger.Run) error {
 			Software: r.e.o.Software, Chip: *r.chipFacts(), Before: *locksOf(r.before)}
 	} else {
 		start := ledger.RunStart{Run: r.id, Serial: r.o.Serial, Slot: r.o.Slot, Operator: r.o.Operator, Fixture: r.e.bench.Describe(r.o.Slot),
-			Software: r.e.o.Software, Recipe: recipeFacts(rec), Chip: *r.chipFacts(), Elsewhere: string(rec.Elsewhere()), Before: *locksOf(r.before), Images: []ledger.Image{}, Regions: []ledger.Region{},
+			Software: r.e.o.Software, Recipe: recipeFacts(rec), Chip: *r.chipFacts(), Elsewhere: string(rec.Elsewhere()), Before: *locksOf(r.before), Images: []ledger.Image{}, Regions: []ledger.Region{}, Values: r.values(),
 			Part: ledger.Part{Name: part.Name, Digest: part.Digest(), Size: part.Size, Sector: part.Sector, Assumed: append([]string{}, part.Assumed...)}}
 		images := map[string]string{}
 		for _, s := range rec.Steps() {

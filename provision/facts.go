@@ -3,6 +3,7 @@ package provision
 import (
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -15,6 +16,16 @@ import (
 
 func recipeFacts(r *recipes.Recipe) ledger.Recipe {
 	return ledger.Recipe{ID: r.ID(), Version: r.Version(), Title: r.Title(), Digest: r.Digest()}
+}
+
+// values are what the recipe writes of this unit besides its serial.
+func (r *run) values() []ledger.Fact {
+	out := []ledger.Fact{}
+	all := r.unit.Values()
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		out = append(out, ledger.Fact{Name: name, Value: all[name]})
+	}
+	return out
 }
 
 func (r *run) chipFacts() *ledger.Chip {
@@ -34,7 +45,7 @@ func locksOf(p flash.Protection) *ledger.Locks {
 func freezeLasts(p flash.Protection) string {
 	switch {
 	case p.SPR == flash.PasswordMode:
-		return "permanent" // frozen from every power-up on, until the password is given
+		return "until the password is given" // frozen from every power-up on
 	case p.Frozen:
 		return "until power-off"
 	}

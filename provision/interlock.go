@@ -45,6 +45,8 @@ func admit(o Order, uid string, runs []ledger.Run) (admission, error) {
 	switch out := last.Outcome(); {
 	case out == ledger.Fail:
 		return a, refuse("failed-before", fmt.Sprintf("serial %s failed before: %s", o.Serial, last.End.Message), "This unit needs rework: give it to the supervisor.")
+	case last.Close != nil:
+		return a, refuse("closed", fmt.Sprintf("serial %s was closed as %s: %s", o.Serial, last.Close.As, last.Close.Reason), "This unit is done with. If it is to be provisioned after all, ask for rework.")
 	case last.Open() && same:
 		a.open = last
 	case last.Open():

@@ -106,7 +106,7 @@ func TestPermanentStepsPass(t *testing.T) {
 	l.want(l.run(secretRecipe(t, secretSteps), "1", "S1"), ledger.Pass, "")
 	reconcile(t, l, v, chip)
 	run := l.books.all()[0]
-	if run.End.Freeze != "permanent" || run.End.After.SPR != "FFFB" {
+	if run.End.Freeze != "until the password is given" || run.End.After.SPR != "FFFB" {
 		t.Errorf("end: %s %s", run.End.Freeze, run.End.After.SPR)
 	}
 	if p := run.Steps[5].Proof; p != gradeExercised {

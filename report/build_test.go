@@ -128,7 +128,7 @@ func passed(e *ledger.RunEnd) {
 		e.Proven = append(e.Proven, ledger.RegionProof{Region: r.Name, SHA256: hex64("chip " + r.Name), Proof: "readback", Lock: lock})
 	}
 	e.After = &ledger.Locks{Nonvolatile: []ledger.Range{{At: 0, Size: 4 << 20}, {At: 0x1FF0000, Size: 0x10000}}, Frozen: true, SPR: "FFFB"}
-	e.Freeze = "permanent"
+	e.Freeze = "until the password is given"
 }
 
 // samples are the reports that people look at.

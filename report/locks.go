@@ -106,7 +106,7 @@ func freeze(lasts string) string {
 		return "None: the lock bits are not frozen."
 	case "until power-off":
 		return "Frozen until power-off: without password mode anyone who can reset the chip can lift it."
-	case "permanent":
+	case "until the password is given":
 		return "Permanent: it outlasts reset and power-off."
 	}
 	return or(lasts)
