@@ -7,7 +7,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -78,6 +81,24 @@ func (k *Keyring) CreateMaster(name string) error {
 		return err
 	}
 	return createRandom(path)
+}
+
+// Masters are the names of the master keys, sorted.
+func (k *Keyring) Masters() ([]string, error) {
+	files, err := os.ReadDir(k.dir)
+	if err != nil {
+		return nil, fmt.Errorf("keyring: %w", err)
+	}
+	names := []string{}
+	for _, f := range files {
+		if escaped, ok := strings.CutPrefix(f.Name(), masterPrefix); ok {
+			if name, err := url.PathUnescape(escaped); err == nil {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return names, nil
 }
 
 func (k *Keyring) masterPath(name string) (string, error) {

@@ -11,7 +11,8 @@ import (
 	"station/recipes"
 )
 
-const noteTag = "password.tag"
+// NoteTag names the note that holds the tag of a run's password while the run is open.
+const NoteTag = "password.tag"
 
 // password gives the chip a password of its own and switches password mode on, for ever. The states are:
 //
@@ -153,7 +154,7 @@ func (p *password) write(ctx context.Context) error {
 		}
 		intent := ledger.PasswordIntent{Run: r.id, Serial: r.o.Serial, UID: r.chip.UID(), Escrow: sealed}
 		err = r.commit(ctx, ledger.Change{Bodies: []ledger.Body{intent}, Escrow: map[string][]byte{sealed.ID: text},
-			Notes: map[string][]byte{noteTag: r.e.o.Secrets.Tag(intent.UID, sealed.ID, secret)}})
+			Notes: map[string][]byte{NoteTag: r.e.o.Secrets.Tag(intent.UID, sealed.ID, secret)}})
 		if err != nil {
 			return err
 		}
@@ -168,12 +169,12 @@ func (p *password) write(ctx context.Context) error {
 func (p *password) void(ctx context.Context) error {
 	id := p.intent.Escrow.ID
 	p.intent = nil
-	return p.r.commit(ctx, ledger.Change{Bodies: []ledger.Body{ledger.PasswordVoid{Run: p.r.id, Serial: p.r.o.Serial, Escrow: id}}, Forget: []string{noteTag}})
+	return p.r.commit(ctx, ledger.Change{Bodies: []ledger.Body{ledger.PasswordVoid{Run: p.r.id, Serial: p.r.o.Serial, Escrow: id}}, Forget: []string{NoteTag}})
 }
 
 // ours tells whether a password is the one of the intent.
 func (p *password) ours(pw *flash.Password) bool {
-	want, err := p.r.e.journal.Note(p.r.id, noteTag)
+	want, err := p.r.e.journal.Note(p.r.id, NoteTag)
 	return err == nil && hmac.Equal(want, p.r.e.o.Secrets.Tag(p.intent.UID, p.intent.Escrow.ID, pw[:]))
 }
 

@@ -17,6 +17,7 @@ import (
 
 	root "station"
 	"station/fixtures"
+	"station/keyring"
 	"station/yamltext"
 )
 
@@ -26,6 +27,13 @@ type config struct {
 	Data    string // absolute, or relative to the working directory
 	Listen  string
 	Slots   []slot
+	Escrow  []escrowGroup
+}
+
+// escrowGroup is a name that recipes seal secrets to, and the age recipients behind it.
+type escrowGroup struct {
+	Name       string
+	Recipients []string
 }
 
 type slot struct {
@@ -108,9 +116,8 @@ func checkConfig(name string, text []byte) error {
 	later := func(key, does string) string {
 		return fmt.Sprintf("%q is not known to this version: it %s", key, does)
 	}
-	top, _ := pg.Group(doc, doc, "the configuration", []string{"station", "data", "slots"}, []string{"listen"}, map[string]string{
+	top, _ := pg.Group(doc, doc, "the configuration", []string{"station", "data", "slots"}, []string{"listen", "escrow"}, map[string]string{
 		"mirror":    later("mirror", "keeps no mirror"),
-		"escrow":    later("escrow", "escrows no secrets"),
 		"allow_raw": later("allow_raw", "has no raw step"),
 	})
 	check := func(key, what string, wrong func(string) string) {
@@ -140,7 +147,46 @@ func checkConfig(name string, text []byte) error {
 	if f, ok := top["slots"]; ok {
 		checkSlots(pg, f.Value)
 	}
+	if f, ok := top["escrow"]; ok {
+		checkEscrow(pg, f.Value)
+	}
 	return pg.Err()
+}
+
+var groupForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
+
+func checkEscrow(pg *yamltext.Page, n *yaml.Node) {
+	items, ok := pg.List(n, "escrow")
+	if !ok {
+		return
+	}
+	seen := map[string]bool{}
+	for _, item := range items {
+		found, _ := pg.Group(item, item, "an escrow group", []string{"name", "recipients"}, nil, nil)
+		if f, ok := found["name"]; ok {
+			name, ok := pg.Text(f.Value, "name")
+			switch {
+			case ok && !groupForm.MatchString(name):
+				pg.At(f.Value, fmt.Sprintf("%s is no name of a group: letters, digits, and _ . - inside", yamltext.Quote(name)), "")
+			case ok && seen[name]:
+				pg.At(f.Value, fmt.Sprintf("there is a group %s already", yamltext.Quote(name)), "")
+			}
+			seen[name] = true
+		}
+		f, ok := found["recipients"]
+		if !ok {
+			continue
+		}
+		recipients, ok := pg.List(f.Value, "recipients")
+		if ok && len(recipients) == 0 {
+			pg.At(f.Value, "a group without recipients could open nothing", "put the auditors' age recipients (age1...) into the list")
+		}
+		for _, r := range recipients {
+			if text, ok := pg.Text(r, "a recipient"); ok && keyring.CheckRecipients([]string{text}) != nil {
+				pg.At(r, fmt.Sprintf("%s is no age recipient", yamltext.Quote(text)), "`age-keygen -y IDENTITY` prints one: age1 and 58 more characters")
+			}
+		}
+	}
 }
 
 func checkSlots(pg *yamltext.Page, n *yaml.Node) {

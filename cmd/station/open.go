@@ -14,6 +14,7 @@ import (
 	"station/fixtures/usb"
 	"station/keyring"
 	"station/sim"
+	"station/sim/ch341a"
 	"station/sim/ftdi"
 	"station/sim/nor"
 	"station/store"
@@ -32,6 +33,7 @@ type bench struct {
 	config    *config
 	db        *store.DB
 	rack      *fixtures.Rack
+	secrets   secrets
 	simulated bool
 	boards    *sim.Boards // nil on metal
 	places    map[string]sim.Place
@@ -119,6 +121,7 @@ func (a *app) openWith(ctx context.Context, cfg *config) (_ *bench, err error) {
 	if err != nil {
 		return nil, exit(exitError, err)
 	}
+	b.secrets = secrets{keys, cfg.Escrow}
 	if b.db, err = store.Open(ledgerFile(b.data), storeOptions(cfg, keys, b.simulated)); err != nil {
 		return nil, ledgerErr(b.data, err)
 	}
@@ -151,16 +154,21 @@ func (b *bench) bus(ctx context.Context) (usb.Bus, error) {
 	line := sim.NewLine(sim.Options{})
 	plugged := map[string]bool{}
 	for _, s := range b.config.Slots {
+		// A slot on a channel has a two-channel programmer, and one without a channel the simplest of all.
 		place := sim.Place{Port: s.Port}
-		model := ftdi.FT232H
+		var programmer sim.Device
 		if s.Channel != "" {
-			model = ftdi.FT2232H
 			place.Channel = int(s.Channel[0] - 'A')
+			programmer = ftdi.New(ftdi.FT2232H, ftdi.Options{})
+		} else {
+			programmer = ch341a.New(ch341a.Options{})
 		}
 		b.places[s.Name] = place
 		if !plugged[s.Port] {
 			plugged[s.Port] = true
-			line.Plug(s.Port, ftdi.New(model, ftdi.Options{}))
+			if err := line.Plug(s.Port, programmer); err != nil {
+				return nil, err
+			}
 		}
 	}
 	boards, err := sim.OpenBoards(boardsDir(b.data), line, nor.Options{})

@@ -20,13 +20,16 @@ import (
 )
 
 func (a *app) run() *cobra.Command {
-	var slots, boards []string
+	var slots, boards, values []string
 	var operator string
+	var scan, trial bool
 	c := &cobra.Command{
-		Use:   "run RECIPE --slot NAME=SERIAL ...",
+		Use:   "run RECIPE {--slot NAME=SERIAL ... | --scan}",
 		Short: "Provision units from a terminal",
 		Example: "  station run recipes/locked-boot.yaml --slot 1=GW-000001 --slot 2=GW-000002\n" +
-			"  station run recipes/locked-boot.yaml --slot 1=GW-000003 --sim-board 1=board.chip",
+			"  station run recipes/gateway-boot.yaml --slot 1=GW-000003 --value 1.mac=02:00:00:00:00:03\n" +
+			"  station run recipes/locked-boot.yaml --slot 1=GW-000004 --sim-board 1=board.chip\n" +
+			"  station run recipes/locked-boot.yaml --scan",
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			scans, err := pairs("--slot", "NAME=SERIAL", slots)
@@ -37,8 +40,15 @@ func (a *app) run() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if len(scans) == 0 {
-				return exit(exitRefused, errors.New("nothing to do: name a slot and its serial, --slot NAME=SERIAL"))
+			given, err := slotValues(values, scans)
+			if err != nil {
+				return err
+			}
+			switch {
+			case scan && len(scans)+len(inserts)+len(values) > 0:
+				return exit(exitRefused, errors.New("--scan takes slots, serials and values from the scanner: leave --slot, --sim-board and --value out"))
+			case !scan && len(scans) == 0:
+				return exit(exitRefused, errors.New("nothing to do: name a slot and its serial, --slot NAME=SERIAL, or use --scan"))
 			}
 			recipe, err := loadRecipe(args[0])
 			if err != nil {
@@ -49,23 +59,69 @@ func (a *app) run() *cobra.Command {
 				return err
 			}
 			defer b.Close()
+			if err := b.secrets.ready(recipe); err != nil {
+				return err
+			}
 			if err := a.tellOpenRuns(b, scans); err != nil {
 				return err
+			}
+			job := job{recipe: recipe, operator: operator, trial: trial}
+			if scan {
+				return a.scan(c.Context(), b, job)
 			}
 			if err := b.insert(recipe, scans, inserts); err != nil {
 				return err
 			}
 			watch, done := a.watch(c.Context())
-			results := a.provision(c.Context(), b, recipe, operator, scans, watch)
+			results := a.provision(c.Context(), b, job, scans, given, watch)
 			done()
 			return a.conclude(results)
 		},
 	}
 	f := c.Flags()
 	f.StringArrayVar(&slots, "slot", nil, "`NAME=SERIAL`: the unit with this serial is in this slot; repeat for more slots")
+	f.StringArrayVar(&values, "value", nil, "`SLOT.NAME=HEX`: what the unit in this slot brings besides its serial, as hex digits; repeat for more values")
 	f.StringArrayVar(&boards, "sim-board", nil, "`NAME=FILE`: insert this board file into the slot instead of the serial's own (simulated stations only)")
 	f.StringVar(&operator, "operator", cmp.Or(os.Getenv("STATION_OPERATOR"), "unnamed"), "pseudonymous `ID` of who does this, for the ledger")
+	f.BoolVar(&scan, "scan", false, "read serials from standard input, one a line as a scanner types them; the next free slot is announced")
+	f.BoolVar(&trial, "trial", false, "stop before the first permanent step")
 	return c
+}
+
+// job is what is the same for all units of a command line.
+type job struct {
+	recipe   *recipes.Recipe
+	operator string
+	trial    bool
+}
+
+// order is the job done to one unit.
+func (j job) order(p pair, values map[string]string) provision.Order {
+	return provision.Order{Recipe: j.recipe, Serial: p.value, Slot: p.slot, Operator: j.operator, Values: values, Trial: j.trial}
+}
+
+// slotValues sorts SLOT.NAME=HEX by slot. A slot's name may have dots, a value's has none.
+func slotValues(in []string, scans []pair) (map[string]map[string]string, error) {
+	out := map[string]map[string]string{}
+	for _, s := range in {
+		where, value, ok := strings.Cut(s, "=")
+		dot := strings.LastIndex(where, ".")
+		if !ok || dot < 1 || dot == len(where)-1 || value == "" {
+			return nil, exit(exitRefused, fmt.Errorf("--value %q: want SLOT.NAME=HEX", s))
+		}
+		slot, name := where[:dot], where[dot+1:]
+		if !slices.ContainsFunc(scans, func(p pair) bool { return p.slot == slot }) {
+			return nil, exit(exitRefused, fmt.Errorf("--value %q: no --slot %s=SERIAL goes with it", s, slot))
+		}
+		if _, twice := out[slot][name]; twice {
+			return nil, exit(exitRefused, fmt.Errorf("--value %q: %s is given twice", s, where))
+		}
+		if out[slot] == nil {
+			out[slot] = map[string]string{}
+		}
+		out[slot][name] = value
+	}
+	return out, nil
 }
 
 // tellOpenRuns says which units an earlier death of the station left open, but for those that are about to be finished.
@@ -143,7 +199,7 @@ func (b *bench) insert(recipe *recipes.Recipe, scans, files []pair) error {
 
 // engine returns the engine of this station. A simulated one has its hands: it reseats the boards that the engine asks for.
 func (b *bench) engine(ctx context.Context, watch func(provision.Event)) *provision.Engine {
-	o := provision.Options{Software: software(), Watch: watch}
+	o := provision.Options{Software: software(), Watch: watch, Secrets: b.secrets}
 	if b.simulated {
 		o.Reseater = "the simulator"
 		o.Watch = func(ev provision.Event) {
@@ -157,13 +213,13 @@ func (b *bench) engine(ctx context.Context, watch func(provision.Event)) *provis
 }
 
 // provision runs one unit in each slot, all at once, and writes the report of each as it ends.
-func (a *app) provision(ctx context.Context, b *bench, recipe *recipes.Recipe, operator string, scans []pair, watch func(provision.Event)) []outcome {
+func (a *app) provision(ctx context.Context, b *bench, j job, scans []pair, values map[string]map[string]string, watch func(provision.Event)) []outcome {
 	engine := b.engine(ctx, watch)
 	out := make([]outcome, len(scans))
 	var wg sync.WaitGroup
 	for i, p := range scans {
 		wg.Go(func() {
-			out[i] = b.provisionOne(ctx, engine, provision.Order{Recipe: recipe, Serial: p.value, Slot: p.slot, Operator: operator})
+			out[i] = b.provisionOne(ctx, engine, j.order(p, values[p.slot]))
 		})
 	}
 	wg.Wait()

@@ -20,7 +20,7 @@ import (
 
 func (a *app) unit() *cobra.Command {
 	c := &cobra.Command{Use: "unit", Short: "What was done to units"}
-	c.AddCommand(a.unitList(), a.unitShow(), a.unitReport())
+	c.AddCommand(a.unitList(), a.unitShow(), a.unitReport(), a.unitClose())
 	return c
 }
 

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"bufio"
+	"crypto/hmac"
+	"crypto/subtle"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"station/keyring"
+	"station/provision"
+	"station/store"
+)
+
+func (a *app) escrow() *cobra.Command {
+	c := &cobra.Command{Use: "escrow", Short: "The secrets of units, for those who hold the identities"}
+	c.AddCommand(a.escrowOpen(), a.escrowMatch())
+	return c
+}
+
+// escrowsOf returns the escrows of a unit and the ledger that holds them, which may be a copy of the station's.
+func (a *app) escrowsOf(serial string) (*store.DB, []store.Escrow, error) {
+	db, _, err := a.openLedgerReadOnly()
+	if err != nil {
+		return nil, nil, err
+	}
+	all, err := db.EscrowsOf(serial)
+	if err == nil && len(all) == 0 {
+		err = exit(exitNo, fmt.Errorf("the ledger has no escrow of unit %q", serial))
+	}
+	if err != nil {
+		db.Close()
+		return nil, nil, err
+	}
+	return db, all, nil
+}
+
+type escrowJSON struct {
+	Escrow string `json:"escrow"`
+	Kind   string `json:"kind"`  // "password" or "root_key"
+	Index  int    `json:"index"` // of the counter; 0 for a password
+	UID    string `json:"uid"`
+	State  string `json:"state"` // "proven", "never learned" or "open"
+	Secret string `json:"secret"`
+}
+
+func (a *app) escrowOpen() *cobra.Command {
+	var identity string
+	c := &cobra.Command{
+		Use:   "open SERIAL --identity FILE",
+		Short: "Print the secrets of a unit, opened with an age identity; a copy of the data directory will do",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			db, all, err := a.escrowsOf(args[0])
+			if err != nil {
+				return err
+			}
+			defer db.Close()
+			for _, e := range all {
+				text, err := db.Escrow(e.ID)
+				if err != nil {
+					return exit(exitError, err)
+				}
+				err = keyring.Unseal(text, identity, func(secret []byte) error {
+					j := escrowJSON{e.ID, e.Kind, e.Index, e.UID, escrowState(e), hex.EncodeToString(secret)}
+					if a.json {
+						return a.printLine(j)
+					}
+					what := j.Kind
+					if what == "root_key" {
+						what = fmt.Sprintf("root_key %d", j.Index)
+					}
+					_, err := fmt.Fprintf(a.stdout, "%s  %s  chip %s  %s  %s\n", j.Escrow, what, j.UID, j.State, j.Secret)
+					return err
+				})
+				if err != nil {
+					return exit(exitNo, fmt.Errorf("escrow %s: %w", e.ID, err))
+				}
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&identity, "identity", "", "age identity `FILE`")
+	c.MarkFlagRequired("identity")
+	return c
+}
+
+func escrowState(e store.Escrow) string {
+	switch {
+	case e.Void:
+		return "never learned"
+	case e.Proven:
+		return "proven"
+	}
+	return "open"
+}
+
+func (a *app) escrowMatch() *cobra.Command {
+	var identity string
+	c := &cobra.Command{
+		Use:   "match SERIAL [--identity FILE]",
+		Short: "Say whether the password on standard input (16 hex digits) is the unit's: yes or no",
+		Long: "Say whether the password on standard input, 16 hex digits in the order of the wire, is the one of the unit.\n\n" +
+			"With an identity the escrow is opened and compared. Without one only the station that wrote the password can tell,\n" +
+			"and only while the unit's run is open: afterwards it keeps nothing that could.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			line, err := bufio.NewReader(io.LimitReader(a.stdin, 256)).ReadString('\n')
+			if err != nil && !errors.Is(err, io.EOF) {
+				return exit(exitError, err)
+			}
+			given, err := hex.DecodeString(strings.TrimSpace(line))
+			if err != nil || len(given) != 8 {
+				return exit(exitRefused, errors.New("the password on standard input is not 16 hex digits"))
+			}
+			db, all, err := a.escrowsOf(args[0])
+			if err != nil {
+				return err
+			}
+			defer db.Close()
+			for _, e := range all {
+				if e.Kind != "password" || e.Void {
+					continue
+				}
+				same, err := a.matches(db, e, given, identity)
+				if err != nil {
+					return err
+				}
+				if same {
+					_, err := fmt.Fprintln(a.stdout, "yes")
+					return err
+				}
+			}
+			fmt.Fprintln(a.stdout, "no")
+			return exit(exitNo, nil)
+		},
+	}
+	c.Flags().StringVar(&identity, "identity", "", "age identity `FILE`")
+	return c
+}
+
+func (a *app) matches(db *store.DB, e store.Escrow, given []byte, identity string) (same bool, err error) {
+	if identity != "" {
+		text, err := db.Escrow(e.ID)
+		if err != nil {
+			return false, exit(exitError, err)
+		}
+		err = keyring.Unseal(text, identity, func(secret []byte) error {
+			same = subtle.ConstantTimeCompare(secret, given) == 1
+			return nil
+		})
+		if err != nil {
+			return false, exit(exitNo, err)
+		}
+		return same, nil
+	}
+	tag, err := db.Note(e.Run, provision.NoteTag)
+	if err != nil {
+		return false, exit(exitRefused, errors.New("the unit's run is settled, so the station cannot tell any more: give --identity"))
+	}
+	data, err := a.data()
+	if err != nil {
+		return false, err
+	}
+	keys, err := keyring.Open(keysDir(data))
+	if err != nil {
+		return false, exit(exitError, err)
+	}
+	return hmac.Equal(tag, keys.Tag(e.UID, e.ID, given)), nil
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"station/keyring"
+	"station/ledger"
+	"station/provision"
+	"station/recipes"
+)
+
+// secrets is the keyring and the escrow groups of the configuration, as the engine asks for them.
+type secrets struct {
+	keys   *keyring.Keyring
+	groups []escrowGroup
+}
+
+func (s secrets) Random(n int, use func([]byte) error) error { return keyring.RandomSecret(n, use) }
+
+func (s secrets) Derived(master string, of provision.KeyOf, use func([]byte) error) error {
+	return s.keys.DerivedKey(master, keyring.KeyOf(of), use)
+}
+
+func (s secrets) Tag(uid, escrow string, secret []byte) []byte {
+	return s.keys.Tag(uid, escrow, secret)
+}
+
+// Seal encrypts to every recipient of the groups; who is in two of them is one recipient.
+func (s secrets) Seal(groups []string, secret []byte) ([]byte, []ledger.Recipient, error) {
+	var all []string
+	var to []ledger.Recipient
+	for _, name := range groups {
+		g, ok := s.group(name)
+		if !ok {
+			return nil, nil, fmt.Errorf("the configuration has no escrow group %q", name)
+		}
+		for _, r := range g.Recipients {
+			if !slices.Contains(all, r) {
+				all = append(all, r)
+				to = append(to, ledger.Recipient{Group: name, Fingerprint: keyring.Fingerprint(r)})
+			}
+		}
+	}
+	text, err := keyring.Seal(all, secret)
+	return text, to, err
+}
+
+func (s secrets) CheckSealed(text []byte, recipients int) error {
+	got, err := keyring.Recipients(text)
+	if err == nil && len(got) != recipients {
+		err = fmt.Errorf("the escrow is for %d recipients, not %d", len(got), recipients)
+	}
+	return err
+}
+
+func (s secrets) group(name string) (escrowGroup, bool) {
+	i := slices.IndexFunc(s.groups, func(g escrowGroup) bool { return g.Name == name })
+	if i < 0 {
+		return escrowGroup{}, false
+	}
+	return s.groups[i], true
+}
+
+// ready says what the station lacks for a recipe, before any slot is opened.
+func (s secrets) ready(r *recipes.Recipe) error {
+	var errs []error
+	for _, name := range r.EscrowGroups() {
+		if _, ok := s.group(name); !ok {
+			errs = append(errs, fmt.Errorf("the recipe seals secrets to the group %q, which the configuration does not have: add it under `escrow`", name))
+		}
+	}
+	masters, err := s.keys.Masters()
+	if err != nil {
+		return exit(exitError, err)
+	}
+	for _, step := range r.Steps() {
+		if k, ok := step.(recipes.RootKey); ok && k.Derive != "" && !slices.Contains(masters, k.Derive) {
+			errs = append(errs, fmt.Errorf("the recipe derives a root key from the master %q, which this station does not have: `station key create %s` makes it", k.Derive, k.Derive))
+		}
+	}
+	if len(errs) > 0 {
+		return exit(exitRefused, fmt.Errorf("this station cannot carry the recipe out; no slot was opened\n%w", errors.Join(errs...)))
+	}
+	return nil
+}
