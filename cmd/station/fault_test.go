@@ -138,7 +138,7 @@ func (p *position) runFaulty(serials []string, chips []bad) int {
 			t.Fatal(err)
 		}
 	}
-	err = a.conclude(a.provision(t.Context(), b, recipe, "op7", scans, func(provision.Event) {}))
+	err = a.conclude(a.provision(t.Context(), b, job{recipe: recipe, operator: "op7"}, scans, nil, func(provision.Event) {}))
 	var e *exitErr
 	if errors.As(err, &e) {
 		return e.code
