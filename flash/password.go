@@ -27,7 +27,7 @@ func (Password) MarshalText() ([]byte, error) { return []byte(secret), nil }
 func (p *Password) Wipe() { clear(p[:]) }
 
 // Blank tells whether all bits are 1. So reads a password that never was programmed, one that password mode hides, and a floating bus.
-func (p Password) Blank() bool { return blank(p[:]) }
+func (p *Password) Blank() bool { return blank(p[:]) }
 
 // ErrNotFrozen: the global freeze bit is 1, so that giving the password would prove nothing. It was not sent.
 var ErrNotFrozen = errors.New("the chip is not frozen")

@@ -51,7 +51,8 @@ func TestPasswordPrintsNothing(t *testing.T) {
 		t.Errorf("%v, %s", p, text)
 	}
 	p.Wipe()
-	if p != (Password{}) || p.Blank() || !(Password{0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF}).Blank() {
+	unwritten := Password{0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF}
+	if p != (Password{}) || p.Blank() || !unwritten.Blank() {
 		t.Error("not wiped, or blank")
 	}
 }

@@ -314,7 +314,7 @@ func TestOpenRun(t *testing.T) {
 	if out, _ := p.expect(exitDone, "unit", "list"); !strings.Contains(out, "TB-0001  INTERRUPTED  ") {
 		t.Errorf("unit list after the kill:\n%s", out)
 	}
-	if _, errs := p.expect(exitNo, "unit", "report", "TB-0001"); !strings.Contains(errs, "TB-0001 has no settled run to report") {
+	if out, _ := p.expect(exitDone, "unit", "report", "TB-0001"); !strings.Contains(out, "TB-0001.pdf") {
 		t.Errorf("a report of an open run:\n%s", errs)
 	}
 	const named = "INTERRUPTED: the run of TB-0001 in slot 1 broke off"

@@ -248,7 +248,7 @@ func (b *bench) reportUnit(ctx context.Context, serial string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return writeReport(ctx, b.db, reported(settled(runs)).ID, filepath.Join(reportsDir(b.data), reportName(serial)))
+	return writeReport(ctx, b.db, reported(runs).ID, filepath.Join(reportsDir(b.data), reportName(serial)))
 }
 
 // conclude prints the results and picks the exit code.

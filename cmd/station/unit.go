@@ -156,9 +156,9 @@ func (a *app) unitReport() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			runs = slices.DeleteFunc(settled(runs), func(r ledger.Run) bool { return run != "" && r.ID != run })
+			runs = slices.DeleteFunc(runs, func(r ledger.Run) bool { return run != "" && r.ID != run })
 			if len(runs) == 0 {
-				return exit(exitNo, fmt.Errorf("%s has no settled run to report", args[0]))
+				return exit(exitNo, fmt.Errorf("%s has no run %q", args[0], run))
 			}
 			if file == "" {
 				file = filepath.Join(reportsDir(data), reportName(args[0]))
@@ -176,19 +176,15 @@ func (a *app) unitReport() *cobra.Command {
 	return c
 }
 
-// settled are the runs that have ended.
-func settled(runs []ledger.Run) []ledger.Run {
-	return slices.DeleteFunc(runs, func(r ledger.Run) bool { return r.End == nil })
-}
-
-// reported is the run that a unit's report is about: the newest that touched it, or the newest at all.
-func reported(settled []ledger.Run) ledger.Run {
-	for _, r := range slices.Backward(settled) {
-		if r.End.Touched {
+// reported is the run that a unit's report is about: the newest that touched it, or the newest at all. One that is open is
+// INTERRUPTED on its report.
+func reported(runs []ledger.Run) ledger.Run {
+	for _, r := range slices.Backward(runs) {
+		if r.Start != nil {
 			return r
 		}
 	}
-	return settled[len(settled)-1]
+	return runs[len(runs)-1]
 }
 
 // reportName is the file name of a unit's report; serials may hold what file names must not.
