@@ -315,7 +315,7 @@ func TestOpenRun(t *testing.T) {
 		t.Errorf("unit list after the kill:\n%s", out)
 	}
 	if out, _ := p.expect(exitDone, "unit", "report", "TB-0001"); !strings.Contains(out, "TB-0001.pdf") {
-		t.Errorf("a report of an open run:\n%s", errs)
+		t.Errorf("a report of an open run:\n%s", out)
 	}
 	const named = "INTERRUPTED: the run of TB-0001 in slot 1 broke off"
 	if _, errs := p.expect(exitDone, "run", "small.yaml", "--slot", "2=TB-0002"); !strings.Contains(errs, named) {
