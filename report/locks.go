@@ -76,6 +76,8 @@ func (s *sheet) compareLocks(before, after *ledger.Locks) {
 			}
 		}
 		s.wide("Freeze", strong, lasts)
+	} else {
+		s.wide("Freeze", strong, "Not known: the run came to no end, at which it would have been read.")
 	}
 	s.titles(text(0, nameW, label, ""), text(valueX, 74, label, "Before the run"), text(104, 76, label, "After the run"))
 	compare := func(name string, st style, show func(l *ledger.Locks) string) {
@@ -105,9 +107,9 @@ func freeze(lasts string) string {
 	case "none":
 		return "None: the lock bits are not frozen."
 	case "until power-off":
-		return "Frozen until power-off: without password mode anyone who can reset the chip can lift it."
+		return "Frozen until power-off: without password mode, a reset or power-off of the chip lifts it."
 	case "until the password is given":
-		return "Permanent: it outlasts reset and power-off."
+		return "Frozen until the password is given: it outlasts reset and power-off."
 	}
 	return or(lasts)
 }

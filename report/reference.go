@@ -17,16 +17,24 @@ func leafHash(leaf []byte) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// attached is the name of the file in the document that holds the leaves which the report was made from.
-const attached = "entries.jsonl"
+// Names of the files in the document: the leaves which the report was made from, and the checkpoint over them.
+const (
+	attached           = "entries.jsonl"
+	attachedCheckpoint = "checkpoint.txt"
+)
 
-// attach puts the canonical bytes of the entries into the document. They hold no line feeds (RFC 8785).
+// attach puts the canonical bytes of the entries and the checkpoint into the document. Entries hold no line feeds (RFC 8785).
 func (s *sheet) attach() {
 	var lines []byte
 	for _, rec := range s.run.Records {
 		lines = append(append(lines, rec.Bytes...), '\n')
 	}
-	s.pdf.SetAttachments([]gofpdf.Attachment{{Content: lines, Filename: attached, Description: "canonical ledger entries of run " + visible(s.run.ID, s.glyphs[sans].has)}})
+	id := visible(s.run.ID, s.glyphs[sans].has)
+	files := []gofpdf.Attachment{{Content: lines, Filename: attached, Description: "canonical ledger entries of run " + id}}
+	if s.checkpoint != "" {
+		files = append(files, gofpdf.Attachment{Content: []byte(s.checkpoint), Filename: attachedCheckpoint, Description: "signed checkpoint that covers run " + id})
+	}
+	s.pdf.SetAttachments(files)
 }
 
 // reference says where in the ledger the run stands and how that is checked.
@@ -34,15 +42,40 @@ func (s *sheet) reference() {
 	s.together(s.place)
 }
 
+// referenceText is the line in the QR code; the package comment describes it.
+func (s *sheet) referenceText() string {
+	return fmt.Sprintf("station/%s %d %s", s.station, s.last.Index, leafHash(s.last.Bytes))
+}
+
+const codeSide = 30.0 // of the QR code with its quiet zone
+
 func (s *sheet) place() {
 	s.section("Ledger")
-	s.pair("Station", s.station, "Entries of the run", strings.TrimPrefix(strings.TrimPrefix(indexes(s.run.Records), "entries "), "entry "))
-	name := fmt.Sprintf("Leaf hash of entry %d", s.last.Index)
-	if s.run.End != nil && s.last.Entry.Body.Kind() == s.run.End.Kind() {
-		name += ", run.end"
+	code, why := qrCode(s.referenceText())
+	from := len(s.blocks)
+	s.add(block{draw: func(y float64) { s.squares(code, right-codeSide, y+0.5, codeSide) }})
+	const w = full - codeSide - 3 - valueX // beside the code
+	beside := func(name string, paras ...para) {
+		s.row(row{cells: []cell{text(0, nameW, label, name), {valueX, w, paras}}})
 	}
-	s.row(row{rule: true, cells: []cell{text(0, nameW, label, name), {valueX, full - valueX, []para{
-		{digest, leafHash(s.last.Bytes)}, {label, "SHA-256 of a zero byte and the entry's canonical bytes (RFC 6962). The entries are attached as " + attached + ", one a line."}}}}})
+	beside("Station", para{body, or(s.station)})
+	beside("Entries of the run", para{body, strings.TrimPrefix(strings.TrimPrefix(indexes(s.run.Records), "entries "), "entry ")})
+	beside(fmt.Sprintf("Leaf hash of entry %d, %s", s.last.Index, s.last.Entry.Body.Kind()),
+		para{digest, leafHash(s.last.Bytes)},
+		para{label, "SHA-256 of a zero byte and the entry's canonical bytes (RFC 6962). The entries are attached to this document as " + attached + ", one a line."})
+	if why == "" {
+		why = "Beside this: “station/” and the station's id, the index of that entry, and its leaf hash."
+	}
+	beside("QR code", para{label, why})
+	high := 0.0
+	for _, b := range s.blocks[from:] {
+		high += b.h
+	}
+	h := max(0.2, codeSide+1-high)
+	if len(code) == 0 {
+		h = 0.2
+	}
+	s.add(block{h: h, draw: func(y float64) { s.rule(y+h, hair, 0.15) }})
 	if s.checkpoint == "" {
 		s.wide("Checkpoint", style{bold, 8, amber}, "None yet: no signed checkpoint covers this run. Print the report again once there is one.")
 		return
@@ -51,7 +84,7 @@ func (s *sheet) place() {
 	for _, l := range strings.Split(strings.TrimSuffix(s.checkpoint, "\n"), "\n") {
 		lines = append(lines, para{style{mono, 6.5, black}, l})
 	}
-	s.row(row{rule: true, cells: []cell{text(0, nameW, label, "Checkpoint, verbatim"), {valueX, full - valueX, lines}}})
+	s.row(row{rule: true, cells: []cell{text(0, nameW, label, "Checkpoint, verbatim; attached as "+attachedCheckpoint), {valueX, full - valueX, lines}}})
 	s.wide("To check it", style{sans, 7.5, black}, "Run “station audit verify” on the ledger or on a backup of it. It recomputes every leaf, compares the tree with signed checkpoints "+
 		"such as this one, and names the first entry that was altered. The checkpoint above stands for all entries up to its second line, "+
 		"the number of entries; its last lines are signatures by the keys they name.")

@@ -1,11 +1,15 @@
 // Package report lays the ledger entries of one run out as a PDF: who did what to which unit, when and where, how each
-// region was proven, what protects it, and where in the ledger all of this stands.
+// region was proven, what protects it, which secrets and modes the chip took for ever, and where in the ledger all of
+// this stands. No entry holds a secret, so no report does.
 //
 // The same entries with the same checkpoint give the same bytes, on any machine and at any time: every value printed comes
 // from the canonical bytes of the entries, dates are those of the last entry, and the fonts are embedded.
 //
-// The document carries these bytes as an attached file, entries.jsonl, one entry a line: whoever has only the PDF can read what was
-// recorded and compute the leaf hashes.
+// The document carries these bytes as an attached file, entries.jsonl, one entry a line, and the checkpoint, where there is one, as
+// checkpoint.txt, verbatim: whoever has only the PDF can read what was recorded, compute the leaf hashes and check the signature.
+//
+// The QR code beside the ledger section holds one line of three fields, separated by single spaces: the origin of the checkpoints
+// (station/<station id>), the index of the run's last entry (decimal) and its leaf hash (64 lower-case hex digits).
 //
 // Text that the fonts cannot show faithfully (control and invisible characters, characters beyond U+FFFF, scripts without
 // glyphs, combining marks, right-to-left scripts) is printed as \u{HEX}, a byte that is not UTF-8 as \x{HEX}, so that nothing
@@ -64,6 +68,7 @@ func (s *sheet) compose() {
 	s.chip()
 	s.regions()
 	s.protection()
+	s.secrets()
 	s.steps()
 	s.reference()
 }
@@ -82,7 +87,8 @@ type unit struct {
 type resume struct {
 	rec    ledger.Record
 	body   ledger.RunResume
-	before time.Time // of the last record before it
+	before time.Time        // of the last record before it
+	stuck  *ledger.RunStuck // why a person had to decide, nil when nobody had to
 }
 
 func gather(in Input) (*unit, error) {
@@ -114,6 +120,9 @@ func gather(in Input) (*unit, error) {
 			r := resume{rec: rec, body: body}
 			if i > 0 {
 				r.before = recs[i-1].Entry.Time
+				if b, ok := recs[i-1].Entry.Body.(ledger.RunStuck); ok {
+					r.stuck = &b
+				}
 			}
 			u.resumes = append(u.resumes, r)
 		}

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"station/ledger"
@@ -19,14 +20,22 @@ func (s *sheet) steps() {
 	}
 	if len(s.run.Steps) == 0 {
 		s.note(body, "No step was finished.")
-		return
+	} else {
+		s.titles(text(2.2, 5, label, "#"), text(8, 53, label, "Step"), text(63, 19, label, "Result"), text(84, 27, label, "Proof"),
+			text(113, 43, label, "Facts"), text(158, 22, label, "Started, took"))
 	}
-	s.titles(text(0, 7, label, "#"), text(7, 54, label, "Step"), text(63, 19, label, "Result"), text(84, 27, label, "Proof"),
-		text(113, 43, label, "Facts"), text(158, 22, label, "Started, took"))
+	event := func(bar ink, what, why string) {
+		s.row(row{rule: true, bar: &bar, cells: []cell{{8, full - 11, []para{{strong, what}, {body, why}}}}})
+	}
 	for _, rec := range s.run.Records {
+		when := moment(rec.Entry.Time) + ", entry " + strconv.FormatInt(rec.Index, 10)
 		switch b := rec.Entry.Body.(type) {
 		case ledger.RunResume:
-			s.row(row{rule: true, bar: &amber, cells: []cell{text(7, full-7, strong, "Interrupted; resumed "+moment(rec.Entry.Time))}})
+			event(amber, "Interrupted; resumed "+when, "Operator "+or(b.Operator)+", slot "+or(b.Slot))
+		case ledger.RunStuck:
+			event(amber, "▲ Stopped: only a person can decide. "+when, or(b.Message))
+		case ledger.UnitClose:
+			event(muted, "Closed by a person as "+or(b.As)+". "+when, "By "+or(b.By)+": "+or(b.Reason))
 		case ledger.RunStep:
 			s.step(b)
 		}
@@ -39,8 +48,9 @@ func (s *sheet) steps() {
 
 func (s *sheet) step(b ledger.RunStep) {
 	what := []para{{strong, or(b.Title)}, {label, b.Step}}
+	var bar *ink
 	if b.Permanent {
-		what = append(what, para{style{bold, 7, black}, "◆ PERMANENT: cannot be undone"})
+		what, bar = append(what, para{style{bold, 7.5, black}, "◆ PERMANENT: cannot be undone"}), &black
 	}
 	result := style{sans, 8, black}
 	word := string(b.Result)
@@ -63,8 +73,8 @@ func (s *sheet) step(b ledger.RunStep) {
 			when = t.Format("2006-01-02 15:04:05.000")
 		}
 	}
-	s.row(row{rule: true, cells: []cell{
-		text(0, 7, strong, fmt.Sprint(b.N)), {7, 54, what}, text(63, 19, result, or(word)), text(84, 27, body, or(b.Proof)),
+	s.row(row{rule: true, bar: bar, cells: []cell{
+		text(2.2, 5, strong, fmt.Sprint(b.N)), {8, 53, what}, text(63, 19, result, or(word)), text(84, 27, body, or(b.Proof)),
 		{113, 43, facts}, {158, 22, []para{{body, or(when)}, {label, elapsed(b.Duration)}}},
 	}})
 }

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +26,14 @@ func (s *sheet) hero() {
 	l := looks(s.run.Outcome())
 	if e := s.run.End; e != nil && e.Outcome == ledger.Refused && e.Touched {
 		l.says = "refused; see what happened" // the entry contradicts what the word stands for
+	}
+	if s.run.End == nil {
+		switch {
+		case s.run.Close != nil:
+			l.says = "closed by a person as " + or(s.run.Close.As)
+		case s.run.Stuck != nil:
+			l.says = "only a person can decide"
+		}
 	}
 	word := style{bold, 50, white}
 	text := string(s.run.Outcome())
@@ -85,7 +94,13 @@ func (s *sheet) hero() {
 func (s *sheet) message() {
 	l := looks(s.run.Outcome())
 	end := s.run.End
-	if end == nil {
+	switch {
+	case end != nil:
+	case s.run.Stuck != nil:
+		end = &ledger.RunEnd{Cause: s.run.Stuck.Cause, Message: s.run.Stuck.Message, Next: s.run.Stuck.Next}
+	case s.run.Close != nil:
+		end = &ledger.RunEnd{Message: "The run was begun and came to no end. What state the unit is in is not known."}
+	default:
 		end = &ledger.RunEnd{Message: "The run was begun and has not been settled. What state the unit is in is not known.",
 			Next: "Put the unit back into the station so that the run can go on, or settle it with “station unit close”."}
 	}
@@ -96,11 +111,26 @@ func (s *sheet) message() {
 	if end.Cause != "" {
 		first = append(first, para{style{mono, 6.8, muted}, "cause " + end.Cause})
 	}
-	s.row(row{bar: &l.ink, pad: 1.6, with: end.Next != "", cells: []cell{{5, full - 8, first}}})
-	if end.Next != "" {
+	s.row(row{bar: &l.ink, pad: 1.6, with: end.Next != "" || s.run.Close != nil, cells: []cell{{5, full - 8, first}}})
+	if closed := s.run.Close; closed != nil {
+		s.closed(l, closed)
+	} else if end.Next != "" {
 		s.row(row{bar: &l.ink, pad: 1.6, cells: []cell{{5, full - 8, []para{{label, "What to do"}, {style{bold, 11.5, black}, end.Next}}}}})
 	}
 	s.space(2)
+}
+
+// closed says who settled the run in place of its end, and why. What was to be done before that is done with.
+func (s *sheet) closed(l look, c *ledger.UnitClose) {
+	at := s.last
+	for _, rec := range s.run.Records {
+		if rec.Entry.Body.Kind() == ledger.KindUnitClose {
+			at = rec
+		}
+	}
+	s.row(row{bar: &l.ink, pad: 1.6, cells: []cell{{5, full - 8, []para{
+		{label, "Closed by a person"}, {style{bold, 11.5, black}, "Closed as " + or(c.As) + ": " + or(c.Reason)},
+		{body, fmt.Sprintf("By %s, %s, ledger entry %d. The unit did not pass in this run.", or(c.By), moment(at.Entry.Time), at.Index)}}}}})
 }
 
 // interruption says that the run stopped without being settled, and went on.
@@ -110,8 +140,12 @@ func (s *sheet) interruption(r resume) {
 	if !r.before.IsZero() {
 		when = "Last record before it " + moment(r.before) + ". " + when
 	}
-	s.row(row{bar: &amber, pad: 1.4, cells: []cell{{5, full - 8, []para{{strong, what}, {body, when + fmt.Sprintf(
-		", slot %s, operator %s, %s, %s.", or(r.body.Slot), or(r.body.Operator), or(r.body.Fixture), or(r.body.Software))}}}}})
+	paras := []para{{strong, what}, {body, when + fmt.Sprintf(
+		", slot %s, operator %s, %s, %s.", or(r.body.Slot), or(r.body.Operator), or(r.body.Fixture), or(r.body.Software))}}
+	if r.stuck != nil {
+		paras = append(paras, para{body, "A person had to decide before that: " + or(r.stuck.Message)})
+	}
+	s.row(row{bar: &amber, pad: 1.4, cells: []cell{{5, full - 8, paras}}})
 	s.space(1)
 }
 
@@ -168,6 +202,8 @@ func (s *sheet) details() {
 		if len(s.resumes) > 0 {
 			took = elapsed(endTime.Sub(startTime).Milliseconds()) + " in all, " + elapsed(e.Duration) + " since the last resumption"
 		}
+	} else if s.run.Close != nil {
+		ended = "closed by a person " + moment(endTime)
 	} else {
 		ended = "not settled, last record " + moment(endTime)
 	}
@@ -176,11 +212,24 @@ func (s *sheet) details() {
 	s.pair("Ended", ended, "Fixture", strings.Join(fixtures, then))
 	s.pair("Duration", took, "Software", strings.Join(software, then))
 	s.pair("Run", s.run.ID, "Chip touched", s.touched())
+	if st := s.run.Start; st != nil {
+		for _, v := range st.Values {
+			s.row(row{rule: true, cells: []cell{text(0, nameW, label, "Value, hex"), text(valueX, 34, body, or(v.Name)), text(valueX+36, full-valueX-36, digest, or(v.Value))}})
+		}
+	}
 	s.note(label, "All times are UTC, by the clock of the station's PC. People appear by their pseudonymous id.")
 }
 
 // touched says whether the run changed the chip.
 func (s *sheet) touched() string {
+	ways, commands := oneWays(s.run.Records)
+	if slices.ContainsFunc(ways, func(w *oneWay) bool { return w.state == proven }) ||
+		slices.ContainsFunc(s.run.Steps, func(st ledger.RunStep) bool { return st.Permanent && st.Result == ledger.Done }) {
+		return "yes, and for ever"
+	}
+	if len(commands) > 0 || slices.ContainsFunc(ways, func(w *oneWay) bool { return w.state == intended }) {
+		return "yes, perhaps for ever"
+	}
 	for _, st := range s.run.Steps {
 		if st.Result == ledger.Done {
 			return "yes"
