@@ -108,6 +108,11 @@ var stationForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
 // checkConfig finds every mistake in a configuration, at its place. Viper reads it afterwards, but knows neither
 // lines nor keys that are not there.
 func checkConfig(name string, text []byte) error {
+	// No message may show the lines around it, so this one stands alone.
+	if i := bytes.Index(bytes.ToUpper(text), []byte("AGE-SECRET-KEY-")); i >= 0 {
+		return fmt.Errorf("%s:%d: an age identity is its owner's secret and never belongs on a station: "+
+			"put the recipient there, which `age-keygen -y IDENTITY` prints, and use this identity no more", name, 1+bytes.Count(text[:i], []byte("\n")))
+	}
 	pg := yamltext.New(name, "configuration", text)
 	doc := pg.Document()
 	if doc == nil {
@@ -181,10 +186,16 @@ func checkEscrow(pg *yamltext.Page, n *yaml.Node) {
 		if ok && len(recipients) == 0 {
 			pg.At(f.Value, "a group without recipients could open nothing", "put the auditors' age recipients (age1...) into the list")
 		}
+		var group []string
 		for _, r := range recipients {
-			if text, ok := pg.Text(r, "a recipient"); ok && keyring.CheckRecipients([]string{text}) != nil {
+			text, ok := pg.Text(r, "a recipient")
+			switch {
+			case ok && keyring.CheckRecipients([]string{text}) != nil:
 				pg.At(r, fmt.Sprintf("%s is no age recipient", yamltext.Quote(text)), "`age-keygen -y IDENTITY` prints one: age1 and 58 more characters")
+			case ok && slices.Contains(group, text):
+				pg.At(r, "this recipient stands in the group twice", "")
 			}
+			group = append(group, text)
 		}
 	}
 }

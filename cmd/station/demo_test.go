@@ -98,7 +98,7 @@ func (p *position) readReports(t *testing.T) {
 		if err != nil {
 			t.Fatalf("pdftotext %s: %v", file, err)
 		}
-		for _, want := range []string{serial, "PASS", "SIMULATED", "locked-boot"} {
+		for _, want := range []string{serial, "PASS", "SIMULATED", "gateway-boot"} {
 			if !bytes.Contains(text, []byte(want)) {
 				t.Errorf("%s does not say %s:\n%s", filepath.Base(file), want, text)
 			}

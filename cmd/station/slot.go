@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -44,7 +45,7 @@ func (a *app) slotList() *cobra.Command {
 				j := slotJSON{Slot: s.Slot.Name, Port: s.Slot.Port, Channel: s.Slot.Channel, Volts: s.Slot.Volts, Power: s.Slot.Power, Family: s.Family, Problem: s.Problem}
 				if d := s.Device; d != nil {
 					j.Port = d.Port
-					j.Device = fmt.Sprintf("%04x:%04x %s", d.Vendor, d.Product, d.Name)
+					j.Device = strings.TrimSpace(fmt.Sprintf("%04x:%04x %s", d.Vendor, d.Product, d.Name)) // not every programmer has a name
 				}
 				list = append(list, j)
 				name := j.Slot
