@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,7 +55,7 @@ func TestTextIsComplete(t *testing.T) {
 	t.Parallel()
 	all := samples()
 	hashes := regexp.MustCompile(`[0-9a-f]{64}`)
-	for _, name := range []string{"pass", "simulated", "resumed", "large", "fail", "refused", "open"} {
+	for _, name := range []string{"pass", "simulated", "resumed", "large", "fail", "refused", "open", "secrets", "void", "stuck", "closed", "persistent"} {
 		in := all[name]
 		got := tool(t, renderedSamples(t)[name], "pdftotext", "-layout", "FILE", "-")
 		want := []string{in.Run.Serial, string(in.Run.Outcome()), in.Run.ID, "line-3", leafHash(in.Run.Records[len(in.Run.Records)-1].Bytes), "Page 1 of "}
@@ -67,6 +68,28 @@ func TestTextIsComplete(t *testing.T) {
 			want = append(want, st.Part.Assumed...)
 			for _, r := range st.Regions {
 				want = append(want, r.Name, span(r.At, r.Size))
+			}
+		}
+		for _, r := range in.Run.Records {
+			switch b := r.Entry.Body.(type) {
+			case ledger.RunStart:
+				for _, v := range b.Values {
+					want = append(want, v.Name, v.Value)
+				}
+			case ledger.PasswordIntent:
+				want = append(want, b.Escrow.ID)
+			case ledger.RootKeyIntent:
+				want = append(want, b.Escrow.ID, b.Key, fmt.Sprintf(rootKeyOf, b.Index))
+			case ledger.RootKeyProven:
+				want = append(want, fmt.Sprint(b.Counter))
+			case ledger.ModeProven:
+				want = append(want, b.Grade)
+			case ledger.PermanentIntent:
+				want = append(want, b.What)
+			case ledger.RunStuck:
+				want = append(append(want, b.Cause), strings.Fields(b.Message)...)
+			case ledger.UnitClose:
+				want = append(append(want, b.As, b.By), strings.Fields(b.Reason)...)
 			}
 		}
 		if e := in.Run.End; e != nil {
@@ -86,12 +109,12 @@ func TestTextIsComplete(t *testing.T) {
 					t.Errorf("%s: page %d lacks %q", name, i+1, w)
 				}
 			}
-			if has := strings.Contains(p, "made on a simulated station"); has != (name == "simulated") {
+			if has := strings.Contains(p, "made on a simulated station"); has != in.Run.Records[0].Entry.Simulated {
 				t.Errorf("%s: page %d says simulated: %v", name, i+1, has)
 			}
 		}
-		for marker, on := range map[string]bool{"UNRELEASED RECIPE": name == "resumed", "Interrupted and resumed": name == "resumed",
-			"PERMANENT": name == "pass" || name == "simulated" || name == "resumed" || name == "large"} {
+		for marker, on := range map[string]bool{"UNRELEASED RECIPE": name == "resumed", "Interrupted and resumed": slices.Contains([]string{"resumed", "void", "closed"}, name),
+			"PERMANENT": slices.ContainsFunc(in.Run.Steps, func(s ledger.RunStep) bool { return s.Permanent })} {
 			if strings.Contains(got, marker) != on {
 				t.Errorf("%s: %q printed: %v", name, marker, !on)
 			}

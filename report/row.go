@@ -77,7 +77,7 @@ func (s *sheet) row(r row) {
 func (s *sheet) drawRow(r row, part [][]setLine, lead []float64, y, h float64, last bool) {
 	if r.bar != nil {
 		s.fill(tint)
-		s.pdf.Rect(left, y, full, h, "F")
+		s.pdf.Rect(left, y+0.1, full, h-0.1, "F") // not over the hairline above
 		s.fill(*r.bar)
 		s.pdf.Rect(left, y, 1.6, h, "F")
 	}

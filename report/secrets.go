@@ -151,7 +151,7 @@ func (s *sheet) oneWay(w *oneWay) {
 	}
 	switch w.state {
 	case proven:
-		what = append(what, para{strong, "✔ proven: " + w.proof})
+		what = append(what, para{strong, "✔ proven"}, para{body, w.proof})
 	case never:
 		what = append(what, para{strong, "○ never learned by the chip"}, para{body, "Void; the escrow is kept."})
 	default:
