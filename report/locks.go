@@ -45,7 +45,7 @@ func (s *sheet) protection() {
 	again := false // the chip before the run is drawn too
 	switch {
 	case after == nil:
-		title, first = "Before the run (after it, the protection could not be read)", before
+		title, first = "Before the run (after it, the protection was not read)", before
 	case spansOf(*before) == open && spansOf(*after) == open:
 		title = "Before and after the run: no sector is locked"
 	case spansOf(*before) == spansOf(*after):

@@ -233,6 +233,21 @@ func anyRun(t *rapid.T) *account {
 			a.add(time.Hour, ledger.RunResume{Run: runID, Slot: text("slot"), Operator: text("op"), Fixture: text("fixture"), Chip: chip, Before: locks()})
 		}
 	}
+	for i := range list("secrets", 8) {
+		if !started {
+			break
+		}
+		sealed := ledger.Sealed{ID: text("escrow"), SHA256: text("sha"), Recipients: []ledger.Recipient{}}
+		for range list("recipients", 4) {
+			sealed.Recipients = append(sealed.Recipients, ledger.Recipient{Group: text("group"), Fingerprint: text("fingerprint")})
+		}
+		a.add(0, rapid.SampledFrom([]ledger.Body{
+			ledger.PasswordIntent{Run: runID, Escrow: sealed}, ledger.PasswordVoid{Run: runID, Escrow: text("escrow")}, ledger.PasswordProven{Run: runID, Escrow: sealed.ID},
+			ledger.RootKeyIntent{Run: runID, Index: i, Key: text("key"), Escrow: sealed, Reply: text("reply")}, ledger.RootKeyProven{Run: runID, Index: int(n("index")), Key: text("key"), Escrow: sealed.ID},
+			ledger.ModeIntent{Run: runID, Mode: text("mode")}, ledger.ModeProven{Run: runID, Mode: text("mode"), Grade: text("grade")},
+			ledger.PermanentIntent{Run: runID, What: text("what")}, ledger.RunStuck{Run: runID, Cause: text("cause"), Message: text("message"), Next: text("next")},
+			ledger.UnitClose{Run: runID, As: text("as"), Reason: text("reason"), By: text("by")}}).Draw(t, "secret"))
+	}
 	if !started || rapid.Bool().Draw(t, "end") {
 		after := locks()
 		e := ledger.RunEnd{Run: runID, Serial: text("serial"), Slot: text("slot"), Recipe: recipe, Chip: &chip, Cause: text("cause"), Message: text("message"), Next: text("next"),

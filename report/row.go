@@ -77,7 +77,7 @@ func (s *sheet) row(r row) {
 func (s *sheet) drawRow(r row, part [][]setLine, lead []float64, y, h float64, last bool) {
 	if r.bar != nil {
 		s.fill(tint)
-		s.pdf.Rect(left, y+0.1, full, h-0.1, "F") // not over the hairline above
+		s.pdf.Rect(left, y, full, h, "F")
 		s.fill(*r.bar)
 		s.pdf.Rect(left, y, 1.6, h, "F")
 	}
@@ -89,7 +89,7 @@ func (s *sheet) drawRow(r row, part [][]setLine, lead []float64, y, h float64, l
 		}
 	}
 	if r.rule && last {
-		s.rule(y+h, hair, 0.15)
+		s.rule(y+h-0.08, hair, 0.15) // the ground of the next row must not cover it
 	}
 }
 

@@ -94,7 +94,7 @@ func modeMeans(mode string) string {
 	case ledger.PersistentMode:
 		return "Once on, for ever: password mode can never be switched on."
 	}
-	return ""
+	return "This report knows no mode of that name."
 }
 
 // gradeMeans explains the grades that a mode is proven with.
@@ -122,15 +122,22 @@ func (s *sheet) secrets() {
 		sealed = sealed || w.escrow != nil
 	}
 	if len(commands) > 0 {
-		half := (len(commands) + 1) / 2
-		s.row(row{rule: true, cells: []cell{
-			{0, 53, []para{{strong, "Other one-way commands"}, {label, indexes(commands)},
-				{label, "Each was written down before it was sent; what the chip showed stands with the step."}}},
-			{57, 60, commandNames(commands[:half])}, {120, 60, commandNames(commands[half:])}}})
+		s.commands(commands)
 	}
 	if sealed {
 		s.wide("To open an escrow", style{sans, 7.5, black}, "Whoever holds an identity of a recipient runs “station escrow open SERIAL --identity FILE” on the data directory or on a copy of it. "+
 			"An escrow is an age file: the age program opens it too, and its SHA-256 stands above.")
+	}
+}
+
+// commands that were about to be sent, in two columns, in rows that a page can be filled with.
+func (s *sheet) commands(recs []ledger.Record) {
+	what := []para{{strong, "Other one-way commands"}, {label, indexes(recs)},
+		{label, "Each was written down before it was sent; what the chip showed stands with the step."}}
+	for part := range slices.Chunk(recs, 20) {
+		half := (len(part) + 1) / 2
+		s.row(row{rule: true, cells: []cell{{0, 53, what}, {57, 60, commandNames(part[:half])}, {120, 60, commandNames(part[half:])}}})
+		what = nil
 	}
 }
 

@@ -66,15 +66,16 @@ func (s *sheet) step(b ledger.RunStep) {
 	for _, f := range b.Facts {
 		facts = append(facts, para{style{sans, 7.5, black}, f.Name + ": " + f.Value})
 	}
-	when := b.Started
+	when := []para{{body, or(b.Started)}}
 	if t, err := time.Parse(ledger.TimeFormat, b.Started); err == nil {
-		when = t.Format("15:04:05.000")
+		when[0].text = t.Format("15:04:05.000")
 		if start, _ := s.times(); start.UTC().Format(time.DateOnly) != t.Format(time.DateOnly) {
-			when = t.Format("2006-01-02 15:04:05.000")
+			when = append([]para{{body, t.Format(time.DateOnly)}}, when...)
 		}
 	}
+	when = append(when, para{label, elapsed(b.Duration)})
 	s.row(row{rule: true, bar: bar, cells: []cell{
 		text(2.2, 5, strong, fmt.Sprint(b.N)), {8, 53, what}, text(63, 19, result, or(word)), text(84, 27, body, or(b.Proof)),
-		{113, 43, facts}, {158, 22, []para{{body, or(when)}, {label, elapsed(b.Duration)}}},
+		{113, 43, facts}, {158, 22, when},
 	}})
 }
