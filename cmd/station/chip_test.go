@@ -69,6 +69,7 @@ func TestChipHoldsIt(t *testing.T) {
 	stop()
 
 	chip := openBoard(t, p.board("TB-0001"))
+	defer chip.Close()
 	for s := range chip.Size() >> 16 {
 		if chip.LockedNonvolatile(s) != (s < bootSize>>16) {
 			t.Errorf("sector %d: locked %t", s, chip.LockedNonvolatile(s))

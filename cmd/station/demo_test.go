@@ -24,6 +24,7 @@ func TestDemo(t *testing.T) {
 	p := &position{t: t, dir: t.TempDir()}
 	defer p.close()
 	var from int64 = 1
+	var serials []string
 	for round := range 2 {
 		out, _ := p.expect(exitDone, "demo", "--data", "data")
 		rows := regexp.MustCompile(`(?m)^([1-4]) +(GW-[0-9]{6}) +PASS +[0-9.]+m?s +(data/reports/GW-[0-9]{6}\.pdf)$`).FindAllStringSubmatch(out, -1)
@@ -31,6 +32,7 @@ func TestDemo(t *testing.T) {
 			t.Fatalf("demo %d:\n%s", round+1, out)
 		}
 		for i, row := range rows {
+			serials = append(serials, row[2])
 			if want := fmt.Sprintf("GW-%06d", round*demoBoards+i+1); row[2] != want || row[3] != "data/reports/"+want+".pdf" {
 				t.Errorf("demo %d, board %d: %q, want %s", round+1, i+1, row[2:], want)
 			}
@@ -44,7 +46,39 @@ func TestDemo(t *testing.T) {
 	if n := strings.Count(out, "  PASS  "); n != 2*demoBoards {
 		t.Errorf("%d units passed, want %d:\n%s", n, 2*demoBoards, out)
 	}
+	t.Run("fixtures", func(t *testing.T) { fixturesOf(t, p.data()) })
+	t.Run("boards", func(t *testing.T) { p.askBoards(t, serials) })
 	t.Run("reports", func(t *testing.T) { p.readReports(t) })
+}
+
+// fixturesOf wants the ledger to say which programmer each run was carried out with: two families work side by side.
+func fixturesOf(t *testing.T, data string) {
+	db, err := store.OpenReadOnly(ledgerFile(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	size, err := db.Size()
+	if err != nil {
+		t.Fatal(err)
+	}
+	records, err := db.Records(0, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]int{}
+	want := map[string]string{"1": "FT2232H channel A at 1-1", "2": "FT2232H channel B at 1-1", "3": "CH341A at 1-2", "4": "CH341A at 1-3"}
+	for _, r := range records {
+		if b, ok := r.Entry.Body.(ledger.RunStart); ok {
+			seen[b.Slot]++
+			if b.Fixture != want[b.Slot] {
+				t.Errorf("%s in slot %s: fixture %q, want %q", b.Serial, b.Slot, b.Fixture, want[b.Slot])
+			}
+		}
+	}
+	if len(seen) != len(want) {
+		t.Errorf("runs by slot: %v, want some in each of %d", seen, len(want))
+	}
 }
 
 // overlapping wants four runs open at once among the entries from an index on, and returns how many entries there are.
@@ -79,10 +113,10 @@ func overlapping(t *testing.T, data string, from int64) (size, next int64) {
 	return size, size
 }
 
-// readReports reads every PDF as an auditor would, and looks into its insides for the key.
+// readReports reads every PDF as an auditor would, and looks into its insides for secrets.
 func (p *position) readReports(t *testing.T) {
 	pdftotext, qpdf := judge(t, "pdftotext"), judge(t, "qpdf")
-	forms, err := secretForms(p.data())
+	secrets, err := secretsOf(p.data())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,8 +141,8 @@ func (p *position) readReports(t *testing.T) {
 		if err != nil {
 			t.Fatalf("qpdf %s: %v", file, err)
 		}
-		if form := findSecret(forms, open); form != "" {
-			t.Errorf("%s holds the private key (%s)", file, form)
+		if found := secrets.in(open); found != "" {
+			t.Errorf("%s holds %s", file, found)
 		}
 		again := filepath.Join(p.dir, "again.pdf")
 		p.expect(exitDone, "unit", "report", serial, "--data", "data", "-o", again)

@@ -292,7 +292,7 @@ func TestInterrupt(t *testing.T) {
 	}
 	p.expect(exitDone, args...)
 	for _, serial := range []string{"TB-0001", "TB-0002"} {
-		provisioned(t, openBoard(t, p.board(serial)), image)
+		p.provisioned(serial, image)
 	}
 }
 
@@ -339,5 +339,5 @@ func TestOpenRun(t *testing.T) {
 	if _, errs := p.expect(exitDone, "run", "small.yaml", "--slot", "2=TB-0002"); strings.Contains(errs, named) {
 		t.Errorf("a run that is finished is still named:\n%s", errs)
 	}
-	provisioned(t, openBoard(t, p.board("TB-0001")), image)
+	p.provisioned("TB-0001", image)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -13,8 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/age"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	root "station"
 	"station/sim/nor"
 )
 
@@ -28,8 +31,9 @@ const limit = time.Minute
 
 // The small recipe's boot region and image.
 const (
-	bootSize  = 128 << 10
-	imageSize = 100_000
+	bootSize   = 128 << 10
+	imageSize  = 100_000
+	loaderSize = 40_000 // of the image of the recipe with secrets, which is the beginning of the other
 )
 
 // bootImage is the image that testdata/recipe/small.yaml pins. It ends inside a page, so that the rest of the region is blank.
@@ -45,13 +49,15 @@ func bootRegion() []byte {
 	return append(bootImage(), bytes.Repeat([]byte{0xFF}, bootSize-imageSize)...)
 }
 
-// writeRecipe puts the small recipe and its image into dir.
+// writeRecipe puts the recipes and their images into dir.
 func writeRecipe(dir string) error {
-	text, err := os.ReadFile("testdata/recipe/small.yaml")
-	if err != nil {
-		return err
+	var errs []error
+	for _, name := range []string{"small.yaml", "secret.yaml"} {
+		text, err := os.ReadFile(filepath.Join("testdata/recipe", name))
+		errs = append(errs, err, os.WriteFile(filepath.Join(dir, name), text, 0o644))
 	}
-	return errors.Join(os.WriteFile(filepath.Join(dir, "small.yaml"), text, 0o644), os.WriteFile(filepath.Join(dir, "boot.bin"), bootImage(), 0o644))
+	return errors.Join(append(errs, os.WriteFile(filepath.Join(dir, "boot.bin"), bootImage(), 0o644),
+		os.WriteFile(filepath.Join(dir, "loader.bin"), bootImage()[:loaderSize], 0o644))...)
 }
 
 // position is a line position with the program on it: a working directory with the small recipe and a data directory.
@@ -70,6 +76,37 @@ func newPosition(t *testing.T) *position {
 	}
 	p.expect(exitDone, "init", "--simulated")
 	return p
+}
+
+// newAudited is a position that can carry out secret.yaml: a station with escrow groups and a master key, and the identities
+// of the people who may open what is sealed to them.
+func newAudited(t *testing.T) *position {
+	t.Helper()
+	p := newPosition(t)
+	if err := writeConfig(p.dir); err != nil {
+		t.Fatal(err)
+	}
+	p.expect(exitDone, "key", "create", "line/root-2026")
+	return p
+}
+
+// groups are the escrow groups of the tests; the identity of each is in the file NAME.txt.
+var groups = []string{"audit", "owner"}
+
+// writeConfig makes config.yaml, the built-in one with escrow groups, and the identities of these.
+func writeConfig(dir string) error {
+	text := append(bytes.Clone(root.DefaultConfig), "\nescrow:\n"...)
+	for _, name := range groups {
+		id, err := age.GenerateX25519Identity()
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name+".txt"), []byte(id.String()+"\n"), 0o600); err != nil {
+			return err
+		}
+		text = fmt.Appendf(text, "  - {name: %s, recipients: [%s]}\n", name, id.Recipient())
+	}
+	return os.WriteFile(filepath.Join(dir, "config.yaml"), text, 0o644)
 }
 
 func (p *position) data() string               { return filepath.Join(p.dir, "data") }
@@ -160,6 +197,13 @@ func provisioned(t *testing.T, chip *nor.Chip, want []byte) {
 	if n := chip.Counters()[nor.CountLock]; n != uint64(len(want)>>16) {
 		t.Errorf("%d lock bits were programmed, want %d", n, len(want)>>16)
 	}
+}
+
+func (p *position) provisioned(serial string, want []byte) {
+	p.t.Helper()
+	chip := openBoard(p.t, p.board(serial))
+	defer chip.Close()
+	provisioned(p.t, chip, want)
 }
 
 // judge is the path of a program from outside that has to judge what was made. Without it the test is not run, which CI does not allow.
