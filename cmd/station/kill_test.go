@@ -27,38 +27,20 @@ func TestKill(t *testing.T) {
 	for name, repower := range map[string]bool{"powered": false, "repowered": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			k := &killer{position: newPosition(t), repower: repower, hits: map[string]int{}}
+			k := &killer{position: newPosition(t), repower: repower, hits: map[string]int{}, recipe: "small.yaml", lines: lines, settled: settledSmall}
 			defer k.close()
 			for range 3 {
 				k.measure()
 			}
-			instants, seed := 20, uint64(1)
+			instants := 20
 			if testing.Short() {
 				instants = 3
 			}
-			dice := rand.New(rand.NewPCG(seed, seed))
-			for i := range instants {
-				// One instant in each of as many equal parts of the run, a few before it.
-				if early := instants / 10; i < early {
-					k.kill("", time.Duration(dice.Int64N(int64(k.start))))
-				} else {
-					k.killAt((float64(i-early) + dice.Float64()) / float64(instants-early))
-				}
-				if k.missed {
-					k.measure() // the PC became faster meanwhile
-				}
-			}
-			t.Logf("seed %d, a run of %v begun after %v: %v of %d kills at instants", seed, k.length(), k.start, k.hits, instants)
-			if k.hits["mid-run"]*2 < instants {
-				t.Errorf("only %d of %d kills hit between run.start and run.end", k.hits["mid-run"], instants)
-			}
+			k.killAtInstants(instants, 1)
 			if testing.Short() {
 				return
 			}
-			for _, line := range append([]string{"identified"}, lines...) {
-				k.kill(line, 0)
-			}
-			t.Logf("with those at lines: %v", k.hits)
+			k.killAtLines("identified")
 		})
 	}
 }
@@ -69,18 +51,51 @@ var lines = []string{"started", "1/4 write", "1/4 program", "2/4 lock", "3/4 fre
 // killer kills runs at one position.
 type killer struct {
 	*position
-	repower bool // the board loses its power after the kill
+	recipe  string
+	options []string                            // of the command, beside recipe and slot
+	lines   []string                            // between the first and the last of which it kills
+	settled func(k *killer, unit, where string) // checks a unit that was finished after a kill
+	repower bool                                // the board loses its power after the kill
 	units   int
-	start   time.Duration    // from the launch to the start of an undisturbed run
-	gaps    [6]time.Duration // from each line to the next
-	hits    map[string]int   // where kills hit
-	missed  bool             // the last one came too late
+	start   time.Duration   // from the launch to the first line of an undisturbed run
+	gaps    []time.Duration // from each line to the next
+	hits    map[string]int  // where kills hit
+	missed  bool            // the last one came too late
 }
 
 func (k *killer) order() (serial string, args []string) {
 	k.units++
 	serial = fmt.Sprintf("TB-%04d", k.units)
-	return serial, []string{"run", "small.yaml", "--slot", "1=" + serial}
+	return serial, append([]string{"run", k.recipe, "--slot", "1=" + serial}, k.options...)
+}
+
+// killAtInstants kills at instants drawn from a seed, one in each of as many equal parts of the run, a few before it.
+func (k *killer) killAtInstants(instants int, seed uint64) {
+	k.t.Helper()
+	dice := rand.New(rand.NewPCG(seed, seed))
+	for i := range instants {
+		if early := instants / 10; i < early {
+			k.kill("", time.Duration(dice.Int64N(int64(k.start))))
+		} else {
+			k.killAt((float64(i-early) + dice.Float64()) / float64(instants-early))
+		}
+		if k.missed {
+			k.measure() // the PC became faster meanwhile
+		}
+	}
+	k.t.Logf("seed %d, a run of %v begun after %v: %v of %d kills at instants", seed, k.length(), k.start, k.hits, instants)
+	if k.hits["mid-run"]*2 < instants {
+		k.t.Errorf("only %d of %d kills hit between run.start and run.end", k.hits["mid-run"], instants)
+	}
+}
+
+// killAtLines kills as soon as each of the lines is there, and at some more.
+func (k *killer) killAtLines(more ...string) {
+	k.t.Helper()
+	for _, line := range append(more, k.lines...) {
+		k.kill(line, 0)
+	}
+	k.t.Logf("with those at lines: %v", k.hits)
 }
 
 // measure runs a unit undisturbed, and keeps the shortest times, so that most instants are within other runs whatever else the PC does.
@@ -94,9 +109,12 @@ func (k *killer) measure() {
 		}
 		return min(old, now)
 	}
-	last := r.await(lines[0])
+	last := r.await(k.lines[0])
 	k.start = shortest(k.start, last)
-	for i, line := range lines[1:] {
+	if k.gaps == nil {
+		k.gaps = make([]time.Duration, len(k.lines)-1)
+	}
+	for i, line := range k.lines[1:] {
 		now := r.await(line)
 		k.gaps[i] = shortest(k.gaps[i], now-last)
 		last = now
@@ -120,7 +138,7 @@ func (k *killer) killAt(part float64) {
 	at := time.Duration(part * float64(k.length()))
 	for i, gap := range k.gaps {
 		if at <= gap {
-			k.kill(lines[i], at)
+			k.kill(k.lines[i], at)
 			return
 		}
 		at -= gap
@@ -160,18 +178,24 @@ func (k *killer) kill(line string, after time.Duration) {
 	if now := k.where(serial); now != "after its end" {
 		t.Errorf("%s: the unit is now %s", what, now)
 	}
-	chip := openBoard(t, k.board(serial))
-	defer chip.Close()
-	provisioned(t, chip, bootRegion())
-	// A freeze lasts until power-off, and a unit that is done is not touched again.
-	if gone := where == "after its end" && k.repower; chip.Frozen() == gone {
-		t.Errorf("%s: frozen %t", what, chip.Frozen())
-	}
-	if chip.Counters()[nor.CountSectorProtection] != 0 {
-		t.Errorf("%s: a permanent bit was programmed", what)
-	}
+	k.settled(k, serial, where)
 	if t.Failed() {
 		t.Fatalf("%s: see above", what)
+	}
+}
+
+// settledSmall: the chip is as small.yaml says, and nothing was done twice or for ever.
+func settledSmall(k *killer, serial, where string) {
+	k.t.Helper()
+	chip := openBoard(k.t, k.board(serial))
+	defer chip.Close()
+	provisioned(k.t, chip, bootRegion())
+	// A freeze lasts until power-off, and a unit that is done is not touched again.
+	if gone := where == "after its end" && k.repower; chip.Frozen() == gone {
+		k.t.Errorf("frozen %t", chip.Frozen())
+	}
+	if chip.Counters()[nor.CountSectorProtection] != 0 {
+		k.t.Error("a permanent bit was programmed")
 	}
 }
 

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"station/sim/nor"
+)
+
+// secretRun is the rest of a command line that carries out secret.yaml in slot 1.
+var secretRun = []string{"--value", "1.mac=020000000001"}
+
+// permanentLines are what the program says from before the first permanent step of secret.yaml until after the last.
+var permanentLines = []string{"3/10 lock", "4/10 PERMANENT root key 0", "5/10 PERMANENT root key 1", "6/10 PERMANENT counter", "7/10 PERMANENT password", "8/10 freeze"}
+
+// TestKillPermanent kills the program with SIGKILL around the permanent steps of a run, at chosen instants and at each line, and then gives the
+// same command again: the unit passes, no permanent command took effect twice, and the escrow opens every secret on the chip.
+func TestKillPermanent(t *testing.T) {
+	t.Parallel()
+	for name, repower := range map[string]bool{"powered": false, "repowered": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := &killer{position: newAudited(t), repower: repower, hits: map[string]int{}, recipe: "secret.yaml", options: secretRun, lines: permanentLines, settled: settledSecret}
+			defer k.close()
+			k.measure()
+			k.measure()
+			if testing.Short() {
+				k.killAtInstants(3, 7)
+				return
+			}
+			// Of one seed for each, so that no two instants are the same.
+			seed := uint64(7)
+			if repower {
+				seed = 8
+			}
+			k.killAtInstants(10, seed)
+			dice := rand.New(rand.NewPCG(seed, 1))
+			for _, line := range append(permanentLines, "9/10 power cycle", "10/10 check") {
+				k.kill(line, 0)
+				k.kill(line, time.Duration(dice.Int64N(int64(4*time.Millisecond)))) // within a step's few writes to the disk
+			}
+			t.Logf("with those at lines: %v", k.hits)
+		})
+	}
+}
+
+// settledSecret: the chip is as secret.yaml says.
+func settledSecret(k *killer, serial, _ string) {
+	t := k.t
+	t.Helper()
+	chip := openBoard(t, k.board(serial))
+	if want := bootImage()[:loaderSize]; !bytes.Equal(chip.Bytes(0, loaderSize), want) {
+		t.Error("the boot region does not hold the image")
+	}
+	identity := append(append([]byte(serial), bytes.Repeat([]byte{0xFF}, 32-len(serial))...), 2, 0, 0, 0, 0, 1)
+	if !bytes.Equal(chip.Bytes(0xFF0000, len(identity)), identity) {
+		t.Error("the identity region does not hold serial and MAC address")
+	}
+	for s := range chip.Size() >> 16 {
+		if locked := chip.LockedNonvolatile(s); locked != (s == 0 || s == 0xFF) {
+			t.Errorf("sector %d: locked %t", s, locked)
+		}
+	}
+	if chip.SPR() != 0xFFFB || !chip.Frozen() || chip.CounterValue(0) != 2 || chip.CounterValue(1) != 0 {
+		t.Errorf("SPR %04X, frozen %t, counters %d and %d", chip.SPR(), chip.Frozen(), chip.CounterValue(0), chip.CounterValue(1))
+	}
+	for what, want := range map[string]uint64{nor.CountPassword: 1, nor.CountSectorProtection: 1, nor.CountRootKey: 2, nor.CountIncrement: 2,
+		nor.CountLock: 2, nor.CountUnlockAll: 0} {
+		if n := chip.Counters()[what]; n != want {
+			t.Errorf("%s took effect %d times, want %d", what, n, want)
+		}
+	}
+	secrets := chipSecrets(chip)
+	if err := chip.Close(); err != nil {
+		t.Fatal(err)
+	}
+	k.reconcile(serial, secrets)
+}
