@@ -46,6 +46,10 @@ func TestDemo(t *testing.T) {
 	if n := strings.Count(out, "  PASS  "); n != 2*demoBoards {
 		t.Errorf("%d units passed, want %d:\n%s", n, 2*demoBoards, out)
 	}
+	for _, serial := range serials { // what it says is searched for secrets with the rest
+		p.expect(exitDone, "unit", "show", serial, "--json")
+	}
+	p.expect(exitDone, "unit", "list", "--json")
 	t.Run("fixtures", func(t *testing.T) { fixturesOf(t, p.data()) })
 	t.Run("boards", func(t *testing.T) { p.askBoards(t, serials) })
 	t.Run("reports", func(t *testing.T) { p.readReports(t) })

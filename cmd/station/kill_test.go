@@ -231,6 +231,7 @@ type running struct {
 	cancel context.CancelFunc
 	began  time.Time
 	lines  *bufio.Scanner // of stderr
+	stdout bytes.Buffer
 }
 
 func (p *position) launch(args ...string) *running {
@@ -242,6 +243,7 @@ func (p *position) launch(args ...string) *running {
 		p.t.Fatal(err)
 	}
 	r.lines = bufio.NewScanner(pipe)
+	r.cmd.Stdout = &r.stdout
 	r.began = time.Now()
 	if err := r.cmd.Start(); err != nil {
 		p.t.Fatal(err)
@@ -276,7 +278,9 @@ func (r *running) wait() error {
 	defer r.cancel()
 	for r.next() {
 	}
-	return r.cmd.Wait()
+	err := r.cmd.Wait()
+	r.output.Write(r.stdout.Bytes())
+	return err
 }
 
 // enlarge gives the small recipe an image of 2 MiB, so that a signal comes while it is written, and returns the image.

@@ -44,6 +44,8 @@ func (e *exitErr) Unwrap() error { return e.err }
 func exit(code int, err error) error { return &exitErr{code, err} }
 
 func main() {
+	// A core file would hold the secrets that are in memory. Where the limit cannot be lowered it was 0 before.
+	_ = syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})
 	os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 

@@ -112,11 +112,15 @@ func writeConfig(dir string) error {
 func (p *position) data() string               { return filepath.Join(p.dir, "data") }
 func (p *position) board(serial string) string { return filepath.Join(p.data(), "sim", serial+".chip") }
 
-// command is the program with these arguments, not yet started.
+// command is the program with these arguments, not yet started. Arguments that begin it and have the form NAME=VALUE are its environment's.
 func (p *position) command(ctx context.Context, args ...string) *exec.Cmd {
+	var env []string
+	for len(args) > 0 && strings.Contains(args[0], "=") {
+		env, args = append(env, args[0]), args[1:]
+	}
 	c := exec.CommandContext(ctx, "station", args...)
 	c.Dir = p.dir
-	c.Env = slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "STATION_") })
+	c.Env = append(slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "STATION_") }), env...)
 	c.WaitDelay = time.Second
 	return c
 }
