@@ -19,7 +19,7 @@ import (
 
 func (a *app) escrow() *cobra.Command {
 	c := &cobra.Command{Use: "escrow", Short: "The secrets of units, for those who hold the identities"}
-	c.AddCommand(a.escrowOpen(), a.escrowMatch())
+	c.AddCommand(a.escrowShow(), a.escrowOpen(), a.escrowMatch())
 	return c
 }
 
@@ -45,8 +45,55 @@ type escrowJSON struct {
 	Kind   string `json:"kind"`  // "password" or "root_key"
 	Index  int    `json:"index"` // of the counter; 0 for a password
 	UID    string `json:"uid"`
-	State  string `json:"state"` // "proven", "never learned" or "open"
-	Secret string `json:"secret"`
+	State  string `json:"state"`            // "proven", "never learned" or "open"
+	Sealed string `json:"sealed,omitempty"` // the armored age file, of show
+	Secret string `json:"secret,omitempty"` // hex, of open
+}
+
+// eachEscrow hands over the escrows of a unit with their ciphertexts.
+func (a *app) eachEscrow(serial string, do func(j escrowJSON, sealed []byte) error) error {
+	db, all, err := a.escrowsOf(serial)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	for _, e := range all {
+		sealed, err := db.Escrow(e.ID)
+		if err != nil {
+			return exit(exitError, err)
+		}
+		if err := do(escrowJSON{Escrow: e.ID, Kind: e.Kind, Index: e.Index, UID: e.UID, State: escrowState(e)}, sealed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// title names an escrow in one line.
+func (j escrowJSON) title() string {
+	what := j.Kind
+	if what == "root_key" {
+		what = fmt.Sprintf("root_key %d", j.Index)
+	}
+	return fmt.Sprintf("%s  %s  chip %s  %s", j.Escrow, what, j.UID, j.State)
+}
+
+func (a *app) escrowShow() *cobra.Command {
+	return &cobra.Command{
+		Use:   "show SERIAL",
+		Short: "Print the escrows of a unit, sealed: armored age files, which the age program opens",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return a.eachEscrow(args[0], func(j escrowJSON, sealed []byte) error {
+				if a.json {
+					j.Sealed = string(sealed)
+					return a.printLine(j)
+				}
+				_, err := fmt.Fprintf(a.stdout, "%s\n%s", j.title(), sealed)
+				return err
+			})
+		},
+	}
 }
 
 func (a *app) escrowOpen() *cobra.Command {
@@ -56,33 +103,20 @@ func (a *app) escrowOpen() *cobra.Command {
 		Short: "Print the secrets of a unit, opened with an age identity; a copy of the data directory will do",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			db, all, err := a.escrowsOf(args[0])
-			if err != nil {
-				return err
-			}
-			defer db.Close()
-			for _, e := range all {
-				text, err := db.Escrow(e.ID)
-				if err != nil {
-					return exit(exitError, err)
-				}
-				err = keyring.Unseal(text, identity, func(secret []byte) error {
-					j := escrowJSON{e.ID, e.Kind, e.Index, e.UID, escrowState(e), hex.EncodeToString(secret)}
+			return a.eachEscrow(args[0], func(j escrowJSON, sealed []byte) error {
+				err := keyring.Unseal(sealed, identity, func(secret []byte) error {
+					j.Secret = hex.EncodeToString(secret)
 					if a.json {
 						return a.printLine(j)
 					}
-					what := j.Kind
-					if what == "root_key" {
-						what = fmt.Sprintf("root_key %d", j.Index)
-					}
-					_, err := fmt.Fprintf(a.stdout, "%s  %s  chip %s  %s  %s\n", j.Escrow, what, j.UID, j.State, j.Secret)
+					_, err := fmt.Fprintf(a.stdout, "%s  %s\n", j.title(), j.Secret)
 					return err
 				})
 				if err != nil {
-					return exit(exitNo, fmt.Errorf("escrow %s: %w", e.ID, err))
+					return exit(exitNo, fmt.Errorf("escrow %s: %w", j.Escrow, err))
 				}
-			}
-			return nil
+				return nil
+			})
 		},
 	}
 	c.Flags().StringVar(&identity, "identity", "", "age identity `FILE`")
