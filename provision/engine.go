@@ -114,15 +114,15 @@ func (r *run) carryOut(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if entry.open != nil && !slices.Equal(entry.open.Start.Values, r.values()) {
-		return refuse("values-differ", "the open run of this unit was begun with other values", "Give the same values as before: `station unit show` tells them.")
+	if r.before, err = r.chip.Protection(ctx); err != nil {
+		return err
+	}
+	if err := r.checkValues(entry); err != nil {
+		return err
 	}
 	if entry.done != nil {
 		r.already = entry.done
 		return nil
-	}
-	if r.before, err = r.chip.Protection(ctx); err != nil {
-		return err
 	}
 	if !entry.known {
 		if err := r.checkUnlocked(); err != nil {

@@ -2,6 +2,7 @@ package provision
 
 import (
 	"fmt"
+	"slices"
 
 	"station/ledger"
 )
@@ -10,6 +11,7 @@ import (
 type admission struct {
 	done  *ledger.Run // it passed before with this chip and digest: nothing is to be done
 	open  *ledger.Run // an open run of it, to be finished
+	last  *ledger.Run // the last run that touched it, where it was of this digest
 	known bool        // an earlier run of this serial, chip and digest touched the chip: its locks may be ours
 }
 
@@ -42,6 +44,9 @@ func admit(o Order, uid string, runs []ledger.Run) (admission, error) {
 	}
 	ran := last.Start.Recipe
 	same := ran.Digest == digest
+	if same {
+		a.last = last
+	}
 	switch out := last.Outcome(); {
 	case out == ledger.Fail:
 		return a, refuse("failed-before", fmt.Sprintf("serial %s failed before: %s", o.Serial, last.End.Message), "This unit needs rework: give it to the supervisor.")
@@ -59,6 +64,23 @@ func admit(o Order, uid string, runs []ledger.Run) (admission, error) {
 			"This unit is done. If it must be provisioned again, ask for rework.")
 	}
 	return a, nil
+}
+
+// checkValues refuses values that differ from those that the unit was begun with, where these are settled: by a run that is open, one that passed,
+// or one that has locked them in.
+func (r *run) checkValues(a admission) error {
+	const next = "Give the same values as before: `station unit show` tells them."
+	switch {
+	case a.last == nil || slices.Equal(a.last.Start.Values, r.values()):
+		return nil
+	case a.open != nil:
+		return refuse("values-differ", "the open run of this unit was begun with other values", next)
+	case a.done != nil:
+		return refuse("values-differ", "this unit passed with other values", next)
+	case r.checkUnlocked() != nil:
+		return refuse("values-differ", "the last run of this unit has locked other values into its chip", next)
+	}
+	return nil
 }
 
 // checkUnlocked refuses a chip that carries locks which this station did not set, where the recipe wants to write.

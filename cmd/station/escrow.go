@@ -103,7 +103,9 @@ func (a *app) escrowOpen() *cobra.Command {
 		Short: "Print the secrets of a unit, opened with an age identity; a copy of the data directory will do",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return a.eachEscrow(args[0], func(j escrowJSON, sealed []byte) error {
+			opened := 0
+			var closed []error // each secret may be for other people
+			err := a.eachEscrow(args[0], func(j escrowJSON, sealed []byte) error {
 				err := keyring.Unseal(sealed, identity, func(secret []byte) error {
 					j.Secret = hex.EncodeToString(secret)
 					if a.json {
@@ -113,10 +115,19 @@ func (a *app) escrowOpen() *cobra.Command {
 					return err
 				})
 				if err != nil {
-					return exit(exitNo, fmt.Errorf("escrow %s: %w", j.Escrow, err))
+					closed = append(closed, fmt.Errorf("escrow %s, %s: %w", j.Escrow, j.Kind, err))
+					return nil
 				}
+				opened++
 				return nil
 			})
+			switch {
+			case err != nil || len(closed) == 0:
+				return err
+			case opened == 0:
+				return exit(exitNo, closed[0])
+			}
+			return exit(exitNo, errors.Join(closed...))
 		},
 	}
 	c.Flags().StringVar(&identity, "identity", "", "age identity `FILE`")

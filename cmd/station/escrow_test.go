@@ -188,3 +188,61 @@ func (p *position) reconcile(serial string, secrets map[string][]byte) {
 		p.t.Errorf("%s: %d secrets on the chip, %d in proven escrows, want 3", serial, len(secrets), len(proven))
 	}
 }
+
+// TestEscrowMatch asks whether a password is the one of a unit: the station can tell while the unit's run is open, and afterwards only who holds an identity.
+func TestEscrowMatch(t *testing.T) {
+	t.Parallel()
+	p := newAudited(t)
+	defer p.close()
+	args := append([]string{"run", "secret.yaml", "--slot", "1=TB-0001"}, secretRun...)
+	r := p.launch(args...)
+	r.await("8/10 freeze")
+	r.cmd.Process.Kill()
+	r.wait()
+	chip := openBoard(t, p.board("TB-0001"))
+	password := chipSecrets(chip)["password"]
+	chip.Close()
+	wrong := bytes.Clone(password)
+	wrong[7] ^= 1
+	for _, c := range []struct {
+		password []byte
+		options  []string
+		code     int
+		answer   string
+	}{
+		{password, nil, exitDone, "yes\n"},
+		{wrong, nil, exitNo, "no\n"},
+		{password, []string{"--identity", "audit.txt"}, exitDone, "yes\n"},
+		{wrong, []string{"--identity", "audit.txt"}, exitNo, "no\n"},
+		{password, []string{"--identity", "owner.txt"}, exitNo, ""},
+	} {
+		if code, out := p.match(c.password, c.options...); code != c.code || out != c.answer {
+			t.Errorf("escrow match %q, right %t: exit %d, %q, want %d, %q", c.options, bytes.Equal(c.password, password), code, out, c.code, c.answer)
+		}
+	}
+	p.expect(exitDone, args...)
+	if code, out := p.match(password); code != exitRefused || out != "" {
+		t.Errorf("escrow match after the run was settled: exit %d, %q", code, out)
+	}
+	if code, out := p.match(password, "--identity", "audit.txt"); code != exitDone || out != "yes\n" {
+		t.Errorf("escrow match with an identity after the run was settled: exit %d, %q", code, out)
+	}
+}
+
+// match is `station escrow match` of TB-0001 with a password on standard input.
+func (p *position) match(password []byte, options ...string) (code int, stdout string) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), limit)
+	defer cancel()
+	c := p.command(ctx, append([]string{"escrow", "match", "TB-0001"}, options...)...)
+	c.Stdin = strings.NewReader(hex.EncodeToString(password) + "\n")
+	var out, errs bytes.Buffer
+	c.Stdout, c.Stderr = &out, &errs
+	err := c.Run()
+	if c.ProcessState == nil {
+		p.t.Fatal(err)
+	}
+	p.output.Write(out.Bytes())
+	p.output.Write(errs.Bytes())
+	return c.ProcessState.ExitCode(), out.String()
+}

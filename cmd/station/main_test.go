@@ -83,7 +83,7 @@ func newPosition(t *testing.T) *position {
 func newAudited(t *testing.T) *position {
 	t.Helper()
 	p := newPosition(t)
-	if err := writeConfig(p.dir); err != nil {
+	if err := writeConfig(p.dir, "config.yaml"); err != nil {
 		t.Fatal(err)
 	}
 	p.expect(exitDone, "key", "create", "line/root-2026")
@@ -93,20 +93,20 @@ func newAudited(t *testing.T) *position {
 // groups are the escrow groups of the tests; the identity of each is in the file NAME.txt.
 var groups = []string{"audit", "owner"}
 
-// writeConfig makes config.yaml, the built-in one with escrow groups, and the identities of these.
-func writeConfig(dir string) error {
+// writeConfig makes a configuration, the built-in one with escrow groups, and the identities of these.
+func writeConfig(dir, name string) error {
 	text := append(bytes.Clone(root.DefaultConfig), "\nescrow:\n"...)
-	for _, name := range groups {
+	for _, group := range groups {
 		id, err := age.GenerateX25519Identity()
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(dir, name+".txt"), []byte(id.String()+"\n"), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, group+".txt"), []byte(id.String()+"\n"), 0o600); err != nil {
 			return err
 		}
-		text = fmt.Appendf(text, "  - {name: %s, recipients: [%s]}\n", name, id.Recipient())
+		text = fmt.Appendf(text, "  - {name: %s, recipients: [%s]}\n", group, id.Recipient())
 	}
-	return os.WriteFile(filepath.Join(dir, "config.yaml"), text, 0o644)
+	return os.WriteFile(filepath.Join(dir, name), text, 0o644)
 }
 
 func (p *position) data() string               { return filepath.Join(p.dir, "data") }

@@ -40,15 +40,15 @@ func (a *app) run() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			given, err := slotValues(values, scans)
-			if err != nil {
-				return err
-			}
 			switch {
 			case scan && len(scans)+len(inserts)+len(values) > 0:
 				return exit(exitRefused, errors.New("--scan takes slots, serials and values from the scanner: leave --slot, --sim-board and --value out"))
 			case !scan && len(scans) == 0:
 				return exit(exitRefused, errors.New("nothing to do: name a slot and its serial, --slot NAME=SERIAL, or use --scan"))
+			}
+			given, err := slotValues(values, scans)
+			if err != nil {
+				return err
 			}
 			recipe, err := loadRecipe(args[0])
 			if err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"station/ledger"
 	"station/provision"
 )
 
@@ -44,7 +45,8 @@ func (a *app) scan(ctx context.Context, b *bench, j job) error {
 			break
 		}
 		if err := b.insert(j.recipe, []pair{{slot, order.Serial}}, nil); err != nil {
-			fmt.Fprintf(a.stderr, "slot %s  %s  %v\n", slot, order.Serial, err)
+			results = append(results, outcome{Result: provision.Result{Slot: slot, Serial: order.Serial, Index: -1, Outcome: ledger.Refused,
+				Message: err.Error(), Next: "Nothing was touched. Scan the board again."}})
 			free <- slot
 			continue
 		}

@@ -30,7 +30,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files and scripts anew; read them before you commit them")
 
 // TestScripts are stories of what people do with the program: testdata/script/*.txt. Each begins in a directory with
-// the small recipe, and most end with what the auditor does.
+// the recipes and a configuration with escrow groups, escrow.yaml, and most end with what the auditor does.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -38,7 +38,9 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		UpdateScripts:       *update,
-		Setup:               func(env *testscript.Env) error { return writeRecipe(env.WorkDir) },
+		Setup: func(env *testscript.Env) error {
+			return errors.Join(writeRecipe(env.WorkDir), writeConfig(env.WorkDir, "escrow.yaml"))
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":   exits,
 			"mask":    mask,
