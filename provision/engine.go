@@ -124,6 +124,9 @@ func (r *run) carryOut(ctx context.Context) error {
 		r.already = entry.done
 		return nil
 	}
+	if err := r.checkCounters(); err != nil {
+		return err
+	}
 	if !entry.known {
 		if err := r.checkUnlocked(); err != nil {
 			return err

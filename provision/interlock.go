@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"station/ledger"
+	"station/recipes"
 )
 
 // admission is how a unit may go on.
@@ -79,6 +80,20 @@ func (r *run) checkValues(a admission) error {
 		return refuse("values-differ", "this unit passed with other values", next)
 	case r.checkUnlocked() != nil:
 		return refuse("values-differ", "the last run of this unit has locked other values into its chip", next)
+	}
+	return nil
+}
+
+// checkCounters refuses a chip without monotonic counters for a recipe that needs them.
+func (r *run) checkCounters() error {
+	for _, s := range r.o.Recipe.Steps() {
+		switch s.(type) {
+		case recipes.RootKey, recipes.Counter:
+			if _, err := r.chip.RPMC(); err != nil {
+				return refuse("no-counters", "This chip has no monotonic counters: "+err.Error(), "The part is not what the recipe is for: put the board aside for incoming inspection.")
+			}
+			return nil
+		}
 	}
 	return nil
 }

@@ -354,6 +354,9 @@ func TestWhatOnlyAPersonDecides(t *testing.T) {
 			if chip.Counters()[nor.CountSectorProtection] != before[nor.CountSectorProtection] || chip.Counters()[nor.CountPassword] != before[nor.CountPassword] {
 				t.Error("a one-way step was taken on a chip that only a person can decide about")
 			}
+			if c.death == "" && !strings.HasPrefix(c.cause, "root-key") && chip.Counters()[nor.CountRootKey] != 0 {
+				t.Error("a root key was burnt into a chip that could have been seen to be foreign")
+			}
 			l.want(l.run(r, "1", "S1"), ledger.Interrupted, c.cause) // and again, until somebody decides
 		})
 	}

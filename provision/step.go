@@ -38,6 +38,9 @@ type proof struct {
 func (r *run) walk(ctx context.Context) error {
 	steps := r.o.Recipe.Steps()
 	r.of = len(steps)
+	if err := r.foresee(ctx, steps); err != nil {
+		return err
+	}
 	for i, s := range steps {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -64,6 +67,29 @@ func (r *run) walk(ctx context.Context) error {
 		r.emit(Event{Kind: StepEnded, Title: r.title})
 	}
 	r.n = 0
+	return nil
+}
+
+// foresee looks, before the first step, at what would stop the run only when much had been done for ever: a password or a
+// protection mode that this run did not put there.
+func (r *run) foresee(ctx context.Context, steps []recipes.Step) error {
+	for _, s := range steps {
+		switch s.(type) {
+		case recipes.Password, recipes.PersistentProtection:
+		default:
+			continue
+		}
+		st, err := r.step(s)
+		if err != nil {
+			return err
+		}
+		if err := st.observe(ctx); err != nil {
+			return err
+		}
+		if _, err := st.decide(); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 }
 
 // limit is how long any one command of these tests may take.
-const limit = time.Minute
+const limit = 3 * time.Minute
 
 // The small recipe's boot region and image.
 const (

@@ -131,7 +131,11 @@ func (a *app) tellOpenRuns(b *bench, scans []pair) error {
 		return exit(exitError, err)
 	}
 	for _, r := range open {
-		if !slices.ContainsFunc(scans, func(p pair) bool { return p.value == r.Serial }) {
+		switch {
+		case slices.ContainsFunc(scans, func(p pair) bool { return p.value == r.Serial }):
+		case r.Stuck != nil:
+			fmt.Fprintf(a.stderr, "INTERRUPTED: %s in slot %s waits for a person's decision: %s %s\n", r.Serial, r.Slot, r.Stuck.Message, r.Stuck.Next)
+		default:
 			fmt.Fprintf(a.stderr, "INTERRUPTED: the run of %s in slot %s broke off; put that board back and run %s with the same recipe to finish it\n", r.Serial, r.Slot, r.Serial)
 		}
 	}

@@ -107,6 +107,17 @@ func (a *app) printRun(r ledger.Run) {
 	for _, s := range r.Steps {
 		fmt.Fprintf(a.stdout, "  %d/%d %-40s %-9s %s\n", s.N, s.Of, s.Title, s.Result, s.Proof)
 	}
+	if r.Start != nil {
+		for _, v := range r.Start.Values {
+			fmt.Fprintf(a.stdout, "  %s %s\n", v.Name, v.Value)
+		}
+	}
+	if r.Stuck != nil {
+		fmt.Fprintf(a.stdout, "  %s %s\n", r.Stuck.Message, r.Stuck.Next)
+	}
+	if r.Close != nil {
+		fmt.Fprintf(a.stdout, "  closed as %s by %s: %s\n", r.Close.As, r.Close.By, r.Close.Reason)
+	}
 	if r.End != nil && r.End.Outcome != ledger.Pass {
 		fmt.Fprintf(a.stdout, "  %s %s\n", r.End.Message, r.End.Next)
 	}
