@@ -52,7 +52,7 @@ import (
 var (
 	ErrInUse    = errors.New("the ledger is in use")
 	ErrMismatch = errors.New("the ledger does not belong to this station")
-	ErrDamaged  = errors.New("the ledger is damaged")
+	ErrDamaged  = errors.New("the ledger is damaged (keep this file for the auditor, and restore ledger.db from the backup)")
 	ErrReadOnly = errors.New("the ledger is open for reading only")
 	ErrClosed   = errors.New("the ledger is closed")
 	ErrBroken   = errors.New("a write to the ledger failed; restart the station before anything else is written")

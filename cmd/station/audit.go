@@ -52,11 +52,17 @@ func (a *app) auditVerify() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			db, _, err := a.openLedgerReadOnly()
+			if errors.Is(err, store.ErrDamaged) {
+				return exit(exitNo, err)
+			}
 			if err != nil {
 				return err
 			}
 			defer db.Close()
 			j, err := verifyLedger(c.Context(), db, key)
+			if errors.Is(err, store.ErrDamaged) {
+				return exit(exitNo, err)
+			}
 			if err != nil {
 				return err
 			}

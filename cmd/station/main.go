@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -46,6 +47,8 @@ func exit(code int, err error) error { return &exitErr{code, err} }
 func main() {
 	// A core file would hold the secrets that are in memory. Where the limit cannot be lowered it was 0 before.
 	_ = syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})
+	// Whoever reads our output may go away; the boards stay. A write then fails, and nothing else.
+	signal.Ignore(syscall.SIGPIPE)
 	os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
@@ -66,14 +69,18 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitDone
 	}
-	// What cobra itself complains about is wrong input; every failure of ours says its own code.
+	// What cobra itself complains about is wrong input; every failure of ours says its own code, but for output that
+	// cannot be written.
 	code := exitRefused
 	var e *exitErr
-	if errors.As(err, &e) {
+	switch {
+	case errors.As(err, &e):
 		code = e.code
 		if e.err == nil {
 			return code
 		}
+	case errors.As(err, new(*fs.PathError)):
+		code = exitError
 	}
 	fmt.Fprintln(stderr, "station:", err)
 	return code

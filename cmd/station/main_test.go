@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -121,6 +122,7 @@ func (p *position) command(ctx context.Context, args ...string) *exec.Cmd {
 	c := exec.CommandContext(ctx, "station", args...)
 	c.Dir = p.dir
 	c.Env = append(slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "STATION_") }), env...)
+	c.Cancel = func() error { return c.Process.Signal(syscall.SIGQUIT) } // what hangs tells where
 	c.WaitDelay = time.Second
 	return c
 }
@@ -137,7 +139,7 @@ func (p *position) station(args ...string) (code int, stdout, stderr string) {
 	p.output.Write(out.Bytes())
 	p.output.Write(errs.Bytes())
 	if ctx.Err() != nil {
-		p.t.Fatalf("station %q did not end within %s", args, limit)
+		p.t.Fatalf("station %q did not end within %s\n%s", args, limit, &errs)
 	}
 	var exited *exec.ExitError
 	if err != nil && !errors.As(err, &exited) {

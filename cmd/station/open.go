@@ -58,7 +58,13 @@ func initialise(data string, cfg *config, simulated bool) error {
 	}
 	keys, err := keyring.Create(keysDir(data), cfg.Station)
 	if errors.Is(err, keyring.ErrExists) {
-		// A key without a ledger is what an init leaves that died in between; it has signed nothing.
+		// A key alone is what an init leaves that died in between; it has signed nothing. A key beside traces of work is
+		// what is left of a station whose ledger was lost.
+		for _, trace := range []string{reportsDir(data), boardsDir(data)} {
+			if _, err := os.Stat(trace); err == nil {
+				return exit(exitError, fmt.Errorf("%s has a key and %s, but no ledger: restore %s from the backup; a new one is never made beside an old key", data, filepath.Base(trace), filepath.Base(ledgerFile(data))))
+			}
+		}
 		keys, err = keyring.Open(keysDir(data))
 	}
 	if err != nil {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -45,6 +47,19 @@ func (a *app) run() *cobra.Command {
 				return exit(exitRefused, errors.New("--scan takes slots, serials and values from the scanner: leave --slot, --sim-board and --value out"))
 			case !scan && len(scans) == 0:
 				return exit(exitRefused, errors.New("nothing to do: name a slot and its serial, --slot NAME=SERIAL, or use --scan"))
+			}
+			for _, p := range scans {
+				if err := readable("serial", p.value); err != nil {
+					return err
+				}
+			}
+			if err := readable("--operator", operator); err != nil {
+				return err
+			}
+			for _, p := range inserts {
+				if !slices.ContainsFunc(scans, func(s pair) bool { return s.slot == p.slot }) {
+					return exit(exitRefused, fmt.Errorf("--sim-board %s=%s: no --slot %s=SERIAL goes with it", p.slot, p.value, p.slot))
+				}
 			}
 			given, err := slotValues(values, scans)
 			if err != nil {
@@ -252,31 +267,16 @@ func (b *bench) reportUnit(ctx context.Context, serial string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := os.MkdirAll(reportsDir(b.data), 0o755); err != nil {
+		return "", err
+	}
 	return writeReport(ctx, b.db, reported(runs).ID, filepath.Join(reportsDir(b.data), reportName(serial)))
 }
 
 // conclude prints the results and picks the exit code.
 func (a *app) conclude(results []outcome) error {
-	rows := [][]string{{"SLOT", "SERIAL", "OUTCOME", "TIME", "REPORT"}}
-	for _, r := range results {
-		if a.json {
-			if err := a.printLine(resultJSON(r)); err != nil {
-				return err
-			}
-			continue
-		}
-		word := string(r.Outcome)
-		if r.Already {
-			word += " (before)"
-		}
-		rows = append(rows, []string{r.Slot, r.Serial, word, r.Duration.Round(time.Millisecond).String(), r.report})
-	}
-	if !a.json {
-		if err := a.printTable(rows); err != nil {
-			return err
-		}
-	}
 	code := exitDone
+	rows := [][]string{{"SLOT", "SERIAL", "OUTCOME", "TIME", "REPORT"}}
 	for _, r := range results {
 		code = worse(code, exitCode(r.Outcome))
 		if r.Outcome != ledger.Pass && !a.json {
@@ -286,11 +286,40 @@ func (a *app) conclude(results []outcome) error {
 			code = worse(code, exitError)
 			fmt.Fprintf(a.stderr, "slot %s, %s: the report could not be written: %v. The ledger has the run; `station unit report %s` writes it again.\n", r.Slot, r.Serial, r.reportErr, r.Serial)
 		}
+		word := string(r.Outcome)
+		if r.Already {
+			word += " (before)"
+		}
+		rows = append(rows, []string{r.Slot, r.Serial, word, r.Duration.Round(time.Millisecond).String(), r.report})
+	}
+	if err := a.printResults(results, rows); err != nil {
+		return exit(worse(code, exitError), err)
 	}
 	if code == exitDone {
 		return nil
 	}
 	return exit(code, nil)
+}
+
+func (a *app) printResults(results []outcome, rows [][]string) error {
+	if !a.json {
+		return a.printTable(rows)
+	}
+	for _, r := range results {
+		if err := a.printLine(resultJSON(r)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readable refuses names that a terminal, a label or a report could not show: they end up in the ledger for ever.
+func readable(what, s string) error {
+	const longest = 64
+	if s == "" || !utf8.ValidString(s) || utf8.RuneCountInString(s) > longest || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return exit(exitRefused, fmt.Errorf("%s %q: want 1 to %d printable characters", what, s, longest))
+	}
+	return nil
 }
 
 type runJSON struct {

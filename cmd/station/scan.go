@@ -76,6 +76,14 @@ func (a *app) scanUnit(ctx context.Context, b *bench, j job, slot string, lines 
 		}
 	}
 	serial, more := ask("serial")
+	for more {
+		err := readable("serial", serial)
+		if err == nil {
+			break
+		}
+		fmt.Fprintln(a.stderr, err)
+		serial, more = ask("serial")
+	}
 	if !more {
 		return o, false
 	}

@@ -173,6 +173,9 @@ func (a *app) unitReport() *cobra.Command {
 			}
 			if file == "" {
 				file = filepath.Join(reportsDir(data), reportName(args[0]))
+				if err := os.MkdirAll(reportsDir(data), 0o755); err != nil {
+					return exit(exitError, err)
+				}
 			}
 			path, err := writeReport(c.Context(), db, reported(runs).ID, file)
 			if err != nil {
@@ -215,9 +218,6 @@ func writeReport(ctx context.Context, db *store.DB, id, file string) (string, er
 	}
 	pdf, err := report.PDF(report.Input{Run: run, Checkpoint: string(checkpoint)})
 	if err != nil {
-		return "", err
-	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return "", err
 	}
 	tmp, err := os.CreateTemp(filepath.Dir(file), ".report-*")

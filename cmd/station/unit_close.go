@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -23,8 +25,11 @@ func (a *app) unitClose() *cobra.Command {
 			if as != ledger.Scrapped && as != ledger.Lost {
 				return exit(exitRefused, fmt.Errorf("--as %q: want %s or %s", as, ledger.Scrapped, ledger.Lost))
 			}
-			if reason == "" || by == "" {
-				return exit(exitRefused, errors.New("--reason and --by must not be empty"))
+			if reason == "" {
+				return exit(exitRefused, errors.New("--reason must not be empty"))
+			}
+			if err := readable("--by", by); err != nil {
+				return err
 			}
 			cfg, err := a.config()
 			if err != nil {
@@ -54,7 +59,14 @@ func (a *app) unitClose() *cobra.Command {
 			if _, err := db.Append(c.Context(), ledger.UnitClose{Run: runs[i].ID, Serial: args[0], As: as, Reason: reason, By: by}); err != nil {
 				return exit(exitError, err)
 			}
-			_, err = fmt.Fprintf(a.stdout, "%s is closed as %s\n", args[0], as)
+			file := filepath.Join(reportsDir(cfg.Data), reportName(args[0]))
+			if err := os.MkdirAll(reportsDir(cfg.Data), 0o755); err != nil {
+				return exit(exitError, err)
+			}
+			if _, err := writeReport(c.Context(), db, runs[i].ID, file); err != nil {
+				return exit(exitError, fmt.Errorf("the unit is closed, but its report could not be written: %w", err))
+			}
+			_, err = fmt.Fprintf(a.stdout, "%s is closed as %s; its report is %s\n", args[0], as, file)
 			return err
 		},
 	}
