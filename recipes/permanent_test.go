@@ -111,7 +111,15 @@ func TestPermanentPlan(t *testing.T) {
 // TestCountersAgainstChip: root keys and counts are accepted exactly when a chip takes each of them once, and when the
 // station has the key for what it counts.
 func TestCountersAgainstChip(t *testing.T) {
-	accepted, counted := 0, 0
+	recipe := func(steps string, kinds []string) string {
+		return "schema: 1\nrecipe: t\nversion: 1\ntitle: t\nparts: [MT25QL128ABB, MT25QU128ABB]\nserial: x\nregions: {r: {at: 0, size: 4KiB}}\nelsewhere: keep\nsteps:\n" +
+			"  - erase: {regions: [r]}\n" + steps + "permanent: [" + strings.Join(kinds, ", ") + "]\n"
+	}
+	// Random sequences are seldom right, so one that is has to be accepted in any case.
+	right := "  - root_key: {index: 1, key: {derive: line/root}, escrow: [audit]}\n  - counter: {index: 1, to: 7}\n"
+	if _, err := Parse("t", []byte(recipe(right, []string{"root_key", "counter"})), testRead); err != nil {
+		t.Fatal(err)
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		var steps strings.Builder
 		used := map[string]bool{}
@@ -135,22 +143,11 @@ func TestCountersAgainstChip(t *testing.T) {
 		for kind := range used {
 			list = append(list, kind)
 		}
-		text := "schema: 1\nrecipe: t\nversion: 1\ntitle: t\nparts: [MT25QL128ABB, MT25QU128ABB]\nserial: x\nregions: {r: {at: 0, size: 4KiB}}\nelsewhere: keep\nsteps:\n" +
-			"  - erase: {regions: [r]}\n" + steps.String() + "permanent: [" + strings.Join(list, ", ") + "]\n"
-		_, err := Parse("t", []byte(text), testRead)
+		_, err := Parse("t", []byte(recipe(steps.String(), list)), testRead)
 		if (err == nil) != good {
 			t.Fatalf("a chip could carry it out: %v\n%s\n%v", good, steps.String(), err)
 		}
-		if err == nil {
-			accepted++
-			if used["counter"] {
-				counted++
-			}
-		}
 	})
-	if accepted == 0 || counted == 0 {
-		t.Error("no sequence was accepted, so this test says nothing about acceptance")
-	}
 }
 
 // TestPermanentExactly: of all lists over the permanent kinds, the one that names the used kinds is accepted, in any order, and no other.
