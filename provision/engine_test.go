@@ -344,6 +344,20 @@ func TestPowerCycleByHand(t *testing.T) {
 			l.want(l.run(recipe(t, 1, cycled), "1", "S1"), ledger.Error, "power-not-lost")
 		})
 	})
+	t.Run("between two looks", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var l *line
+			l = newTimedLine(t, Options{Watch: func(ev Event) {
+				if ev.Kind == Reseat {
+					chip := l.socket.chip("1")
+					chip.Power(false)
+					chip.Power(true)
+				}
+			}})
+			l.socket.put("1", fresh(t, 1, nor.Options{}))
+			l.want(l.run(recipe(t, 1, cycled), "1", "S1"), ledger.Pass, "")
+		})
+	})
 	t.Run("nobody comes", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			l := newTimedLine(t, Options{ReseatLimit: time.Minute})

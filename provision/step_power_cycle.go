@@ -64,6 +64,9 @@ func (p *powerCycle) reseat(ctx context.Context) error {
 			if present == want {
 				break
 			}
+			if present && p.missed(ctx) {
+				return nil
+			}
 			select {
 			case <-ctx.Done():
 				return cause(ctx, ctx.Err())
@@ -72,6 +75,16 @@ func (p *powerCycle) reseat(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// missed says that the board was out and is back between two looks: the chip is there, and its power was away. Springs and fingers bounce, so
+// only an answer over a good contact counts; everything else is for the next look.
+func (p *powerCycle) missed(ctx context.Context) bool {
+	if p.r.chip.Contact(ctx) != nil {
+		return false
+	}
+	lost, err := p.r.chip.PowerLost(ctx)
+	return err == nil && lost
 }
 
 // cause prefers what ended ctx to what that did to err.
