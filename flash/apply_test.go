@@ -252,7 +252,7 @@ func TestApplyLinkError(t *testing.T) {
 
 func TestApplyOtherPart(t *testing.T) {
 	c, w := identified(t, "MT25QL256ABA", nor.Options{})
-	p, err := PartNamed("MT25QL256ABA")
+	p, err := partNamed("MT25QL256ABA")
 	must(t, err)
 	p.Erases[2].Max *= 2
 	plan, err := NewPlan(p, []Extent{{0, 4096, nil}}, nil)

@@ -240,7 +240,7 @@ func TestLinkBreaksAnywhere(t *testing.T) {
 }
 
 func TestErrorsReadWell(t *testing.T) {
-	p, err := PartNamed("MT25QL256ABA")
+	p, err := partNamed("MT25QL256ABA")
 	must(t, err)
 	for want, err := range map[string]error{
 		"verify at 0x001234: two readings differ: 01, then 02":                                              &UnstableError{"verify", 0x1234, []byte{1}, []byte{2}},

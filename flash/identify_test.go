@@ -69,7 +69,7 @@ func TestIdentifyWrongPart(t *testing.T) {
 	if e.Got.String() != "20BA19104473" || len(e.Want) != len(Parts()) {
 		t.Errorf("%+v", e)
 	}
-	p, err := PartNamed("MT25QU512ABB")
+	p, err := partNamed("MT25QU512ABB")
 	must(t, err)
 	w.chip.SetFaults(nor.Faults{})
 	_, err = Identify(t.Context(), w, p)

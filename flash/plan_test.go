@@ -12,7 +12,7 @@ import (
 
 // small is a part of four sectors, so that a model of all of it is cheap.
 func small(t testing.TB) *Part {
-	p, err := PartNamed("MT25QL128ABA")
+	p, err := partNamed("MT25QL128ABA")
 	if err != nil {
 		t.Fatal(err)
 	}

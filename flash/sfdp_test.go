@@ -40,7 +40,7 @@ func TestSFDPOfRealChips(t *testing.T) {
 		}
 		s, err := ParseSFDP(append(bytes.Clone(b), 0xAA, 0xBB))
 		must(t, err)
-		p, err := PartNamed(c.part)
+		p, err := partNamed(c.part)
 		must(t, err)
 		must(t, p.agrees(s))
 		if s.Major != 1 || s.Minor != 6 || len(s.Parameters) != 2 || s.AddressBytes != 4 || !s.FourByte || s.Instructions != 0xFFFFE7FF {
