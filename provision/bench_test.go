@@ -94,13 +94,13 @@ func (p *pins) Do(ctx context.Context, frames ...spi.Frame) error {
 		c.Shift(f.Out, nil)
 		c.Shift(nil, f.In)
 		c.Deselect()
-		if p.s.timed {
-			time.Sleep(f.Idle)
-		}
 		if p.s.after != nil {
 			if err := p.s.after(p.slot, f); err != nil {
 				return &spi.FrameError{Index: i, Err: err}
 			}
+		}
+		if p.s.timed {
+			time.Sleep(f.Idle)
 		}
 	}
 	return nil
