@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"station/flash"
 	"station/ledger"
@@ -99,26 +101,28 @@ func authenta(t *testing.T, n byte) *nor.Chip {
 func newSecretLine(t *testing.T, v *vault) *line { return newLine(t, Options{Secrets: v}) }
 
 func TestPermanentStepsPass(t *testing.T) {
-	v := newVault()
-	l := newSecretLine(t, v)
-	chip := authenta(t, 1)
-	l.socket.put("1", chip)
-	l.want(l.run(secretRecipe(t, secretSteps), "1", "S1"), ledger.Pass, "")
-	reconcile(t, l, v, chip)
-	run := l.books.all()[0]
-	if run.End.Freeze != "until the password is given" || run.End.After.SPR != "FFFB" {
-		t.Errorf("end: %s %s", run.End.Freeze, run.End.After.SPR)
-	}
-	if p := run.Steps[5].Proof; p != gradeExercised {
-		t.Errorf("password proven by %q", p)
-	}
-	counters := chip.Counters()
-	l.want(l.run(secretRecipe(t, secretSteps), "1", "S1"), ledger.Pass, "")
-	for k, n := range chip.Counters() {
-		if n != counters[k] {
-			t.Errorf("%s took effect again on a unit that had passed", k)
+	synctest.Test(t, func(t *testing.T) {
+		v := newVault()
+		l := newSecretLine(t, v)
+		chip := authenta(t, 1)
+		l.socket.put("1", chip)
+		l.want(l.run(secretRecipe(t, secretSteps), "1", "S1"), ledger.Pass, "")
+		reconcile(t, l, v, chip)
+		run := l.books.all()[0]
+		if run.End.Freeze != "until the password is given" || run.End.After.SPR != "FFFB" {
+			t.Errorf("end: %s %s", run.End.Freeze, run.End.After.SPR)
 		}
-	}
+		if p := run.Steps[5].Proof; p != gradeExercised {
+			t.Errorf("password proven by %q", p)
+		}
+		counters := chip.Counters()
+		l.want(l.run(secretRecipe(t, secretSteps), "1", "S1"), ledger.Pass, "")
+		for k, n := range chip.Counters() {
+			if n != counters[k] {
+				t.Errorf("%s took effect again on a unit that had passed", k)
+			}
+		}
+	})
 }
 
 // reconcile holds a passed chip against the account and the auditor's escrow, and sees that nothing took effect twice.
@@ -215,47 +219,49 @@ func (l *line) revive() {
 // The station dies at every point of a run with all kinds of permanent steps, with the board left powered and with its power lost:
 // the same order afterwards ends in PASS, every secret on the chip opens from escrow, and nothing permanent took effect twice.
 func TestDeathAtEveryPoint(t *testing.T) {
-	r := secretRecipe(t, secretSteps)
-	var table strings.Builder
-	for at := 1; ; at++ {
-		var label string
-		var row []string
-		for _, repower := range []bool{false, true} {
-			v := newVault()
-			l := newSecretLine(t, v)
-			chip := authenta(t, 1)
-			l.socket.put("1", chip)
-			death := &reaper{at: at}
-			death.watch(l)
-			first := l.run(r, "1", "S1")
-			if !death.dead {
-				if first.Outcome != ledger.Pass || at < 100 {
-					t.Fatalf("the run has %d points and ends in %s (%v)", at-1, first.Outcome, first.Err)
+	synctest.Test(t, func(t *testing.T) {
+		r := secretRecipe(t, secretSteps)
+		var table strings.Builder
+		for at := 1; ; at++ {
+			var label string
+			var row []string
+			for _, repower := range []bool{false, true} {
+				v := newVault()
+				l := newSecretLine(t, v)
+				chip := authenta(t, 1)
+				l.socket.put("1", chip)
+				death := &reaper{at: at}
+				death.watch(l)
+				first := l.run(r, "1", "S1")
+				if !death.dead {
+					if first.Outcome != ledger.Pass || at < 100 {
+						t.Fatalf("the run has %d points and ends in %s (%v)", at-1, first.Outcome, first.Err)
+					}
+					golden(t, "testdata/death.golden", table.String())
+					return
 				}
-				golden(t, "testdata/death.golden", table.String())
-				return
+				label = death.label
+				if repower {
+					chip.Power(false)
+					chip.Power(true)
+				}
+				l.revive()
+				res := l.run(r, "1", "S1")
+				if res.Outcome != ledger.Pass {
+					t.Errorf("point %d, %s, power lost %t: %s %s (%v)", at, label, repower, res.Outcome, res.Message, res.Err)
+				} else {
+					reconcile(t, l, v, chip)
+				}
+				run := l.books.all()[0]
+				row = append(row, fmt.Sprintf("%s, %d password and %d key escrows, %s", res.Outcome,
+					count[ledger.PasswordIntent](run), count[ledger.RootKeyIntent](run), grade(run)))
+				if t.Failed() {
+					t.Fatalf("at point %d, %s, power lost %t", at, label, repower)
+				}
 			}
-			label = death.label
-			if repower {
-				chip.Power(false)
-				chip.Power(true)
-			}
-			l.revive()
-			res := l.run(r, "1", "S1")
-			if res.Outcome != ledger.Pass {
-				t.Errorf("point %d, %s, power lost %t: %s %s (%v)", at, label, repower, res.Outcome, res.Message, res.Err)
-			} else {
-				reconcile(t, l, v, chip)
-			}
-			run := l.books.all()[0]
-			row = append(row, fmt.Sprintf("%s, %d password and %d key escrows, %s", res.Outcome,
-				count[ledger.PasswordIntent](run), count[ledger.RootKeyIntent](run), grade(run)))
-			if t.Failed() {
-				t.Fatalf("at point %d, %s, power lost %t", at, label, repower)
-			}
+			fmt.Fprintf(&table, "%-50s powered: %s; re-powered: %s\n", label, row[0], row[1])
 		}
-		fmt.Fprintf(&table, "%-50s powered: %s; re-powered: %s\n", label, row[0], row[1])
-	}
+	})
 }
 
 func count[B ledger.Body](run ledger.Run) (n int) {
@@ -301,6 +307,12 @@ func frames(c *nor.Chip, frames ...[]byte) {
 	}
 }
 
+// bubble is a test of its own in which waiting is free.
+func bubble(t *testing.T, name string, test func(t *testing.T)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
+}
+
 func TestWhatOnlyAPersonDecides(t *testing.T) {
 	foreign := []byte{0x28, 1, 2, 3, 4, 5, 6, 7, 8}
 	stolen := [32]byte{9, 9, 9}
@@ -322,7 +334,7 @@ func TestWhatOnlyAPersonDecides(t *testing.T) {
 		{"foreign root key", "", [][]byte{key}, "root-key-foreign"},
 		{"foreign root key after the intent", "before 9B 00 root key", [][]byte{key}, "root-key-foreign"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		bubble(t, c.name, func(t *testing.T) {
 			l := newSecretLine(t, newVault())
 			chip := authenta(t, 1)
 			l.socket.put("1", chip)
@@ -363,37 +375,71 @@ func TestWhatOnlyAPersonDecides(t *testing.T) {
 }
 
 func TestTrialStopsBeforeThePermanent(t *testing.T) {
-	l := newSecretLine(t, newVault())
-	chip := authenta(t, 1)
-	l.socket.put("1", chip)
-	r := secretRecipe(t, secretSteps)
-	l.want(l.engine.Run(t.Context(), Order{Recipe: r, Serial: "S1", Slot: "1", Trial: true}), ledger.Trial, "trial")
-	if len(l.books.escrow) != 0 || chip.Counters()[nor.CountRootKey] != 0 || chip.Counters()[nor.CountLock] != 2 {
-		t.Errorf("a trial went too far or not far enough: %v", chip.Counters())
-	}
-	l.want(l.run(r, "1", "S1"), ledger.Pass, "")
+	synctest.Test(t, func(t *testing.T) {
+		l := newSecretLine(t, newVault())
+		chip := authenta(t, 1)
+		l.socket.put("1", chip)
+		r := secretRecipe(t, secretSteps)
+		l.want(l.engine.Run(t.Context(), Order{Recipe: r, Serial: "S1", Slot: "1", Trial: true}), ledger.Trial, "trial")
+		if len(l.books.escrow) != 0 || chip.Counters()[nor.CountRootKey] != 0 || chip.Counters()[nor.CountLock] != 2 {
+			t.Errorf("a trial went too far or not far enough: %v", chip.Counters())
+		}
+		l.want(l.run(r, "1", "S1"), ledger.Pass, "")
+	})
 }
 
 // A unit whose programmer fails between two permanent steps stays open, and is finished by the next scan.
 func TestErrorAfterAnIntentLeavesTheRunOpen(t *testing.T) {
-	v := newVault()
-	l := newSecretLine(t, v)
-	chip := authenta(t, 1)
-	l.socket.put("1", chip)
-	r := secretRecipe(t, secretSteps)
-	l.socket.after = func(_ string, f spi.Frame) error {
-		if f.Out[0] == 0x28 {
-			return errUnplugged
+	synctest.Test(t, func(t *testing.T) {
+		v := newVault()
+		l := newSecretLine(t, v)
+		chip := authenta(t, 1)
+		l.socket.put("1", chip)
+		r := secretRecipe(t, secretSteps)
+		l.socket.after = func(_ string, f spi.Frame) error {
+			if f.Out[0] == 0x28 {
+				return errUnplugged
+			}
+			return nil
 		}
-		return nil
-	}
-	l.want(l.run(r, "1", "S1"), ledger.Error, "fixture")
-	if run := l.books.all()[0]; !run.Open() {
-		t.Error("the run was settled although the chip may know a password")
-	}
-	l.revive()
-	l.want(l.run(r, "1", "S1"), ledger.Pass, "")
-	reconcile(t, l, v, chip)
+		l.want(l.run(r, "1", "S1"), ledger.Error, "fixture")
+		if run := l.books.all()[0]; !run.Open() {
+			t.Error("the run was settled although the chip may know a password")
+		}
+		l.revive()
+		l.want(l.run(r, "1", "S1"), ledger.Pass, "")
+		reconcile(t, l, v, chip)
+	})
+}
+
+// A counter is not incremented faster than the part sustains, by one run nor by the run that takes it up.
+func TestCounterIsPaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newSecretLine(t, newVault())
+		chip := authenta(t, 1)
+		l.socket.put("1", chip)
+		var at []time.Time
+		l.socket.after = func(_ string, f spi.Frame) error {
+			if !bytes.HasPrefix(f.Out, []byte{0x9B, 2}) {
+				return nil
+			}
+			if at = append(at, time.Now()); len(at) == 2 {
+				return errUnplugged
+			}
+			return nil
+		}
+		r := secretRecipe(t, strings.Replace(secretSteps, "to: 2", "to: 4", 1))
+		l.want(l.run(r, "1", "S1"), ledger.Error, "fixture")
+		l.want(l.run(r, "1", "S1"), ledger.Pass, "")
+		if len(at) != 4 || chip.CounterValue(0) != 4 {
+			t.Fatalf("%d increments to %d", len(at), chip.CounterValue(0))
+		}
+		for i := range 3 {
+			if d := at[i+1].Sub(at[i]); d < 5*time.Second {
+				t.Errorf("increment %d came %v after the one before", i+2, d)
+			}
+		}
+	})
 }
 
 func TestPersistentProtection(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"slices"
+	"time"
 
 	"station/flash"
 	"station/ledger"
@@ -18,6 +19,7 @@ type counter struct {
 	rpmc   *flash.RPMC
 	derive string
 	value  uint32
+	next   time.Time // not to be incremented before
 }
 
 func (c *counter) observe(ctx context.Context) (err error) {
@@ -83,8 +85,11 @@ func (c *counter) read(ctx context.Context, hmacKey *[32]byte) (uint32, error) {
 
 func (c *counter) act(ctx context.Context) error {
 	return c.session(ctx, func(hmacKey *[32]byte) error {
+		if c.value > c.rpmc.Initial {
+			c.next = time.Now().Add(c.rpmc.UpdateRate) // by whom and when it was incremented is not known
+		}
 		for c.value < c.s.To {
-			if err := ctx.Err(); err != nil {
+			if err := c.pace(ctx); err != nil {
 				return err
 			}
 			what := fmt.Sprintf("counter %d: %d to %d", c.s.Index, c.value, c.value+1)
@@ -101,10 +106,22 @@ func (c *counter) act(ctx context.Context) error {
 			if now != c.value+1 {
 				return fmt.Errorf("%s: it reads %d: %w", what, now, flash.ErrNotExecuted)
 			}
-			c.value = now
+			c.value, c.next = now, time.Now().Add(c.rpmc.UpdateRate)
 		}
 		return nil
 	})
+}
+
+// pace waits until the chip may be incremented again: one that is driven faster than its update rate may stay busy, or wear out (JESD260).
+func (c *counter) pace(ctx context.Context) error {
+	wait := time.NewTimer(time.Until(c.next))
+	defer wait.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-wait.C:
+		return nil
+	}
 }
 
 func (c *counter) confirm(ctx context.Context) (proof, error) {

@@ -87,11 +87,10 @@ func (p *password) decide() (bool, error) {
 	case p.intent == nil && !blank:
 		return false, stuck("password-foreign", "The chip holds a password that this station did not write.",
 			"Find out where the board was before. Close the unit as scrapped, unless the password is known.")
-	case p.intent != nil && !blank && !p.ours(&p.told):
-		return false, stuck("password-torn", "The chip holds a password that is not the escrowed one: the write was torn, or somebody else wrote.",
-			"Password mode was not switched on. Close the unit as scrapped.")
 	case p.proven && blank:
 		return false, stuck("password-lost", "The chip told its password before and is blank now.", "Close the unit as scrapped.")
+	case p.intent != nil && !blank:
+		return true, p.recognise(&p.told)
 	}
 	return true, nil
 }
@@ -126,17 +125,14 @@ func (p *password) learn(ctx context.Context) error {
 			return err
 		}
 	}
-	switch {
-	case told.Blank():
+	if told.Blank() {
 		if err := p.void(ctx); err != nil {
 			return err
 		}
 		return fmt.Errorf("the password reads back blank: %w", flash.ErrNotExecuted)
-	case !p.ours(&told):
-		return stuck("password-torn", "The chip holds a password that is not the escrowed one: the write was torn, or somebody else wrote.",
-			"Password mode was not switched on. Close the unit as scrapped.")
-	case p.proven:
-		return nil
+	}
+	if err := p.recognise(&told); err != nil || p.proven {
+		return err
 	}
 	p.proven = true
 	return p.r.record(ctx, ledger.PasswordProven{Run: p.r.id, Serial: p.r.o.Serial, UID: p.r.chip.UID(), Escrow: p.intent.Escrow.ID})
@@ -172,10 +168,17 @@ func (p *password) void(ctx context.Context) error {
 	return p.r.commit(ctx, ledger.Change{Bodies: []ledger.Body{ledger.PasswordVoid{Run: p.r.id, Serial: p.r.o.Serial, Escrow: id}}, Forget: []string{NoteTag}})
 }
 
-// ours tells whether a password is the one of the intent.
-func (p *password) ours(pw *flash.Password) bool {
-	want, err := p.r.e.journal.Note(p.r.id, NoteTag)
-	return err == nil && hmac.Equal(want, p.r.e.o.Secrets.Tag(p.intent.UID, p.intent.Escrow.ID, pw[:]))
+// recognise wants the password to be the one of the intent, by its tag.
+func (p *password) recognise(pw *flash.Password) error {
+	tag, err := p.r.e.journal.Note(p.r.id, NoteTag)
+	if err != nil {
+		return &stationError{"ledger", err}
+	}
+	if !hmac.Equal(tag, p.r.e.o.Secrets.Tag(p.intent.UID, p.intent.Escrow.ID, pw[:])) {
+		return stuck("password-torn", "The chip holds a password that is not the escrowed one: the write was torn, or somebody else wrote.",
+			"Password mode was not switched on. Close the unit as scrapped.")
+	}
+	return nil
 }
 
 // switchMode is M1 and M2.
@@ -190,8 +193,8 @@ func (p *password) switchMode(ctx context.Context) error {
 	if err := r.chip.ReadPassword(ctx, &pw); err != nil {
 		return err
 	}
-	if !p.ours(&pw) {
-		return stuck("password-changed", "The password changed between two readings.", "Password mode was not switched on. Close the unit as scrapped.")
+	if err := p.recognise(&pw); err != nil {
+		return err
 	}
 	if err := r.record(ctx, ledger.ModeIntent{Run: r.id, Serial: r.o.Serial, UID: r.chip.UID(), Mode: "password"}); err != nil {
 		return err
