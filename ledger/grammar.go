@@ -53,6 +53,12 @@ func (p Progress) Unsettled() string {
 	return ""
 }
 
+// oneWay tells whether the chip was given, or may have been given, a secret or a mode.
+func (p Progress) oneWay() bool {
+	is := func(i Installed) bool { return i.ID != "" }
+	return is(p.Password) || is(p.Mode) || slices.ContainsFunc(slices.Collect(maps.Values(p.RootKeys)), is)
+}
+
 // After returns the progress after one more entry of the run. The order of a run's entries is
 //
 //	run.start ( run.step | run.resume | run.stuck | secret )* ( run.end | unit.close )
@@ -67,7 +73,7 @@ func (p Progress) Unsettled() string {
 //	mode.intent+ mode.proven, of one mode; mode password only after password.proven
 //	permanent.intent at any place
 //
-// While anything is Unsettled, run.end has the outcome FAIL or does not stand there: an end forgets the notes by which the
+// A run with an intent of these that was not void does not end in TRIAL. While anything is Unsettled, run.end has the outcome FAIL or does not stand there: an end forgets the notes by which the
 // chip's answer is known. After run.stuck only run.resume, unit.close or another run.stuck may follow.
 // Errors wrap ErrGrammar.
 func (p Progress) After(b Body) (Progress, error) {
@@ -135,6 +141,8 @@ func (p Progress) after(b Body) (Progress, error) {
 			return p, errors.New("touched the chip but was never started")
 		case !p.Started && b.Outcome == Pass:
 			return p, fmt.Errorf("%s of a run that was never started", Pass)
+		case b.Outcome == Trial && p.oneWay():
+			return p, fmt.Errorf("%s of a run that took a one-way step", Trial)
 		case b.Outcome != Fail && p.Unsettled() != "":
 			return p, fmt.Errorf("%s, and %s is not settled", b.Outcome, p.Unsettled())
 		}

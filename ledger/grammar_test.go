@@ -78,3 +78,19 @@ func walkRun(t *testing.T, bodies []Body, bad int) (p Progress) {
 	}
 	return p
 }
+
+// TRIAL says that nothing permanent was begun.
+func TestNoTrialAfterAnIntent(t *testing.T) {
+	const id, uid = "00000000000000aa", "u1"
+	start := RunStart{Run: id, Serial: "S", Chip: Chip{UID: uid}}
+	trial := RunEnd{Run: id, Serial: "S", Outcome: Trial, Touched: true}
+	intent := RootKeyIntent{Run: id, Serial: "S", UID: uid, Index: 0, Key: "random", Escrow: sealedAs("00000000000000e1"), Reply: zeros}
+	proven := RootKeyProven{Run: id, Serial: "S", UID: uid, Escrow: intent.Escrow.ID}
+	void := RootKeyVoid{Run: id, Serial: "S", Escrow: intent.Escrow.ID}
+	mode := ModeIntent{Run: id, Serial: "S", UID: uid, Mode: PersistentMode}
+	modeProven := ModeProven{Run: id, Serial: "S", UID: uid, Mode: PersistentMode}
+	walkRun(t, []Body{start, trial}, -1)
+	walkRun(t, []Body{start, intent, void, trial}, -1)
+	walkRun(t, []Body{start, intent, proven, trial}, 3)
+	walkRun(t, []Body{start, mode, modeProven, trial}, 3)
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -111,8 +112,10 @@ type account struct {
 	mu      sync.Mutex
 	records []ledger.Record
 	escrow  map[string][]byte
-	notes   map[string][]byte
+	notes   map[string][]byte // run and name
 	fail    error
+	reads   func(n int, text []byte) []byte // what the n-th read of an escrow tells, when set
+	readN   int
 	before  func(ledger.Change) error // called before each change
 	after   func(ledger.Change) error // called after it, when it is durable
 }
@@ -128,14 +131,29 @@ func (a *account) Commit(_ context.Context, c ledger.Change) (int64, error) {
 			return 0, err
 		}
 	}
+	// As the store: entries that are out of order are refused whole, notes are the run's, and end with it.
+	var bodies []ledger.Body
+	for _, rec := range a.records {
+		bodies = append(bodies, rec.Entry.Body)
+	}
+	runs := map[string]ledger.Progress{}
+	for _, b := range append(bodies, c.Bodies...) {
+		run, _, _ := ledger.RunOf(b)
+		next, err := runs[run].After(b)
+		if err != nil {
+			return 0, err
+		}
+		runs[run] = next
+	}
 	for id, text := range c.Escrow {
 		a.escrow[id] = text
 	}
+	run, _, _ := ledger.RunOf(c.Bodies[0])
 	for name, note := range c.Notes {
-		a.notes[name] = note
+		a.notes[run+name] = note
 	}
 	for _, name := range c.Forget {
-		delete(a.notes, name)
+		delete(a.notes, run+name)
 	}
 	first := int64(len(a.records))
 	for _, b := range c.Bodies {
@@ -148,9 +166,9 @@ func (a *account) Commit(_ context.Context, c ledger.Change) (int64, error) {
 			return 0, fmt.Errorf("what was written does not read back: %w", err)
 		}
 		a.records = append(a.records, ledger.Record{Index: int64(len(a.records)), Entry: e, Bytes: raw})
-		if _, settled := b.(ledger.RunEnd); settled {
-			clear(a.notes) // the tests have one unit with secrets at a time
-		}
+	}
+	if !runs[run].Open() {
+		maps.DeleteFunc(a.notes, func(name string, _ []byte) bool { return strings.HasPrefix(name, run) })
 	}
 	if a.after != nil {
 		return first, a.after(c)
@@ -158,9 +176,15 @@ func (a *account) Commit(_ context.Context, c ledger.Change) (int64, error) {
 	return first, nil
 }
 
-func (a *account) Escrow(id string) ([]byte, error) { return kept(a, a.escrow, id) }
+func (a *account) Escrow(id string) ([]byte, error) {
+	text, err := kept(a, a.escrow, id)
+	if a.readN++; err == nil && a.reads != nil {
+		text = a.reads(a.readN, text)
+	}
+	return text, err
+}
 
-func (a *account) Note(_, name string) ([]byte, error) { return kept(a, a.notes, name) }
+func (a *account) Note(run, name string) ([]byte, error) { return kept(a, a.notes, run+name) }
 
 func kept(a *account, from map[string][]byte, name string) ([]byte, error) {
 	a.mu.Lock()

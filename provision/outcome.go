@@ -67,12 +67,14 @@ func verdictOf(err error, slot string) verdict {
 		return verdict{outcome: ledger.Pass, message: "Every step was confirmed on the chip."}
 	case errors.As(err, &known):
 		return *known
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.Canceled):
 		return verdict{ledger.Aborted, "aborted", "Someone stopped the run.", "Scan the unit again to finish it."}
 	case errors.As(err, &station) && station.cause == "ledger":
 		return verdict{ledger.Error, "ledger", "The ledger could not be written or read: " + station.err.Error(), "Stop the line and call the person who looks after the station."}
+	case errors.As(err, &station) && station.cause == "fixture":
+		return verdict{ledger.Error, "fixture", station.err.Error(), "Check the programmer and its cable, then scan the unit again."}
 	case errors.As(err, &station):
-		return verdict{ledger.Error, station.cause, station.err.Error(), "Check the programmer and its cable, then scan the unit again."}
+		return verdict{ledger.Error, station.cause, station.err.Error(), "Call the person who looks after the station; then scan the unit again."}
 	case errors.Is(err, flash.ErrAbsent):
 		return verdict{ledger.Error, "contact-absent", "No chip answers in slot " + slot + ".", "Put the board in, or reseat it; if it happens again, clean slot " + slot + "."}
 	case errors.As(err, &unstable):
@@ -93,12 +95,14 @@ func verdictOf(err error, slot string) verdict {
 		return verdict{ledger.Error, "contact-lost", "The chip stopped answering.", reseat}
 	case errors.As(err, &busy):
 		return verdict{ledger.Fail, "stuck-busy", fmt.Sprintf("The chip stayed busy for %s, longer than it may (%s).", busy.Limit, busy.Op), disposition}
+	case errors.As(err, &locked) && locked.Addr < 0:
+		return verdict{ledger.Fail, "protected", "The chip refused " + locked.Op + ": it is protected.", disposition}
 	case errors.As(err, &locked):
 		return verdict{ledger.Fail, "protected", fmt.Sprintf("The chip refused to change 0x%06X: it is locked.", locked.Addr), disposition}
 	case errors.As(err, &open):
 		return verdict{ledger.Fail, "lock-not-effective", fmt.Sprintf("The chip reports 0x%06X as locked, yet accepts writes there.", open.Addr), disposition}
 	case errors.As(err, &op):
-		return verdict{ledger.Fail, "operation-failed", fmt.Sprintf("The chip reports that %s at 0x%06X failed (flag status %02X).", op.Op, op.Addr, op.FSR), disposition}
+		return verdict{ledger.Fail, "operation-failed", "The chip reports a failure: " + op.Error() + ".", disposition}
 	case errors.Is(err, flash.ErrReply):
 		return verdict{ledger.Fail, "reply-not-authentic", "The chip's signed reply does not fit its key.", disposition}
 	case errors.Is(err, flash.ErrNotExecuted):

@@ -25,9 +25,11 @@ var update = flag.Bool("update", false, "write the golden files")
 
 // vault is a Secrets whose auditor is the test: it opens what was sealed.
 type vault struct {
-	mu     sync.Mutex
-	n      byte
-	opened map[string][]byte // ciphertext -> secret
+	mu       sync.Mutex
+	n        byte
+	verifier string            // key of the tags
+	spoilt   bool              // what was sealed looks like nothing sealed
+	opened   map[string][]byte // ciphertext -> secret
 }
 
 func newVault() *vault { return &vault{opened: map[string][]byte{}} }
@@ -64,14 +66,14 @@ func (v *vault) Seal(groups []string, secret []byte) ([]byte, []ledger.Recipient
 }
 
 func (v *vault) CheckSealed(text []byte, recipients int) error {
-	if !bytes.HasPrefix(text, []byte("sealed ")) || recipients != 1 {
+	if !bytes.HasPrefix(text, []byte("sealed ")) || recipients != 1 || v.spoilt {
 		return errors.New("not sealed")
 	}
 	return nil
 }
 
 func (v *vault) Tag(uid, escrow string, secret []byte) []byte {
-	return hmacOf("verifier", uid+escrow+string(secret))
+	return hmacOf("verifier"+v.verifier, uid+escrow+string(secret))
 }
 
 // secretRecipe gives every kind of permanent step that goes together.
@@ -264,6 +266,47 @@ func TestDeathAtEveryPoint(t *testing.T) {
 	})
 }
 
+// The station dies, and dies again at every point of the run that takes up what the first death left: an intent of which the chip learned nothing,
+// an intent that was carried out, and a mode that is on without a proof.
+func TestDeathWhileResuming(t *testing.T) {
+	if testing.Short() {
+		t.Skip("some 300 runs, each with two deaths")
+	}
+	r := secretRecipe(t, secretSteps)
+	for _, first := range []string{"after the commit of root_key.intent", "after the commit of password.intent", "after 2C program protection register"} {
+		bubble(t, first, func(t *testing.T) {
+			voids, begun := 0, pointOf(t, r, first)
+			for at := 1; ; at++ {
+				l, chip, _ := dieAt(t, r, begun)
+				second := &reaper{at: at}
+				second.watch(l)
+				l.run(r, "1", "S1")
+				if !second.dead {
+					if at < 20 {
+						t.Fatalf("only %d points", at)
+					}
+					break
+				}
+				if strings.HasSuffix(second.label, "void") {
+					voids++
+				}
+				if at%2 == 0 {
+					chip.Power(false)
+					chip.Power(true)
+				}
+				l.revive()
+				if res := l.run(r, "1", "S1"); res.Outcome != ledger.Pass {
+					t.Fatalf("then %s: %s %s (%v)", second.label, res.Outcome, res.Message, res.Err)
+				}
+				reconcile(t, l, l.engine.o.Secrets.(*vault), chip)
+			}
+			if want := strings.HasSuffix(first, "intent"); want != (voids == 2) {
+				t.Errorf("died %d times around a void", voids)
+			}
+		})
+	}
+}
+
 func count[B ledger.Body](run ledger.Run) (n int) {
 	for _, rec := range run.Records {
 		if _, ok := rec.Entry.Body.(B); ok {
@@ -340,21 +383,7 @@ func TestWhatOnlyAPersonDecides(t *testing.T) {
 			l.socket.put("1", chip)
 			r := secretRecipe(t, secretSteps)
 			if c.death != "" {
-				for at := 1; ; at++ {
-					l = newSecretLine(t, newVault())
-					chip = authenta(t, 1)
-					l.socket.put("1", chip)
-					death := &reaper{at: at}
-					death.watch(l)
-					l.run(r, "1", "S1")
-					if death.label == c.death {
-						break
-					}
-					if !death.dead {
-						t.Fatalf("no point is called %q", c.death)
-					}
-				}
-				l.revive()
+				l, chip = die(t, r, c.death)
 			}
 			frames(chip, c.tamper...)
 			before := chip.Counters()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 
 	"station/flash"
@@ -13,6 +14,9 @@ import (
 
 // NoteTag names the note that holds the tag of a run's password while the run is open.
 const NoteTag = "password.tag"
+
+// noteTagKey names the note by which the key that made the tag is known again: the tag of no password at all.
+const noteTagKey = "password.tag-key"
 
 // password gives the chip a password of its own and switches password mode on, for ever. The states are:
 //
@@ -150,7 +154,7 @@ func (p *password) write(ctx context.Context) error {
 		}
 		intent := ledger.PasswordIntent{Run: r.id, Serial: r.o.Serial, UID: r.chip.UID(), Escrow: sealed}
 		err = r.commit(ctx, ledger.Change{Bodies: []ledger.Body{intent}, Escrow: map[string][]byte{sealed.ID: text},
-			Notes: map[string][]byte{NoteTag: r.e.o.Secrets.Tag(intent.UID, sealed.ID, secret)}})
+			Notes: map[string][]byte{NoteTag: r.e.o.Secrets.Tag(intent.UID, sealed.ID, secret), noteTagKey: r.e.o.Secrets.Tag(intent.UID, sealed.ID, nil)}})
 		if err != nil {
 			return err
 		}
@@ -165,16 +169,27 @@ func (p *password) write(ctx context.Context) error {
 func (p *password) void(ctx context.Context) error {
 	id := p.intent.Escrow.ID
 	p.intent = nil
-	return p.r.commit(ctx, ledger.Change{Bodies: []ledger.Body{ledger.PasswordVoid{Run: p.r.id, Serial: p.r.o.Serial, Escrow: id}}, Forget: []string{NoteTag}})
+	return p.r.commit(ctx, ledger.Change{Bodies: []ledger.Body{ledger.PasswordVoid{Run: p.r.id, Serial: p.r.o.Serial, Escrow: id}}, Forget: []string{NoteTag, noteTagKey}})
 }
 
 // recognise wants the password to be the one of the intent, by its tag.
 func (p *password) recognise(pw *flash.Password) error {
-	tag, err := p.r.e.journal.Note(p.r.id, NoteTag)
-	if err != nil {
-		return &stationError{"ledger", err}
+	made := func(note string, of []byte) (bool, error) {
+		tag, err := p.r.e.journal.Note(p.r.id, note)
+		if err != nil {
+			return false, &stationError{"ledger", err}
+		}
+		return hmac.Equal(tag, p.r.e.o.Secrets.Tag(p.intent.UID, p.intent.Escrow.ID, of)), nil
 	}
-	if !hmac.Equal(tag, p.r.e.o.Secrets.Tag(p.intent.UID, p.intent.Escrow.ID, pw[:])) {
+	// With another key no password is known again, and none of them is torn.
+	if same, err := made(noteTagKey, nil); err != nil || !same {
+		return orElse(err, &stationError{"keyring", errors.New("the verifier key is not the one that this run was begun with")})
+	}
+	ours, err := made(NoteTag, pw[:])
+	if err != nil {
+		return err
+	}
+	if !ours {
 		return stuck("password-torn", "The chip holds a password that is not the escrowed one: the write was torn, or somebody else wrote.",
 			"Password mode was not switched on. Close the unit as scrapped.")
 	}

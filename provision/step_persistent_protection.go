@@ -10,20 +10,33 @@ import (
 
 // persistent chooses the mode without password, for ever: password mode can never be switched on in this chip.
 type persistent struct {
-	r   *run
-	spr uint16
+	r      *run
+	spr    uint16
+	intent bool // this run is about to choose the mode, or did
+	proven bool
 }
 
 func (p *persistent) observe(ctx context.Context) (err error) {
+	for _, b := range p.r.books {
+		switch b.(type) {
+		case ledger.ModeIntent:
+			p.intent = true
+		case ledger.ModeProven:
+			p.proven = true
+		}
+	}
 	p.spr, err = p.r.chip.SectorProtection(ctx)
 	return err
 }
 
 func (p *persistent) decide() (bool, error) {
-	switch p.spr {
-	case flash.PersistentMode:
+	switch {
+	case p.spr == flash.PersistentMode && p.intent:
 		return false, nil
-	case flash.FactoryMode:
+	case p.spr == flash.PersistentMode:
+		return false, stuck("persistent-mode-foreign", "Persistent protection is on, and this run did not switch it on.",
+			"Find out where the board was before. Close the unit as scrapped, unless it may have this mode from elsewhere.")
+	case p.spr == flash.FactoryMode:
 		return true, nil
 	}
 	return false, stuck("protection-register", fmt.Sprintf("The sector protection register holds %04X: the mode was chosen already, or torn.", p.spr),
@@ -47,10 +60,8 @@ func (p *persistent) confirm(ctx context.Context) (proof, error) {
 		return proof{}, fmt.Errorf("the sector protection register reads %04X: %w", spr, flash.ErrNotExecuted)
 	}
 	how := "register read back"
-	for _, b := range p.r.books {
-		if m, ok := b.(ledger.ModeProven); ok && m.Mode == "persistent" {
-			return proof{how: how}, nil
-		}
+	if p.proven {
+		return proof{how: how}, nil
 	}
 	return proof{how: how}, p.r.record(ctx, ledger.ModeProven{Run: p.r.id, Serial: p.r.o.Serial, UID: p.r.chip.UID(), Mode: "persistent", Grade: how})
 }

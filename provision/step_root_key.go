@@ -88,7 +88,15 @@ func (r *run) withKey(derive string, index int, use func(key *[32]byte) error) e
 		return r.e.o.Secrets.Random(32, lend)
 	}
 	of := KeyOf{Part: r.chip.Part().Name, UID: r.chip.UID(), Recipe: r.o.Recipe.ID(), Index: index}
-	return r.e.o.Secrets.Derived(derive, of, lend)
+	lent := false
+	err := r.e.o.Secrets.Derived(derive, of, func(b []byte) error {
+		lent = true
+		return lend(b)
+	})
+	if err != nil && !lent {
+		return &stationError{"keyring", err}
+	}
+	return err
 }
 
 // install seals the key, commits it with the packets of its proof and the intent, and sends it once.
