@@ -55,12 +55,12 @@ func (c *Chip) readArray(p []byte, addr uint32) {
 }
 
 func (c *Chip) runProgram(f *frame) {
-	page := f.at &^ 255
-	if c.protected(page, 256) {
-		c.st.errors |= fsrProgram | fsrProtection
+	op := operation{kind: program, addr: f.at &^ 255, n: 256, data: f.data}
+	if c.protected(op.addr, op.n) {
+		c.raise(fsrProgram|fsrProtection, op)
 		return
 	}
-	c.start(operation{kind: program, addr: page, n: 256, data: f.data}, c.part.times.program)
+	c.start(op, c.part.times.program)
 }
 
 // eraseOf makes the erase of the unit of that size that holds the address.
@@ -77,15 +77,20 @@ func eraseOf(unit uint32) func(*Chip, *frame) {
 	}
 }
 
-// runBulkErase is C7 and 60: refused when anything at all is protected.
-func (c *Chip) runBulkErase(*frame) { c.runErase(0, c.part.size, c.part.times.bulk) }
+// runDieErase is C7 and 60 on a part of one die, and C4 on a stacked part: refused when anything at all in the die is
+// protected.
+func (c *Chip) runDieErase(f *frame) {
+	n := c.part.dieSize()
+	c.runErase(f.at&^(n-1), n, c.part.times.die)
+}
 
 func (c *Chip) runErase(addr, n uint32, t time.Duration) {
+	op := operation{kind: erase, addr: addr, n: n}
 	if c.protected(addr, n) {
-		c.st.errors |= fsrErase | fsrProtection
+		c.raise(fsrErase|fsrProtection, op)
 		return
 	}
-	c.start(operation{kind: erase, addr: addr, n: n}, t)
+	c.start(op, t)
 }
 
 // start begins a self-timed operation. While another one is suspended none begins (assumed: ignored).
@@ -126,7 +131,7 @@ func (c *Chip) end() {
 		failed, flag = c.opts.Faults.FailErase, fsrErase
 	}
 	if failed {
-		s.errors |= flag
+		c.raise(flag, s.op)
 		s.op.kind = nothing
 	}
 	c.apply()
@@ -155,7 +160,7 @@ func (c *Chip) apply() {
 		s.nvlb[s.op.n/8] |= 1 << (s.op.n % 8)
 		c.count(CountLock)
 	case unlockAll:
-		clear(s.nvlb)
+		clear(c.unlockable())
 		c.count(CountUnlockAll)
 	case programPassword:
 		c.applyPassword()
@@ -163,6 +168,10 @@ func (c *Chip) apply() {
 		c.applyCompare()
 	case packet:
 		c.applyPacket()
+	case programOTP:
+		c.applyOTP()
+	case checkCRC:
+		c.applyCRC()
 	}
 }
 
@@ -192,10 +201,11 @@ func (c *Chip) programPage(addr uint32, data *[256]byte) {
 	c.fail(c.board.write(old[:], addr))
 }
 
-// suspend is 75: an array operation of less than the whole chip stops, and the chip is ready for reads.
+// suspend is 75: an array operation of less than a die stops, and the chip is ready for reads. No other operation can be
+// suspended.
 func (c *Chip) suspend(*frame) {
 	s := &c.st
-	array := s.op.kind == program || s.op.kind == erase && s.op.n < c.part.size
+	array := s.op.kind == program || s.op.kind == erase && s.op.n < c.part.dieSize()
 	if s.busy() && array {
 		s.suspended, s.left = true, time.Until(s.ready)
 	}
@@ -224,13 +234,16 @@ func (c *Chip) tear() {
 	case erase:
 		c.tearErase(op, dice)
 	case unlockAll:
-		for i := range s.nvlb {
-			s.nvlb[i] &= byte(dice.Uint32())
+		for i, locks := 0, c.unlockable(); i < len(locks); i++ {
+			locks[i] &= byte(dice.Uint32())
 		}
 	case programPassword:
 		c.tearPassword(dice)
 	case packet:
 		c.tearPacket(dice)
+	case programOTP:
+		c.tearOTP(dice)
+	case checkCRC: // nothing to harm
 	default:
 		if dice.IntN(2) == 0 { // one cell: it holds or it does not
 			c.apply()

@@ -1,11 +1,9 @@
 package nor
 
-import "time"
-
 // command is one row of the datasheet's command table.
 type command struct {
 	addr  addressing
-	dummy int // bytes between address and data
+	dummy int // bytes between address and data; for array reads the volatile configuration may say otherwise
 	data  int // bytes that the chip takes, exactly; for page programs at least 1
 	wel   bool
 	page  bool // page program: 1 byte or more
@@ -35,7 +33,7 @@ func (m *command) complete(n int) bool {
 }
 
 // commands is the command table of section 2 as far as the package comment names it. Lengths are exact: a command
-// that is longer or shorter does nothing, packets of 9B excepted.
+// that is longer or shorter does nothing; 9B judges its own. Some parts lack some of them.
 var commands = map[byte]*command{
 	0x9F: {answer: (*Chip).idByte},
 	0x9E: {answer: (*Chip).idByte},
@@ -49,6 +47,7 @@ var commands = map[byte]*command{
 	0x13: {addr: four, array: true},
 	0x0B: {addr: current, dummy: 1, array: true},
 	0x0C: {addr: four, dummy: 1, array: true},
+	0x4B: {addr: current, dummy: 1, answer: (*Chip).otpByte},
 
 	0x02: {addr: current, wel: true, page: true, run: (*Chip).runProgram},
 	0x12: {addr: four, wel: true, page: true, run: (*Chip).runProgram},
@@ -58,8 +57,10 @@ var commands = map[byte]*command{
 	0x5C: {addr: four, wel: true, run: eraseOf(32 << 10)},
 	0xD8: {addr: current, wel: true, run: eraseOf(64 << 10)},
 	0xDC: {addr: four, wel: true, run: eraseOf(64 << 10)},
-	0xC7: {wel: true, run: (*Chip).runBulkErase},
-	0x60: {wel: true, run: (*Chip).runBulkErase},
+	0xC7: {wel: true, run: (*Chip).runDieErase},
+	0x60: {wel: true, run: (*Chip).runDieErase},
+	0xC4: {addr: current, wel: true, run: (*Chip).runDieErase},
+	0x42: {addr: current, wel: true, page: true, run: (*Chip).runProgramOTP},
 	0x75: {run: (*Chip).suspend},
 	0x7A: {run: (*Chip).resume},
 
@@ -67,7 +68,7 @@ var commands = map[byte]*command{
 	0x04: {run: func(c *Chip, _ *frame) { c.st.wel = false }},
 	0x05: {answer: (*Chip).statusByte},
 	0x70: {answer: (*Chip).flagByte},
-	0x50: {run: func(c *Chip, _ *frame) { c.st.errors = 0 }},
+	0x50: {run: func(c *Chip, _ *frame) { c.st.errors = [maxDies]byte{} }},
 	0x01: {data: 1, wel: true, run: func(c *Chip, f *frame) {
 		c.start(operation{kind: writeSR, value: uint16(f.data[0])}, c.part.times.writeSR)
 	}},
@@ -84,6 +85,7 @@ var commands = map[byte]*command{
 		c.st.ear, c.st.wel = f.data[0]&byte((c.part.size-1)>>24), false
 	}},
 	0xB7: {wel: true, run: func(c *Chip, _ *frame) { c.st.fourByte, c.st.wel = true, false }},
+	0x35: {run: (*Chip).enterQuad},
 	0xE9: {wel: true, run: func(c *Chip, _ *frame) { c.st.fourByte, c.st.wel = false, false }},
 
 	0x2D: {answer: (*Chip).sprByte},
@@ -101,8 +103,32 @@ var commands = map[byte]*command{
 	0x28: {data: 8, wel: true, run: (*Chip).writePassword},
 	0x29: {data: 8, run: (*Chip).unlockPassword},
 
-	0x9B: {free: true, run: (*Chip).runPacket},
-	0x96: {dummy: 1, answer: (*Chip).rpmcByte},
+	0x9B: {free: true, run: func(c *Chip, f *frame) {
+		if c.part.rpmc {
+			c.runPacket(f)
+		} else {
+			c.runCRC(f)
+		}
+	}},
+	0x96: {dummy: 1, answer: func(c *Chip, i int) byte {
+		if c.part.rpmc {
+			return c.rpmcByte(i)
+		}
+		return c.gprrByte(i)
+	}},
+}
+
+// has tells whether the part has a command of the table.
+func (p part) has(op byte) bool {
+	switch op {
+	case 0x5C:
+		return p.op5C
+	case 0xC7, 0x60:
+		return p.dies == 1
+	case 0xC4:
+		return p.dies > 1
+	}
+	return commands[op] != nil
 }
 
 // decode is the opcode: what the chip does not take now it does not take for the whole frame.
@@ -110,19 +136,15 @@ func (c *Chip) decode(op byte) {
 	c.settle()
 	s, f := &c.st, &c.wire
 	f.op = op
-	cmd := commands[op]
 	switch {
-	case cmd == nil || c.err != nil || !s.powered || !s.oneWire():
-		return
-	case op == 0x5C && !c.part.op5C, (op == 0x9B || op == 0x96) && !c.part.rpmc:
-		return
-	case !s.deaf.IsZero() && time.Now().Before(s.deaf):
+	case !c.part.has(op), c.err != nil, !s.powered, !s.oneWire(), c.isDeaf():
 		return
 	case s.asleep && op != 0xAB:
 		return
-	case s.busy() && op != 0x05 && op != 0x70 && op != 0x75 && op != 0x96:
+	case s.busy() && op != 0x05 && op != 0x70 && op != 0x75 && !(op == 0x96 && c.part.rpmc):
 		return
 	}
+	cmd := commands[op]
 	f.cmd = cmd
 	n := int(cmd.addr)
 	if cmd.addr == current {
@@ -132,7 +154,14 @@ func (c *Chip) decode(op byte) {
 		}
 	}
 	f.addrEnd = 1 + n
-	f.head = f.addrEnd + cmd.dummy
+	clocks := 8 * cmd.dummy
+	switch set := int(s.vcr >> 4); {
+	case cmd.array && cmd.dummy > 0 && set != 0 && set != 15: // 0 and 15 stand for the default
+		clocks = set
+	case op == 0x96 && c.opts.CRC.NoDummy && !c.part.rpmc:
+		clocks = 0
+	}
+	f.head, f.skew, f.last = f.addrEnd+clocks/8, clocks%8, 0xFF
 	if cmd.page {
 		for i := range f.data {
 			f.data[i] = 0xFF // what is not sent is not programmed

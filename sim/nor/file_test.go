@@ -119,6 +119,76 @@ func TestReopenPermanent(t *testing.T) {
 	}
 }
 
+// A board of version 2 opens as it was left, is version 3 from then on, and lacks nothing that came with it.
+func TestVersion2(t *testing.T) {
+	old, err := os.ReadFile("testdata/v2.chip") // an Authenta board: the first pages, blank cells behind them
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "chip")
+	if err := os.WriteFile(path, old, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, 3*4096+16<<20); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // as version 2, and as what opening it made of it
+		c, err := nor.Open(path, nor.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		root, ok := c.RootKey(3)
+		n := c.Counters()
+		if c.Part() != authenta || c.UID() != uid || !ok || !bytes.Equal(root, bytes.Repeat([]byte{0x5A}, 32)) || c.CounterValue(3) != 1 || c.Password() != [8]byte(secret) ||
+			c.SPR() != 0xFFFB || n[nor.CountProgram] != 3 || n[nor.CountLock] != 1 || n[nor.CountPassword] != 1 || n[nor.CountIncrement] != 1 {
+			t.Errorf("%s, UID %X, %s", c.Part(), c.UID(), permanent(c))
+		}
+		expect(t, "registers", registers(c), []byte{0x1A, 0x81, 0xFF, 0xEF, 0x3B, 0xFA, 0x00, 0x01, 0x03, 0x00})
+		expect(t, "array", slices.Concat(c.Bytes(0, 2), c.Bytes(0x200, 5)), []byte{0x42, 0xFF, 1, 2, 3, 4, 0xFF})
+		expect(t, "OTP", do(c, 65, 0x4B, 0, 0, 0, 0, 0), filled(65, 0xFF))
+		if c.PowerUps() != 0 || n[nor.CountOTP] != 0 {
+			t.Errorf("%d power-ups, counters %v", c.PowerUps(), n)
+		}
+		c.Close()
+		head, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "version", head[8:10], []byte{3, 0})
+	}
+	c, err := nor.Open(path, nor.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(c, 0x42, 0, 0, 0, 0x3F, 0x77)
+	cycle(c)
+	c = reopen(t, c, path, nor.Options{})
+	defer c.Close()
+	if got := c.OTP(); got[0x3F] != 0x77 || c.PowerUps() != 1 {
+		t.Errorf("what is new is not kept: OTP % X, %d power-ups", got, c.PowerUps())
+	}
+}
+
+// A stacked board keeps the flags of each die.
+func TestReopenStacked(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "chip")
+	c := create(t, path, "MT25QL02GCBB", nor.Options{})
+	write(c, at4(0x12, 4*dieSize-256, 0x5A)...)
+	write(c, at4(0xE3, dieSize)...)
+	write(c, at4(0xE3, 4*dieSize-1)...)
+	write(c, at4(0x12, dieSize, 0)...)
+	write(c, at4(0xDC, 4*dieSize-1)...)
+	want := []byte{0x80, 0x92, 0x80, 0xA2}
+	expect(t, "flags", allFlags(c, 4), want)
+	c = reopen(t, c, path, nor.Options{})
+	defer func() { c.Close() }()
+	expect(t, "flags", allFlags(c, 4), want)
+	expect(t, "array", c.Bytes(4*dieSize-256, 1), []byte{0x5A})
+	if !c.LockedNonvolatile(1024) || !c.LockedNonvolatile(4095) || c.LockedNonvolatile(0) {
+		t.Error("locks are not kept")
+	}
+}
+
 // An operation goes on by wall time while nobody holds the file.
 func TestReopenWhileBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

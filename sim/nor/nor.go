@@ -9,30 +9,32 @@
 //
 // # Modelled
 //
-// Identification and SFDP; reads 03 13 0B 0C; page program 02 12; erases 20 21 52 5C D8 DC C7 60;
+// Identification and SFDP; reads 03 13 0B 0C, with the dummy clocks that the volatile configuration says, to the bit; page
+// program 02 12; erases 20 21 52 5C D8 DC, C7 60 on parts of one die and C4 on stacked ones, which also tell status die by die;
 // suspend 75 and resume 7A; status, flag status, extended address and configuration registers;
 // 4-byte mode B7 E9; reset 66 99; deep power-down B9 AB; block protection; advanced sector protection
-// 2D 2C E8 E5 E0 E1 E2 E3 E4 A7 A6 with its password 27 28 29; on the parts that have them the
-// replay-protected monotonic counters, 9B 96. The array is NOR: programs clear bits, only erases set them.
-// Every other opcode is answered with FF and changes nothing, and so is every command that comes while the
-// chip is busy, 05, 70, 75 and the counters' 96 excepted. Writes take effect when chip select rises, on a
-// byte boundary, after exactly the bytes the command has; W# is high.
+// 2D 2C E8 E5 E0 E1 E2 E3 E4 A7 A6 with its password 27 28 29; one-time-programmable memory 4B 42; on standard parts
+// the check of the array 9B 27 with its result 96, on the others replay-protected monotonic counters, 9B 96; that a chip in
+// quad, dual or DTR protocol or in XIP is silent on one wire, 35 and the interface rescue. The array is NOR: programs clear
+// bits, only erases set them. Every other opcode is answered with FF and changes nothing, and so is every command that comes
+// while the chip is busy, 05, 70, 75 and the counters' 96 excepted. Writes take effect when chip select rises, on a
+// byte boundary, after exactly the bytes the command has; W# is high, so that bit 7 of the status register locks nothing.
 //
-// Not modelled: dual, quad and DTR transfers (a chip configured into one of these, or into XIP, is
-// silent on one wire), dummy clocks and wrap lengths other than the default, OTP, CRC, the rate to which
-// counter updates are bound.
+// Not modelled: dual, quad and DTR transfers, the way out of XIP, wrapped reads, the protection management register (2B 68) and
+// what else the secure option protects, the rate to which counter updates are bound, what a suspended unit reads as (here: as
+// before), an operation that begins while another is suspended (here: ignored).
 //
 // # Fault model
 //
 // Options.Faults, changed at any time with SetFaults, makes a chip bad in the ways that a driver must
 // notice: it stays busy for ever, cells read wrong and stay wrong, a contact is weak so that answers
-// differ from read to read, lock bits read back as set and protect nothing, the password or the sector
+// differ from read to read, bytes get lost on their way, lock bits read back as set and protect nothing, the password or the sector
 // protection register reads back blank though it is not, the ID is another one, programs or erases end in
 // the flag status error. Faults are not kept in the board file.
 //
 // Besides these, power may be cut at any instant: an operation in progress then leaves undefined data in its
 // own page, erase unit or register, drawn from Options.Seed, and nothing else is harmed. Of the permanent
-// operations 28 leaves the password as it was, whole, or with any of the bits cleared that were to be; 2C
+// operations 28 leaves the password as it was, whole, or with any of the bits cleared that were to be, and so does 42 the OTP; 2C
 // holds or does not; a root key is not written, or is, or another is in its place, with some of its bits
 // still 1; a counter is incremented or is not.
 package nor
@@ -76,6 +78,21 @@ type Options struct {
 	SecondPassword Rewrite
 	// UndrivenReads00: 27, which drives nothing in password mode, then reads 00, not FF.
 	UndrivenReads00 bool
+	// DieWIP: on stacked parts 05 tells WIP of one die, the next one in each frame, as 70 does. Otherwise of the whole part.
+	DieWIP bool
+	// FirstDieProtection: on stacked parts the freeze, the password, the sector protection register and E4 belong to
+	// the first die: in the others A6 freezes nothing, and a lock bit is for ever. Otherwise to all dies.
+	FirstDieProtection bool
+	// LockedAtBoot: on secure parts all volatile locks are set after power-up and reset.
+	LockedAtBoot bool
+	// LockedOTPSilent: 42 on locked OTP is ignored without a word. Otherwise it raises flag status bits 1+4. WEL stays 1 in both.
+	LockedOTPSilent bool
+	// OTPWraps: 4B goes on with byte 0 behind the control byte. Otherwise the control byte repeats.
+	OTPWraps bool
+	// NoRescue: a byte FF in a frame of its own does not bring a chip out of quad or dual protocol.
+	NoRescue bool
+	// CRC is for standard parts.
+	CRC CRC
 	// RPMC is for the parts that have it.
 	RPMC RPMC
 
@@ -86,7 +103,7 @@ type Options struct {
 type Faults struct {
 	// StuckBusy: an operation that starts never ends; WIP stays 1.
 	StuckBusy bool
-	// FailProgram: 02, 12, 28, 2C, E3 and register writes time out inside: nothing changes, WEL clears,
+	// FailProgram: 02, 12, 28, 2C, 42, E3 and register writes time out inside: nothing changes, WEL clears,
 	// flag status bit 4. RPMC commands 00 and 02 end in extended status 20.
 	FailProgram bool
 	// FailErase: array erases and E4 time out inside: nothing changes, WEL clears, flag status bit 5.
@@ -103,6 +120,8 @@ type Faults struct {
 	ID []byte
 	// WeakContact: of so many answer bytes about one is garbled, others in every read; 0 is a good contact.
 	WeakContact int
+	// DropByte: of so many bytes about one is lost on its way: the chip misses its clocks, and FF is read for it; 0 loses none.
+	DropByte int
 }
 
 // ErrPart says that no such part is known; Parts lists those that are.
@@ -121,6 +140,7 @@ type Chip struct {
 	board board
 	st    state
 	wire  frame
+	turns turns
 	slot  []byte // reused by save
 	err   error  // the board file failed: the chip is dead
 }
@@ -183,6 +203,7 @@ func (c *Chip) Power(on bool) {
 	c.boot()
 	c.st.powered = on
 	if on {
+		c.st.powerUps++
 		c.deafFor(powerUp)
 	}
 	c.save()
@@ -193,6 +214,13 @@ func (c *Chip) Powered() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.st.powered
+}
+
+// PowerUps tells how often the supply came back in the life of this board. A new board has power, and 0 of them.
+func (c *Chip) PowerUps() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.st.powerUps
 }
 
 // Bytes is a look behind the pins: n bytes of the array from addr on, wrapping at its end, without faults. It is
@@ -237,6 +265,7 @@ const (
 	CountPassword         = "password"          // 28 programmed the password: permanent
 	CountRootKey          = "root_key"          // RPMC command 00 wrote a root key: permanent
 	CountIncrement        = "counter_increment" // RPMC command 02: permanent
+	CountOTP              = "otp"               // 42 programmed OTP: permanent
 	CountSectorProtection = "sector_protection" // 2C cleared a bit: permanent
 	CountLock             = "nvlb_program"      // E3 locked a sector
 	CountUnlockAll        = "nvlb_erase"        // E4 cleared the lock bits
@@ -246,11 +275,11 @@ const (
 
 // counted gives each counter its place in the board file; places are never reused.
 var counted = [...]string{CountSectorProtection, CountLock, CountUnlockAll, CountProgram, CountErase,
-	CountPassword, CountRootKey, CountIncrement}
+	CountPassword, CountRootKey, CountIncrement, CountOTP}
 
 // Counters tells how often each operation took effect in the life of this board: every key above,
 // 0 included. An operation that was refused, failed, or was torn before it held is not counted, nor is
-// a 2C or E3 that had nothing to change. A 28 that the chip carries out is counted whatever it changed; a torn
+// a 2C or E3 that had nothing to change. A 28 or 42 that the chip carries out is counted whatever it changed; a torn
 // one where it changed a bit, and a torn root key where one is there, right or wrong.
 func (c *Chip) Counters() map[string]uint64 {
 	c.mu.Lock()
@@ -277,3 +306,5 @@ func (c *Chip) deafFor(d time.Duration) {
 		c.st.deaf = time.Now().Add(d)
 	}
 }
+
+func (c *Chip) isDeaf() bool { return !c.st.deaf.IsZero() && time.Now().Before(c.st.deaf) }

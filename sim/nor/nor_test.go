@@ -2,10 +2,13 @@ package nor_test
 
 import (
 	"bytes"
-	"crypto/md5"
+	"crypto"
+	_ "crypto/md5"
+	_ "crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -55,53 +58,73 @@ func expect(t *testing.T, what string, got, want []byte) {
 }
 
 func TestIdentification(t *testing.T) {
-	sums := map[string]string{
-		"MT25QU256ABA": "5ea738216f68c9f98987bb3725699a32",
-		"MT25QL256ABA": "5ea738216f68c9f98987bb3725699a32",
-		"MT25QL512ABB": "610efba1647e00ac6db18beb11e84c04",
-		"MT25QU512ABB": "610efba1647e00ac6db18beb11e84c04",
-		"MT25QL128ABA": "",                     // derived: no dump to compare with
-		"MT25QL128ABB": "", "MT25QU128ABB": "", // derived, and with a table that is made up
+	const md5, sha256 = 0, 1
+	hash := [2]func([]byte) string{
+		func(p []byte) string { h := crypto.MD5.New(); h.Write(p); return hex.EncodeToString(h.Sum(nil)) },
+		func(p []byte) string { h := crypto.SHA256.New(); h.Write(p); return hex.EncodeToString(h.Sum(nil)) },
 	}
-	if got := nor.Parts(); len(got) != len(sums) || !slices.IsSorted(got) {
-		t.Fatalf("Parts: %q", got)
+	const of256, of512 = "5ea738216f68c9f98987bb3725699a32", "610efba1647e00ac6db18beb11e84c04"
+	const of1G = "e49dfee6eeb73c55e94c07a8c7d352dd7d8774b830a64ed1059ef6e7bc833668"
+	rows := []struct {
+		part string
+		id   []byte
+		kind int
+		sum  string // of the first 136 bytes of SFDP; "": derived, no dump to compare with
+		mib  int
+	}{
+		{"MT25QL01GBBB", []byte{0x20, 0xBA, 0x21, 0x10, 0x44, 0x00}, sha256, of1G, 128},
+		{"MT25QL02GCBB", []byte{0x20, 0xBA, 0x22, 0x10, 0x44, 0x00}, 0, "", 256},
+		{"MT25QL128ABA", []byte{0x20, 0xBA, 0x18, 0x10, 0x44, 0x00}, 0, "", 16},
+		{"MT25QL128ABB", []byte{0x20, 0xBA, 0x18, 0x12, 0x00, 0x8C}, 0, "", 16},
+		{"MT25QL256ABA", []byte{0x20, 0xBA, 0x19, 0x10, 0x44, 0x00}, md5, of256, 32},
+		{"MT25QL512ABB", []byte{0x20, 0xBA, 0x20, 0x10, 0x44, 0x00}, md5, of512, 64},
+		{"MT25QU01GBBB", []byte{0x20, 0xBB, 0x21, 0x10, 0x44, 0x00}, sha256, of1G, 128},
+		{"MT25QU02GCBB", []byte{0x20, 0xBB, 0x22, 0x10, 0x44, 0x00}, 0, "", 256},
+		{"MT25QU128ABB", []byte{0x20, 0xBB, 0x18, 0x12, 0x00, 0x8C}, 0, "", 16},
+		{"MT25QU256ABA", []byte{0x20, 0xBB, 0x19, 0x10, 0x44, 0x00}, md5, of256, 32},
+		{"MT25QU256ABA-1SIT", []byte{0x20, 0xBB, 0x19, 0x10, 0x44, 0x73}, md5, of256, 32},
+		{"MT25QU512ABB", []byte{0x20, 0xBB, 0x20, 0x10, 0x44, 0x00}, md5, of512, 64},
 	}
-	ids := map[string][]byte{
-		"MT25QL128ABA": {0x20, 0xBA, 0x18}, "MT25QL256ABA": {0x20, 0xBA, 0x19}, "MT25QU256ABA": {0x20, 0xBB, 0x19},
-		"MT25QL512ABB": {0x20, 0xBA, 0x20}, "MT25QU512ABB": {0x20, 0xBB, 0x20},
-		"MT25QL128ABB": {0x20, 0xBA, 0x18}, "MT25QU128ABB": {0x20, 0xBB, 0x18},
-	}
-	rpmc := []string{"MT25QL128ABB", "MT25QU128ABB"}
-	for part, sum := range sums {
+	names := []string{}
+	for _, row := range rows {
+		part := row.part
+		names = append(names, part)
 		c := newChip(t, part, nor.Options{})
-		rest, headers, third, table88 := []byte{0x10, 0x44, 0x00}, byte(1), bytes.Repeat([]byte{0xFF}, 8), bytes.Repeat([]byte{0xFF}, 8)
-		if slices.Contains(rpmc, part) {
-			rest, headers = []byte{0x12, 0x00, 0x8C}, 2
+		headers, third, table88 := byte(1), filled(8, 0xFF), filled(8, 0xFF)
+		if row.id[5] == 0x8C {
+			headers = 2
 			third = []byte{0x03, 0x00, 0x01, 0x02, 0x88, 0x00, 0x00, 0xFF}
 			table88 = []byte{0x38, 0x9B, 0x96, 0xF0, 0x05, 0x0A, 0x05, 0xFF}
 		}
-		id := slices.Concat(ids[part], rest, uid[:])
-		expect(t, part+" 9F", do(c, 20, 0x9F), id)
-		expect(t, part+" 9E", do(c, 3, 0x9E), id[:3])
+		expect(t, part+" 9F", do(c, 20, 0x9F), slices.Concat(row.id, uid[:]))
+		expect(t, part+" 9E", do(c, 3, 0x9E), row.id[:3])
 		write(c, 0xB7) // SFDP has 3 address bytes in 4-byte mode, too
 		table := do(c, 144, 0x5A, 0, 0, 0, 0)
 		expect(t, part+" SFDP headers less 1", table[6:7], []byte{headers})
 		expect(t, part+" SFDP third header", table[0x18:0x20], third)
 		expect(t, part+" SFDP 88h", table[0x88:], table88)
 		table = table[:136]
-		if got := md5.Sum(table); sum != "" && hex.EncodeToString(got[:]) != sum {
-			t.Errorf("%s SFDP: %x, want md5 %s", part, table, sum)
+		if got := hash[row.kind](table); row.sum != "" && got != row.sum {
+			t.Errorf("%s SFDP: %x sums to %s, want %s", part, table, got, row.sum)
 		}
 		bits := 1 + (int(table[0x34]) | int(table[0x35])<<8 | int(table[0x36])<<16 | int(table[0x37])<<24)
-		if bits/8 != c.Size() {
-			t.Errorf("%s SFDP: %d bytes, the array has %d", part, bits/8, c.Size())
+		if bits/8 != row.mib<<20 || c.Size() != row.mib<<20 {
+			t.Errorf("%s: SFDP %d bytes, the array has %d", part, bits/8, c.Size())
+		}
+		if row.mib >= 64 {
+			expect(t, part+" SFDP chip erase time", table[0x5B:0x5C], []byte{0xE1})
 		}
 		expect(t, part+" SFDP from 7Eh over the end", do(c, 0x84, 0x5A, 0, 0, 0x7E, 0)[0x82:], []byte{0x53, 0x46})
 		expect(t, part+" registers", slices.Concat(do(c, 2, 0xB5), do(c, 1, 0x85), do(c, 1, 0x65), do(c, 1, 0xC8), do(c, 2, 0x2D), do(c, 1, 0xA7)),
 			[]byte{0xFF, 0xFF, 0xFB, 0xFF, 0x00, 0xFF, 0xFF, 0x01})
+		write(c, 0xC5, 0xFF)
+		expect(t, part+" bits of the extended address register", do(c, 1, 0xC8), []byte{byte((row.mib - 1) >> 4)})
 		if part != c.Part() || uid != c.UID() {
 			t.Errorf("%s: Part %s, UID %X", part, c.Part(), c.UID())
 		}
+	}
+	if got := nor.Parts(); !slices.Equal(got, names) {
+		t.Errorf("Parts: %q, want %q", got, names)
 	}
 	if _, err := nor.New("MT25QL999", uid, nor.Options{}); !errors.Is(err, nor.ErrPart) {
 		t.Errorf("unknown part: %v", err)
@@ -112,7 +135,12 @@ func TestIdentification(t *testing.T) {
 func TestUnknownOpcodes(t *testing.T) {
 	known := []byte{0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x0B, 0x0C, 0x12, 0x13, 0x20, 0x21, 0x2C, 0x2D, 0x50, 0x52, 0x5A, 0x60, 0x61, 0x65,
 		0x66, 0x70, 0x75, 0x7A, 0x81, 0x85, 0x99, 0x9E, 0x9F, 0xA6, 0xA7, 0xAB, 0xB1, 0xB5, 0xB7, 0xB9, 0xC5, 0xC7, 0xC8, 0xD8, 0xDC,
-		0x27, 0x28, 0x29, 0xE0, 0xE1, 0xE2, 0xE3, 0xE4, 0xE5, 0xE8, 0xE9} // not 5C: revision A; not 9B and 96: no RPMC
+		0x27, 0x28, 0x29, 0x35, 0x42, 0x4B, 0x96, 0x9B, 0xE0, 0xE1, 0xE2, 0xE3, 0xE4, 0xE5, 0xE8, 0xE9} // not 5C: revision A; not C4: one die
+	for _, op := range []byte{0xA2, 0xD2, 0x32, 0x34, 0x38, 0x3E, 0x3B, 0x6B, 0xBB, 0xEB, 0xAF, 0xF5, 0x2B, 0x68, 0xC4} {
+		if slices.Contains(known, op) {
+			t.Fatalf("%02X is tested elsewhere", op)
+		}
+	}
 	c := newChip(t, "MT25QL256ABA", nor.Options{})
 	do(c, 0, 0x06)
 	for op := range 256 {
@@ -121,7 +149,7 @@ func TestUnknownOpcodes(t *testing.T) {
 		}
 		expect(t, fmt.Sprintf("opcode %02X", op), do(c, 8, byte(op), 0, 0, 0), bytes.Repeat([]byte{0xFF}, 8))
 	}
-	expect(t, "state afterwards", []byte{status(c), flags(c)}, []byte{0x02, 0x80})
+	expect(t, "state afterwards", append(c.Bytes(0, 8), status(c), flags(c)), append(filled(8, 0xFF), 0x02, 0x80))
 	in := make([]byte, 3)
 	c.Shift([]byte{0x9F, 0, 0}, in)
 	expect(t, "not selected", in, []byte{0xFF, 0xFF, 0xFF})
@@ -250,6 +278,72 @@ func TestFaults(t *testing.T) {
 	}
 	if wrong < 100 || wrong > 400 {
 		t.Errorf("%d of 4094 bytes garbled at 1 in 20", wrong)
+	}
+}
+
+// Of a byte that gets lost the chip sees no clock: what follows is shorter for it. About as many as asked for are lost.
+func TestDropByte(t *testing.T) {
+	c := newChip(t, "MT25QL256ABA", nor.Options{Seed: 3})
+	for page := range 16 {
+		write(c, at4(0x12, page<<8, pageOf(uint32(page)*0x10203)...)...)
+	}
+	array := c.Bytes(0, 4096)
+	c.SetFaults(nor.Faults{DropByte: 100})
+	c.Select()
+	c.Shift([]byte{0x13, 0, 0, 0, 0}, nil)
+	got := make([]byte, 4096)
+	c.Shift(nil, got)
+	c.Deselect()
+	lost, rest := 0, array
+	for _, b := range got {
+		if b == rest[0] {
+			rest = rest[1:]
+		} else if lost++; b != 0xFF {
+			t.Fatalf("neither the next byte of the array nor FF: %02X", b)
+		}
+	}
+	if lost < 20 || lost > 80 {
+		t.Errorf("%d of 4096 bytes lost at 1 in 100", lost)
+	}
+	wrong := 0
+	for range 1000 {
+		if id := do(c, 3, 0x9F); !slices.Equal(id, []byte{0x20, 0xBA, 0x19}) {
+			wrong++
+		}
+	}
+	if wrong < 10 || wrong > 90 {
+		t.Errorf("%d of 1000 IDs wrong", wrong)
+	}
+	// off byte borders it is the same
+	c.SetFaults(nor.Faults{DropByte: 1})
+	c.Select()
+	c.ShiftBits(0x90, 4)
+	in := []byte{0, 0}
+	c.Shift(nil, in)
+	c.SetFaults(nor.Faults{})
+	c.ShiftBits(0xF0, 4)
+	id := make([]byte, 3)
+	c.Shift(nil, id)
+	c.Deselect()
+	expect(t, "lost within a byte", append(in, id...), []byte{0xFF, 0xFF, 0x20, 0xBA, 0x19})
+}
+
+func TestPowerUps(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "chip")
+	c := create(t, path, "MT25QL128ABA", nor.Options{})
+	for range 3 {
+		cycle(c)
+	}
+	c.Power(true) // is on
+	reset(c)
+	c.Power(false)
+	c = reopen(t, c, path, nor.Options{})
+	defer c.Close()
+	if n := c.PowerUps(); n != 3 {
+		t.Errorf("%d power-ups of 3", n)
+	}
+	if c.Power(true); c.PowerUps() != 4 {
+		t.Errorf("%d power-ups of 4", c.PowerUps())
 	}
 }
 

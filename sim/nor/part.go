@@ -10,7 +10,9 @@ import (
 type part struct {
 	name           string
 	size           uint32  // bytes
+	dies           int     // stacked dies of equal size
 	id             [6]byte // 9F, bytes 0..5
+	secure         bool    // the secure option, whose protection beyond that of standard parts is not public
 	rpmc           bool    // has replay-protected monotonic counters, 9B and 96
 	op5C           bool    // has the 32 KiB erase with 4-byte address: revision B dies only, the SFDP does not tell
 	sfdp37, sfdp5B byte    // the two bytes in which the SFDP differs by density
@@ -18,12 +20,13 @@ type part struct {
 }
 
 // times are typical durations of self-timed operations. Page program, 4, 32 and 64 KiB are from the SFDP;
-// bulk erase too, that of the 128 Mb part excepted (from memory, as are all the others).
+// bulk and die erase too, that of the 128 Mb part excepted (from memory, as are all the others).
 type times struct {
-	program, erase4K, erase32K, erase64K, bulk time.Duration
-	writeSR, writeNVCR                         time.Duration
-	programSPR, lock, unlockAll                time.Duration
-	programPassword, comparePassword           time.Duration
+	program, erase4K, erase32K, erase64K, die time.Duration
+	writeSR, writeNVCR                        time.Duration
+	programSPR, lock, unlockAll               time.Duration
+	programPassword, comparePassword          time.Duration
+	programOTP                                time.Duration
 }
 
 // What passes before the chip listens again (from memory; wake-up from the SFDP).
@@ -43,8 +46,29 @@ var parts = map[string]part{
 	"MT25QU256ABA": newPart("MT25QU256ABA", 0xBB, 0x19, 32<<20, 0x0F, 0xD4, 84*time.Second, false),
 	"MT25QL512ABB": newPart("MT25QL512ABB", 0xBA, 0x20, 64<<20, 0x1F, 0xE1, 128*time.Second, true),
 	"MT25QU512ABB": newPart("MT25QU512ABB", 0xBB, 0x20, 64<<20, 0x1F, 0xE1, 128*time.Second, true),
+	"MT25QL01GBBB": newStacked("MT25QL01GBBB", 0xBA, 0x21, 2, 0x3F),
+	"MT25QU01GBBB": newStacked("MT25QU01GBBB", 0xBB, 0x21, 2, 0x3F),
+	"MT25QL02GCBB": newStacked("MT25QL02GCBB", 0xBA, 0x22, 4, 0x7F), // byte 37h as expected: no dump was at hand
+	"MT25QU02GCBB": newStacked("MT25QU02GCBB", 0xBB, 0x22, 4, 0x7F),
 	"MT25QL128ABB": newAuthenta("MT25QL128ABB", 0xBA),
 	"MT25QU128ABB": newAuthenta("MT25QU128ABB", 0xBB),
+
+	"MT25QU256ABA-1SIT": newSecure("MT25QU256ABA-1SIT"),
+}
+
+// newStacked is a part of 64 MiB dies.
+func newStacked(name string, kind, density byte, dies int, sfdp37 byte) part {
+	p := newPart(name, kind, density, uint32(dies)*64<<20, sfdp37, 0xE1, 128*time.Second, true)
+	p.dies = dies
+	return p
+}
+
+// newSecure is MT25QU256ABA with the secure option.
+func newSecure(name string) part {
+	p := newPart(name, 0xBB, 0x19, 32<<20, 0x0F, 0xD4, 84*time.Second, false)
+	p.id[5] = 0x73
+	p.secure = true
+	return p
 }
 
 // newAuthenta is a 128 Mb part with RPMC. Its id says that 18 bytes follow the fourth: behind the UID there are
@@ -56,14 +80,15 @@ func newAuthenta(name string, kind byte) part {
 	return p
 }
 
-func newPart(name string, kind, density byte, size uint32, sfdp37, sfdp5B byte, bulk time.Duration, op5C bool) part {
-	p := part{name: name, size: size, id: [6]byte{0x20, kind, density, 0x10, 0x44, 0x00}, op5C: op5C, sfdp37: sfdp37, sfdp5B: sfdp5B}
+func newPart(name string, kind, density byte, size uint32, sfdp37, sfdp5B byte, die time.Duration, op5C bool) part {
+	p := part{name: name, size: size, dies: 1, id: [6]byte{0x20, kind, density, 0x10, 0x44, 0x00}, op5C: op5C, sfdp37: sfdp37, sfdp5B: sfdp5B}
 	p.times = times{
 		program: 120 * time.Microsecond,
-		erase4K: 48 * time.Millisecond, erase32K: 112 * time.Millisecond, erase64K: 160 * time.Millisecond, bulk: bulk,
+		erase4K: 48 * time.Millisecond, erase32K: 112 * time.Millisecond, erase64K: 160 * time.Millisecond, die: die,
 		writeSR: 1300 * time.Microsecond, writeNVCR: 200 * time.Millisecond,
 		programSPR: 100 * time.Microsecond, lock: 100 * time.Microsecond, unlockAll: 160 * time.Millisecond,
 		programPassword: 200 * time.Microsecond, comparePassword: 100 * time.Microsecond,
+		programOTP: 120 * time.Microsecond,
 	}
 	return p
 }

@@ -44,7 +44,7 @@ func (c *Chip) writePassword(f *frame) {
 	switch {
 	case c.st.passwordMode():
 	case c.opts.SecondPassword == Refuses && c.st.password != blankPassword:
-		c.st.errors |= fsrProgram
+		c.raise(fsrProgram, operation{kind: programPassword})
 	default:
 		c.start(passwordOperation(programPassword, f), c.part.times.programPassword)
 	}
@@ -70,7 +70,7 @@ func (c *Chip) applyPassword() {
 			continue
 		}
 		if b&^s.password[i] != 0 {
-			s.errors |= fsrProgram
+			c.raise(fsrProgram, s.op)
 		}
 		s.password[i] &= b
 	}
@@ -80,21 +80,26 @@ func (c *Chip) applyPassword() {
 // tearPassword is 28 without its power: nothing was programmed yet, or all was, or any of the bits that were to
 // become 0 are.
 func (c *Chip) tearPassword(dice *rand.Rand) {
-	s := &c.st
+	if tearBits(c.st.password[:], c.st.op.data[:], dice) {
+		c.count(CountPassword)
+	}
+}
+
+// tearBits programs to into cells as far as a cut lets it, and tells whether a bit changed.
+func tearBits(cells, to []byte, dice *rand.Rand) (changed bool) {
 	outcome := dice.IntN(4)
 	if outcome == 0 {
-		return
+		return false
 	}
-	before := s.password
-	for i, b := range s.op.data[:8] {
+	for i := range cells {
+		b := to[i]
 		if outcome > 1 {
 			b |= byte(dice.Uint32()) // some bits are not cleared yet
 		}
-		s.password[i] &= b
+		changed = changed || cells[i]&^b != 0
+		cells[i] &= b
 	}
-	if s.password != before {
-		c.count(CountPassword)
-	}
+	return changed
 }
 
 // applyCompare is the end of 29: the right password opens the freeze in password mode; a wrong one raises flag status
@@ -103,7 +108,7 @@ func (c *Chip) applyCompare() {
 	s := &c.st
 	switch {
 	case [8]byte(s.op.data[:8]) != s.password:
-		s.errors |= fsrProgram
+		c.raise(fsrProgram, s.op)
 	case s.passwordMode():
 		s.gfb = true
 	}

@@ -56,11 +56,12 @@ func (c *Chip) bp() int {
 // refused (assumed: flag status bit 4, WEL stays). The reserved bits stay 1.
 func (c *Chip) programSPR(f *frame) {
 	v := word(f) | ^uint16(sprPersistent|sprPassword)
+	op := operation{kind: programSPR, value: v}
 	if v != sprFree && (c.st.spr != sprFree || v == sprFree&^(sprPersistent|sprPassword)) {
-		c.st.errors |= fsrProgram
+		c.raise(fsrProgram, op)
 		return
 	}
-	c.start(operation{kind: programSPR, value: v}, c.part.times.programSPR)
+	c.start(op, c.part.times.programSPR)
 }
 
 // sprByte is 2D, low byte first.
@@ -99,10 +100,10 @@ func (c *Chip) nvlbByte(int) byte {
 
 // lockSector is E3. With address bits above the array it is ignored.
 func (c *Chip) lockSector(f *frame) {
-	if f.addr >= c.part.size || c.frozen(fsrProgram) {
+	op := operation{kind: lockSector, n: f.addr >> 16}
+	if f.addr >= c.part.size || c.frozen(op, fsrProgram) {
 		return
 	}
-	op := operation{kind: lockSector, n: f.addr >> 16}
 	if c.st.nvLocked(int(op.n)) {
 		op.kind = lockedSector
 	}
@@ -111,18 +112,27 @@ func (c *Chip) lockSector(f *frame) {
 
 // unlockAll is E4: all nonvolatile lock bits at once.
 func (c *Chip) unlockAll(*frame) {
-	if !c.frozen(fsrErase) {
-		c.start(operation{kind: unlockAll}, c.part.times.unlockAll)
+	op := operation{kind: unlockAll}
+	if !c.frozen(op, fsrErase) {
+		c.start(op, c.part.times.unlockAll)
 	}
 }
 
+// unlockable is the lock bits that E4 reaches.
+func (c *Chip) unlockable() []byte {
+	if c.opts.FirstDieProtection {
+		return c.st.nvlb[:c.part.dieSize()>>16/8]
+	}
+	return c.st.nvlb
+}
+
 // frozen refuses E3 and E4 while the global freeze bit is 0.
-func (c *Chip) frozen(flag byte) bool {
-	if c.st.gfb {
+func (c *Chip) frozen(op operation, flag byte) bool {
+	if c.st.gfb || c.opts.FirstDieProtection && !c.concerns(op, 0) {
 		return false
 	}
 	if !c.opts.FrozenSilent {
-		c.st.errors |= flag | fsrProtection
+		c.raise(flag|fsrProtection, op)
 	}
 	return true
 }

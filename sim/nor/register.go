@@ -39,22 +39,23 @@ func (c *Chip) statusByte(int) byte {
 	if c.st.wel {
 		v |= srWEL
 	}
-	if c.st.busy() {
+	if c.st.busy() && (!c.opts.DieWIP || c.concerns(c.st.op, c.turns.status)) {
 		v |= srWIP
 	}
 	return v
 }
 
+// flagByte is 70, of the die in turn. Bit 0 is the whole part's.
 func (c *Chip) flagByte(int) byte {
 	c.settle()
-	v := c.st.errors
-	if !c.st.busy() {
-		v |= fsrReady
-	}
-	if c.st.suspended {
-		if c.st.op.kind == erase {
+	v := c.st.errors[c.turns.flags] | fsrReady
+	if c.st.running && c.concerns(c.st.op, c.turns.flags) {
+		switch {
+		case !c.st.suspended:
+			v &^= fsrReady
+		case c.st.op.kind == erase:
 			v |= fsrEraseSuspend
-		} else {
+		default:
 			v |= fsrProgramSuspend
 		}
 	}

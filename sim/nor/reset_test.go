@@ -1,6 +1,7 @@
 package nor_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -119,28 +120,27 @@ func TestDeepPowerDown(t *testing.T) {
 	expect(t, "power wakes it", do(c, 1, 0x9F), []byte{0x20})
 }
 
-// A chip configured away from one wire is silent there; a volatile mistake ends with the power, the other stays.
-func TestOtherProtocols(t *testing.T) {
-	for _, row := range []struct {
-		what    string
-		out     []byte
-		forever bool
-	}{
-		{"EVCR quad", []byte{0x61, 0x7F}, false},
-		{"VCR XIP", []byte{0x81, 0xF3}, false},
-		{"NVCR quad", []byte{0xB1, 0xF7, 0xFF}, true},
-		{"NVCR dual", []byte{0xB1, 0xFB, 0xFF}, true},
-		{"NVCR DTR", []byte{0xB1, 0xDF, 0xFF}, true},
-		{"NVCR XIP", []byte{0xB1, 0xFF, 0xF1}, true},
-	} {
-		c := newChip(t, "MT25QL256ABA", nor.Options{})
-		write(c, row.out...)
-		if !row.forever {
-			expect(t, row.what, do(c, 1, 0x9F), []byte{0xFF})
-		}
-		cycle(c)
-		if silent := do(c, 1, 0x9F)[0] == 0xFF; silent != row.forever {
-			t.Errorf("%s: silent after power-up %v, want %v", row.what, silent, row.forever)
+// The volatile locks of the secure part come up set where the switch says so, those of other parts never.
+func TestLockedAtBoot(t *testing.T) {
+	for _, part := range []string{"MT25QU256ABA", "MT25QU256ABA-1SIT"} {
+		for _, on := range []bool{false, true} {
+			want := byte(0)
+			if on && part != "MT25QU256ABA" {
+				want = 1
+			}
+			c := newChip(t, part, nor.Options{LockedAtBoot: on})
+			for what, restart := range map[string]func(*nor.Chip){"factory": func(*nor.Chip) {}, "reset": reset, "power cycle": cycle} {
+				restart(c)
+				for _, at := range []int{0, 0xF000, 0x10000, 0x1FE0000, 0x1FF0000, 0x1FFF000} {
+					expect(t, fmt.Sprintf("%s, %s: cell of 0x%x", part, what, at), do(c, 1, at4(0xE0, at)...), []byte{want})
+				}
+				write(c, 0x02, 1, 0, 0, 0)
+				expect(t, part+", "+what+": program", []byte{flags(c)}, []byte{0x80 | want*0x12})
+				do(c, 0, 0x50)
+				write(c, 0xE5, 1, 0, 0, 0)
+				write(c, 0x20, 1, 0, 0)
+				expect(t, part+", "+what+": unlocked", append(c.Bytes(0x10000, 1), flags(c)), []byte{0xFF, 0x80})
+			}
 		}
 	}
 }

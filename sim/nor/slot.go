@@ -25,7 +25,8 @@ const slotCounters = 16 // places in the file; those without a name yet are kept
 // bit 0 of byte 0), the volatile lock cells (2 bits each), i64 ready and i64 deaf (Unix nanoseconds, 0 never),
 // i64 nanoseconds left, the operation (u8 kind, u32 address, u32 n, u16 value, 256 bytes), 16 u64 counters, then RPMC: u8 extended status,
 // 48 bytes reply, u8 with bit i where counter i has a root key and bit 4+i where its HMAC key register is loaded, and
-// for each of 4 counters u32 value, 32 bytes root key, 32 bytes HMAC key.
+// for each of 4 counters u32 value, 32 bytes root key, 32 bytes HMAC key; then, from version 3 on, u8 error bits of each of dies
+// 1 to 3, 65 bytes OTP with its control byte, u64 what 96 tells, u64 power-ups.
 func (s *state) encode(b []byte) []byte {
 	le := binary.LittleEndian
 	b = append(b, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -36,7 +37,7 @@ func (s *state) encode(b []byte) []byte {
 			bits |= 1 << i
 		}
 	}
-	b = append(b, bits, s.errors, s.sr, s.vcr, s.evcr, s.ear)
+	b = append(b, bits, s.errors[0], s.sr, s.vcr, s.evcr, s.ear)
 	b = le.AppendUint16(b, s.nvcr)
 	b = le.AppendUint16(b, s.spr)
 	b = append(b, s.password[:]...)
@@ -54,21 +55,28 @@ func (s *state) encode(b []byte) []byte {
 		b = le.AppendUint64(b, n)
 	}
 	b = s.rpmc.encode(b)
+	b = append(append(b, s.errors[1:]...), s.otp[:]...)
+	b = le.AppendUint64(b, s.gprr)
+	b = le.AppendUint64(b, s.powerUps)
 	le.PutUint32(b[4:], uint32(len(b)-8))
 	le.PutUint32(b, crc32.Checksum(b[8:], castagnoli))
 	return b
 }
 
-// decodeSlot reads what encode wrote; false is a slot that was never written or is damaged.
+// decodeSlot reads what encode wrote, now or for version 2, whose slots are shorter: what they lack is blank. False is a slot
+// that was never written or is damaged.
 func decodeSlot(p part, b []byte) (state, bool) {
 	le := binary.LittleEndian
 	s := blankState(p)
-	want := 8 + 18 + len(s.nvlb) + len(s.vlb) + 24 + 11 + 256 + 8*slotCounters + slotRPMC
-	if len(b) < 8+want || int(le.Uint32(b[4:])) != want {
+	old := 8 + 18 + len(s.nvlb) + len(s.vlb) + 24 + 11 + 256 + 8*slotCounters + slotRPMC
+	if len(b) < 8+old {
 		return s, false
 	}
-	sum := le.Uint32(b)
-	b = b[8 : 8+want]
+	length, sum := int(le.Uint32(b[4:])), le.Uint32(b)
+	if length != old && length != old+slotVersion3 || len(b) < 8+length {
+		return s, false
+	}
+	b = b[8 : 8+length]
 	if crc32.Checksum(b, castagnoli) != sum {
 		return s, false
 	}
@@ -83,7 +91,7 @@ func decodeSlot(p part, b []byte) (state, bool) {
 	s.fourByte, s.running = bits&slotFourByte != 0, bits&slotRunning != 0
 	s.suspended, s.gfb = bits&slotSuspended != 0, bits&slotUnfrozen != 0
 	reg := next(5)
-	s.errors, s.sr, s.vcr, s.evcr, s.ear = reg[0], reg[1], reg[2], reg[3], reg[4]
+	s.errors[0], s.sr, s.vcr, s.evcr, s.ear = reg[0], reg[1], reg[2], reg[3], reg[4]
 	s.nvcr = le.Uint16(next(2))
 	s.spr = le.Uint16(next(2))
 	copy(s.password[:], next(8))
@@ -100,8 +108,18 @@ func decodeSlot(p part, b []byte) (state, bool) {
 		s.counts[i] = le.Uint64(next(8))
 	}
 	s.rpmc.decode(next)
+	if length == old {
+		return s, s.op.kind <= packet && s.op.fits(p)
+	}
+	copy(s.errors[1:], next(len(s.errors)-1))
+	copy(s.otp[:], next(len(s.otp)))
+	s.gprr = le.Uint64(next(8))
+	s.powerUps = le.Uint64(next(8))
 	return s, s.op.fits(p)
 }
+
+// slotVersion3 is the length of what version 2 does not have.
+const slotVersion3 = maxDies - 1 + otpSize + 8 + 8
 
 // slotRPMC is the length of the RPMC part.
 const slotRPMC = 1 + 48 + 1 + counters*(4+32+32)
@@ -144,13 +162,15 @@ func (o operation) fits(p part) bool {
 	case program:
 		return o.n == 256 && o.addr%256 == 0 && o.addr < p.size
 	case erase:
-		return o.n >= 4<<10 && o.n <= p.size && o.n&(o.n-1) == 0 && o.addr%o.n == 0 && o.addr < p.size
+		return o.n >= 4<<10 && o.n <= p.dieSize() && o.n&(o.n-1) == 0 && o.addr%o.n == 0 && o.addr < p.size
 	case lockSector, lockedSector:
 		return int(o.n) < p.sectors()
 	case packet:
 		return p.rpmc && o.n >= 1 && int(o.n) <= len(o.data)
+	case checkCRC:
+		return !p.rpmc && o.n >= 1 && o.n <= p.size && o.addr <= p.size-o.n
 	}
-	return o.kind <= comparePassword
+	return o.kind <= programOTP
 }
 
 func nanos(t time.Time) uint64 {

@@ -15,8 +15,8 @@ type state struct {
 	suspended bool
 	gfb       bool // false: frozen
 
-	errors byte // flag status bits 5, 4, 1
-	sr     byte // the nonvolatile bits of the status register
+	errors [maxDies]byte // flag status bits 5, 4, 1 of each die
+	sr     byte          // the nonvolatile bits of the status register
 	nvcr   uint16
 	vcr    byte
 	evcr   byte
@@ -25,6 +25,9 @@ type state struct {
 
 	password [8]byte // as on the wire
 	rpmc     rpmc    // blank on standard parts
+	otp      [otpSize]byte
+	gprr     uint64 // what 96 tells on standard parts
+	powerUps uint64
 
 	nvlb []byte // one bit a sector, 1 locked
 	vlb  []byte // two bits a cell: bit 0 write lock, bit 1 lock-down
@@ -53,10 +56,12 @@ const (
 	programPassword kind = 9  // data[:8]
 	comparePassword kind = 10 // data[:8]
 	packet          kind = 11 // RPMC: data[:n], opcode included
+	programOTP      kind = 12 // data[:65] ANDed in
+	checkCRC        kind = 13 // of n bytes from addr on; data[:8] is what is expected, low byte first
 )
 
 // enabled tells whether the operation began with write enable: its end then clears WEL.
-func (k kind) enabled() bool { return k != comparePassword && k != packet }
+func (k kind) enabled() bool { return k != comparePassword && k != packet && k != checkCRC }
 
 // erases tells whether a failure of the operation is an erase failure (flag status bit 5, not 4).
 func (k kind) erases() bool { return k == erase || k == unlockAll }
@@ -92,7 +97,7 @@ func (c *Chip) vlbCell(addr uint32) int {
 
 func blankState(p part) state {
 	return state{
-		powered: true, nvcr: 0xFFFF, spr: sprFree, password: blankPassword,
+		powered: true, nvcr: 0xFFFF, spr: sprFree, password: blankPassword, otp: blankOTP,
 		nvlb: make([]byte, (p.sectors()+7)/8),
 		vlb:  make([]byte, (p.vlbCells()+3)/4),
 	}
@@ -110,20 +115,23 @@ func (s *state) setVLB(cell int, v byte) {
 // busy is the inverse of flag status bit 7.
 func (s *state) busy() bool { return s.running && !s.suspended }
 
-// oneWire tells whether the chip listens to single-bit SPI at all: not in quad, dual or DTR protocol, nor in XIP.
-func (s *state) oneWire() bool { return s.evcr&0xE0 == 0xE0 && s.vcr&0x08 != 0 }
-
 // boot loads the volatile state from the nonvolatile, as power-up and reset do (the fields of NVCR in section 5;
 // that flag status errors clear is from memory). No operation is in progress.
 func (c *Chip) boot() {
 	s := &c.st
-	s.asleep, s.armed, s.wel, s.errors, s.ear = false, false, false, 0, 0
+	s.asleep, s.armed, s.wel, s.errors, s.ear, s.gprr = false, false, false, [maxDies]byte{}, 0, 0
+	c.turns = turns{}
 	if s.nvcr&2 == 0 {
 		s.ear = byte((c.part.size - 1) >> 24) // the upper 128 Mb segment
 	}
 	s.running, s.suspended, s.deaf = false, false, time.Time{}
 	s.fourByte = s.nvcr&1 == 0
 	clear(s.vlb)
+	if c.part.secure && c.opts.LockedAtBoot {
+		for cell := range c.part.vlbCells() {
+			s.setVLB(cell, 1)
+		}
+	}
 	s.rpmc.boot()
 	s.gfb = !s.passwordMode() // only a password opens the freeze in password mode
 

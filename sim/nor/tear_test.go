@@ -28,6 +28,11 @@ func TestPowerCutPermanent(t *testing.T) {
 		{"28", nil, with(secret, 0x28), nor.CountPassword, tornPassword(blank8, secret), []string{"none", "torn", "whole"}},
 		{"28 over another", [][]byte{{0x06}, with(old, 0x28)}, with(secret, 0x28), nor.CountPassword, tornPassword(old, secret), []string{"none", "torn", "whole"}},
 		{"28 of one bit", nil, with(oneBit, 0x28), nor.CountPassword, tornPassword(blank8, oneBit), []string{"none", "whole"}},
+		{"42", nil, with(secret, 0x42, 0, 0, 0x39), nor.CountOTP, tornOTP(0x39, secret), []string{"none", "torn", "whole"}},
+		{"42 of the lock", nil, []byte{0x42, 0, 0, 0x40, 0xFE}, nor.CountOTP, tornOTP(0x40, []byte{0xFE}), []string{"none", "whole"}},
+		{"42 on locked OTP", [][]byte{{0x06}, {0x42, 0, 0, 0x40, 0xFE}, {0x04}}, []byte{0x42, 0, 0, 0, 0}, nor.CountOTP, func(c *nor.Chip) string {
+			return map[byte]string{0xFF: "none"}[c.OTP()[0]]
+		}, []string{"none"}},
 		{"2C", nil, []byte{0x2C, 0xFB, 0xFF}, nor.CountSectorProtection, func(c *nor.Chip) string {
 			return map[uint16]string{0xFFFF: "none", 0xFFFB: "whole"}[c.SPR()]
 		}, []string{"none", "whole"}},
@@ -118,6 +123,27 @@ func tornPassword(from, to []byte) func(*nor.Chip) string {
 		case bytes.Equal(got[:], from):
 			return "none"
 		case bytes.Equal(got[:], both):
+			return "whole"
+		}
+		return "torn"
+	}
+}
+
+func tornOTP(at int, to []byte) func(*nor.Chip) string {
+	blank := bytes.Repeat([]byte{0xFF}, 65)
+	whole := bytes.Clone(blank)
+	copy(whole[at:], to)
+	return func(c *nor.Chip) string {
+		got := c.OTP()
+		for i := range got {
+			if got[i]&whole[i] != whole[i] {
+				return ""
+			}
+		}
+		switch {
+		case bytes.Equal(got[:], blank):
+			return "none"
+		case bytes.Equal(got[:], whole):
 			return "whole"
 		}
 		return "torn"

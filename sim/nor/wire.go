@@ -11,6 +11,8 @@ type frame struct {
 	addr     uint32   // as sent
 	at       uint32   // where it points: extended, cut to the array
 	start    uint32   // next array byte to answer
+	skew     int      // clocks by which the data are off byte borders, after odd dummy clocks
+	last     byte     // array byte before start, of which skew bits are still to come
 	data     [256]byte
 
 	bits   int  // of a byte under way, 0..7
@@ -40,6 +42,13 @@ func (c *Chip) Shift(out, in []byte) {
 	}
 	f := &c.wire
 	for i := 0; i < n; {
+		if c.lost() {
+			if in != nil {
+				in[i] = 0xFF
+			}
+			i++
+			continue
+		}
 		if f.bits == 0 && c.bulk(out, in, i, n) {
 			break
 		}
@@ -80,7 +89,8 @@ func (c *Chip) Deselect() {
 		return
 	}
 	c.settle()
-	seq, dirty := c.st.seq, false
+	c.nextDie(&f)
+	seq, dirty := c.st.seq, c.rescued(&f)
 	taken := f.cmd != nil && f.cmd.run != nil && f.bits == 0 && f.cmd.complete(f.n-f.head) &&
 		(!f.cmd.wel || c.st.wel) // without write enable nothing happens, and no flag tells
 	if c.st.armed && !(taken && f.op == 0x99) {
@@ -150,7 +160,9 @@ func (c *Chip) answer() byte {
 		var one [1]byte
 		c.readArray(one[:], f.start)
 		f.start++
-		return one[0]
+		b := byte(uint16(f.last)<<8>>f.skew) | one[0]>>f.skew
+		f.last = one[0]
+		return b
 	}
 	if f.cmd.answer == nil {
 		return 0xFF
@@ -163,6 +175,8 @@ func (c *Chip) answer() byte {
 func (c *Chip) bulk(out, in []byte, i, n int) bool {
 	f := &c.wire
 	switch {
+	case c.opts.Faults.DropByte > 0 || f.skew > 0:
+		return false
 	case !f.selected || f.n > 0 && f.cmd == nil || c.err != nil:
 		for j := i; j < len(in); j++ {
 			in[j] = 0xFF
@@ -182,6 +196,12 @@ func (c *Chip) bulk(out, in []byte, i, n int) bool {
 	}
 	f.n += n - i
 	return true
+}
+
+// lost tells whether the next byte gets lost on its way.
+func (c *Chip) lost() bool {
+	n := c.opts.Faults.DropByte
+	return n > 0 && c.wire.selected && c.noise.IntN(n) == 0
 }
 
 // garble is the weak contact.

@@ -27,8 +27,11 @@ func FuzzFrames(f *testing.F) {
 	f.Add(script(enable, frame(0, 0, 0x01, 0x7C), enable, frame(0, 0, 0xC7), frame(0, 0, 0xB9), frame(0, 0, 0xAB), enable, frame(0, 0, 0xC5, 1), frame(2, 0, 0xC8)))
 	f.Add(script(enable, frame(0, 0, 0x28, 1, 2, 3, 4, 5, 6, 7, 8), frame(7, 0, 0x27), enable, frame(0, 0, 0x2C, 0xFB, 0xFF), []byte{0}, frame(0, 0, 0x29, 1, 2, 3, 4, 5, 6, 7, 8), frame(1, 0, 0xA7)))
 	f.Add(script(frame(0, 0, 0x9B, 3, 0, 0), frame(7, 0, 0x96, 0), frame(0, 1, 0x9B), frame(1, 1, 0x96, 0)))
+	f.Add(script(enable, frame(0, 0, 0xB7), enable, frame(0, 0, 0xC4, 5, 0, 0, 0), frame(1, 0, 0x70), frame(1, 0, 0x70), enable, frame(0, 0, 0xE3, 4, 0, 0, 0), frame(2, 0, 0xE2, 4, 0, 0, 0)))
+	f.Add(script(enable, frame(0, 0, 0x42, 0, 0, 0x3F, 1, 0xFE), frame(5, 0, 0x4B, 0, 0, 0x3E, 0), frame(0, 0, 0x9B, 0x27, 0xFF, 0, 0, 0, 0, 0, 0, 0, 0), frame(7, 0, 0x96, 0)))
+	f.Add(script(enable, frame(0, 0, 0x02, 0, 0, 0, 1, 2, 3), enable, frame(0, 0, 0x81, 0x5B), frame(4, 0, 0x0B, 0, 0, 0), frame(0, 0, 0x35), frame(2, 0, 0x9F), frame(0, 0, 0xFF), frame(2, 0, 0x9F)))
 	f.Fuzz(func(t *testing.T, script []byte) {
-		for _, part := range []string{"MT25QL256ABA", authenta} {
+		for _, part := range []string{"MT25QL256ABA", authenta, "MT25QL01GBBB"} {
 			playTwice(t, part, script)
 		}
 	})
@@ -74,7 +77,7 @@ func playTwice(t *testing.T, part string, script []byte) {
 		whole.Deselect()
 		bits.Deselect()
 	}
-	if a, b := fmt.Sprint(registers(whole), permanent(whole), whole.Frozen()), fmt.Sprint(registers(bits), permanent(bits), bits.Frozen()); a != b {
+	if a, b := fmt.Sprint(registers(whole), permanent(whole), whole.OTP(), whole.Frozen()), fmt.Sprint(registers(bits), permanent(bits), bits.OTP(), bits.Frozen()); a != b {
 		t.Errorf("in whole bytes %s, in bits %s", a, b)
 	}
 	for _, at := range touched {
