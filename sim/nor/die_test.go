@@ -163,6 +163,8 @@ func TestDieStatus(t *testing.T) {
 					do(c, 0, 0x75)
 					expect(t, what+" suspended", allFlags(c, dies), one(0xC0, 0x80))
 					expect(t, what+" suspended, 05", allStatus(c, dies), filled(dies, 0x02))
+					write(c, at4(0x12, (d+1)%dies*dieSize, 0)...)
+					expect(t, what+" another die while suspended", c.Bytes(uint32((d+1)%dies*dieSize), 1), []byte{0xFF})
 					do(c, 0, 0x7A)
 					time.Sleep(160 * time.Millisecond)
 					expect(t, what+" done", slices.Concat(allFlags(c, dies), allStatus(c, dies)), slices.Concat(filled(dies, 0x80), filled(dies, 0x00)))

@@ -19,7 +19,7 @@ const smallErases = "\x20\x21\x52\x5C\xD8\xDC"
 
 // TestFlashrom is the judge from outside: Debian's flashrom identifies each standard part that it knows, writes into regions that hold
 // other content, verifies and reads them back, and erases them; and on some it erases all. It looks at three bytes of the ID, and so takes
-// the secure variant and the Authenta parts for standard ones; of stacked parts it polls 05 only.
+// the secure variant and the Authenta parts for standard ones.
 func TestFlashrom(t *testing.T) {
 	present(t)
 	type all struct {
@@ -45,6 +45,12 @@ func TestFlashrom(t *testing.T) {
 			for _, a := range row.all {
 				testEraseAll(t, row.name, row.part, a.op, a.times)
 			}
+		})
+	}
+	for _, row := range [][2]string{{"MT25QU256", "MT25QU256ABA-1SIT"}, {"MT25QL128", "MT25QL128ABB"}} {
+		t.Run(row[1], func(t *testing.T) {
+			t.Parallel()
+			newJudge(t, row[0], newPart(t, row[1]), "").run("Found Micron flash chip \"" + row[0])
 		})
 	}
 	t.Run("deep", func(t *testing.T) {
