@@ -57,11 +57,18 @@ func (c *Chip) program(ctx context.Context, addr int64, data []byte) error {
 // again where it was not on before.
 func (c *Chip) erase(ctx context.Context, op Op) error {
 	i := slices.IndexFunc(c.part.Erases, func(e Erase) bool { return e.Size == op.Size })
-	if i < 0 {
+	e := c.part.DieErase
+	if i >= 0 {
+		e = &c.part.Erases[i]
+	}
+	if e == nil || e.Size != op.Size {
 		return fmt.Errorf("erase at 0x%06X: a %s erases no 0x%X bytes at once", op.Addr, c.part.Name, op.Size)
 	}
-	e := c.part.Erases[i]
 	cmd := command{"erase", op.Addr, nil, Timing{e.Typ, e.Max}}
+	if i < 0 && c.part.Dies == 1 {
+		cmd.out = []byte{e.Opcode} // bulk erase has no address
+		return c.execute(ctx, cmd)
+	}
 	if c.part.AddressBytes == 3 || e.Opcode4 != 0 {
 		cmd.out = c.addressed(e.Opcode, e.Opcode4, op.Addr)
 		return c.execute(ctx, cmd)

@@ -180,7 +180,7 @@ func TestLinkBreaksAnywhere(t *testing.T) {
 			func() error { return c.Apply(ctx, plan, nil) },
 			func() error { return c.LockNonvolatile(ctx, 1) },
 			func() error { return c.EraseNonvolatileLocks(ctx) },
-			func() error { return c.LockVolatile(ctx, Range{0x20000, 0x10000}) },
+			func() error { return c.LockVolatile(ctx, false, Range{0x20000, 0x10000}) },
 			func() error { return c.ProbeLocked(ctx, 0x20000) },
 			func() error { return c.Reset(ctx) },
 			func() error { return c.MarkPower(ctx) },

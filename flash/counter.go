@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"station/spi"
@@ -98,13 +99,18 @@ func (r *RPMC) read(in []byte) spi.Frame { return spi.Frame{Out: []byte{r.Op2, 0
 func (c *Chip) idle(ctx context.Context, r *RPMC, op string, start time.Time) (byte, error) {
 	for {
 		late := time.Since(start) >= r.Limit
-		extended, sr := make([]byte, 1), make([]byte, 1)
-		if err := c.conn.Do(ctx, spi.Frame{Out: []byte{opReadStatus}, In: sr}, r.read(extended)); err != nil {
+		extended := make([]byte, 1)
+		var frames []spi.Frame
+		sr := make([][1]byte, c.dies)
+		for i := range sr {
+			frames = append(frames, spi.Frame{Out: []byte{opReadStatus}, In: sr[i][:]})
+		}
+		if err := c.conn.Do(ctx, append(frames, r.read(extended))...); err != nil {
 			return 0, err
 		}
 		busy := extended[0]&RPMCBusy != 0
 		if c.sfdp.RPMC.StatusPolled {
-			busy = sr[0]&statusWIP != 0
+			busy = slices.ContainsFunc(sr, func(b [1]byte) bool { return b[0]&statusWIP != 0 })
 		}
 		if !busy {
 			got, err := c.twice(ctx, "read extended status", 1, func(in []byte) []spi.Frame { return []spi.Frame{r.read(in)} })

@@ -130,7 +130,7 @@ func TestRPMCGate(t *testing.T) {
 			t.Error("something was sent")
 		}
 	}
-	for _, p := range Parts() {
+	for _, p := range single() {
 		c, w := identified(t, p.Name, nor.Options{})
 		if p.RPMC == nil {
 			refuses(c, w)

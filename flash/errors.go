@@ -14,6 +14,8 @@ var (
 	ErrNotExecuted = errors.New("the chip did not carry out the command")
 	// ErrFrozen: the global freeze bit is 0, so nonvolatile lock bits cannot be changed. Nothing was sent.
 	ErrFrozen = errors.New("the chip is frozen")
+	// ErrStacked: no source tells whether protection acts on all dies of a stacked part, and the profile does not say that it was seen to. Nothing was sent.
+	ErrStacked = errors.New("protection of stacked parts is not confirmed")
 )
 
 // at names an operation in an error; addr < 0 means that it has no address.
@@ -52,6 +54,9 @@ func (e *WrongPartError) Error() string {
 			s += " or"
 		}
 		s += fmt.Sprintf(" %s (%s)", p.ID, p.Name)
+	}
+	if v := e.variant(); v != "" {
+		s += ": " + v
 	}
 	return s
 }

@@ -30,7 +30,10 @@ type Chip struct {
 	part *Part
 	id   [20]byte
 	sfdp *SFDP
+	dies int  // how many dies the status is read of: the part's; before it is known, the most of all that it may be
 	wide bool // 4-byte address mode, FSR bit 0, as last seen by ready
+
+	recovered []string
 }
 
 // Part is the profile that ID and SFDP agreed with.

@@ -29,9 +29,25 @@ func steadyID(reads ...[20]byte) ([20]byte, error) {
 	return reads[0], nil
 }
 
+// first waits until the chip is ready, and reads ID and SFDP area, each several times.
+func (c *Chip) first(ctx context.Context, longest time.Duration) (first, second []byte, err error) {
+	if _, err := c.ready(ctx, longest); err != nil {
+		return nil, nil, err
+	}
+	var reads [3][20]byte
+	first, second = make([]byte, 256), make([]byte, 256)
+	err = c.conn.Do(ctx, readID(&reads[0]), readSFDP(first), readID(&reads[1]), readSFDP(second), readID(&reads[2]))
+	if err == nil {
+		c.id, err = steadyID(reads[:]...)
+	}
+	return first, second, err
+}
+
 // Identify reads ID and SFDP, each twice, and finds the one of parts (none given: the shipped ones) that agrees with both.
 //
-// It never resets and changes no lock, no freeze, no mode. A chip that is busy, because a crash left it so, is awaited first, within the limit of the
+// A chip that looks absent is first recovered from deep power-down and from dual and quad protocols; the frames that do it are all that is sent to it. Once ID and
+// SFDP agree with a part, what is suspended is resumed and awaited, and 4-byte mode is left where the chip does not come up in it: Recovered tells.
+// A chip that is refused is left as it was found, apart from the former. It never resets, and changes no lock and no freeze. A chip that is busy, because a crash left it so, is awaited first, within the limit of the
 // longest operation of any of parts. Errors: ErrAbsent, *UnstableError, *WrongPartError, *WrongSFDPError, ErrSFDP, *BusyError, and those
 // of spi, wrapped.
 func Identify(ctx context.Context, conn spi.Conn, parts ...*Part) (*Chip, error) {
@@ -46,16 +62,16 @@ func Identify(ctx context.Context, conn spi.Conn, parts ...*Part) (*Chip, error)
 		longest = max(longest, p.longest())
 	}
 	c := &Chip{conn: conn}
-	if _, err := c.ready(ctx, longest); err != nil {
-		return nil, fmt.Errorf("identify: %w", err)
+	for _, p := range parts {
+		c.dies = max(c.dies, p.Dies)
 	}
-	var reads [3][20]byte
-	first, second := make([]byte, 256), make([]byte, 256)
-	err := conn.Do(ctx, readID(&reads[0]), readSFDP(first), readID(&reads[1]), readSFDP(second), readID(&reads[2]))
+	first, second, err := c.first(ctx, longest)
+	if errors.Is(err, ErrAbsent) {
+		if err = c.wake(ctx, parts); err == nil {
+			first, second, err = c.first(ctx, longest)
+		}
+	}
 	if err != nil {
-		return nil, fmt.Errorf("identify: %w", err)
-	}
-	if c.id, err = steadyID(reads[:]...); err != nil {
 		return nil, fmt.Errorf("identify: %w", err)
 	}
 	var candidates []*Part
@@ -76,7 +92,10 @@ func Identify(ctx context.Context, conn spi.Conn, parts ...*Part) (*Chip, error)
 			errs = append(errs, err)
 			continue
 		}
-		c.part = p
+		c.part, c.dies = p, p.Dies
+		if err := c.settle(ctx); err != nil {
+			return nil, fmt.Errorf("identify: %w", err)
+		}
 		return c, nil
 	}
 	return nil, fmt.Errorf("identify %s: %w", candidates[0].Name, errors.Join(errs...))
@@ -159,21 +178,20 @@ var errTurned = errors.New("status changed from busy")
 func (c *Chip) contact(ctx context.Context) error {
 	const rounds = 4
 	var reads [rounds][20]byte
-	var registers [rounds][2]byte
+	var looks [rounds]look
 	var frames []spi.Frame
 	for i := range rounds {
-		frames = append(frames,
-			spi.Frame{Out: []byte{opReadStatus}, In: registers[i][:1]},
-			spi.Frame{Out: []byte{opReadFlags}, In: registers[i][1:]},
-			readID(&reads[i]))
+		l, status := looking(c.dies, 1, 1)
+		looks[i] = l
+		frames = append(append(frames, status...), readID(&reads[i]))
 	}
 	if err := c.conn.Do(ctx, frames...); err != nil {
 		return err
 	}
-	first := status{registers[0][0], registers[0][1]}
+	first, _ := looks[0].status()
 	busy := !first.floating() && !first.ready()
-	for _, r := range registers {
-		if now := (status{r[0], r[1]}); now != first {
+	for _, l := range looks {
+		if now, _ := l.status(); now != first {
 			err := error(&UnstableError{"read status", -1, []byte{first.sr, first.fsr}, []byte{now.sr, now.fsr}})
 			if busy {
 				err = errors.Join(errTurned, err)
@@ -201,15 +219,25 @@ func (c *Chip) twice(ctx context.Context, op string, n int, frames func(in []byt
 	return first, nil
 }
 
-// Present tells whether any chip answers on conn: its ID is neither all FF nor all 00, or it says that it is busy.
-func Present(ctx context.Context, conn spi.Conn) (bool, error) {
+// Present tells whether any chip answers on conn, which may be of any of parts (none given: the shipped ones): its ID is neither all FF nor all 00, or
+// a die says that it is busy.
+func Present(ctx context.Context, conn spi.Conn, parts ...*Part) (bool, error) {
+	if len(parts) == 0 {
+		parts = Parts()
+	}
+	dies := 1
+	for _, p := range parts {
+		dies = max(dies, p.Dies)
+	}
 	var id [20]byte
-	sr, fsr := make([]byte, 1), make([]byte, 1)
-	err := conn.Do(ctx, spi.Frame{Out: []byte{opReadStatus}, In: sr}, spi.Frame{Out: []byte{opReadFlags}, In: fsr}, readID(&id))
-	if err != nil {
+	l, frames := looking(dies, 1, 1)
+	if err := conn.Do(ctx, append(frames, readID(&id))...); err != nil {
 		return false, fmt.Errorf("present: %w", err)
 	}
-	s := status{sr[0], fsr[0]}
-	busy := s.sr&statusWIP != 0 && s.fsr&fsrReady == 0
-	return busy || !floatingID(id), nil
+	for i := range dies {
+		if l.sr[i][0]&statusWIP != 0 && l.fsr[i][0]&fsrReady == 0 {
+			return true, nil
+		}
+	}
+	return !floatingID(id), nil
 }

@@ -11,7 +11,7 @@ import (
 )
 
 func TestIdentifyEveryPart(t *testing.T) {
-	for _, p := range Parts() {
+	for _, p := range single() {
 		c, w := identified(t, p.Name, nor.Options{})
 		if c.Part().Name != p.Name {
 			t.Errorf("%s was taken for a %s", p.Name, c.Part().Name)
@@ -150,7 +150,7 @@ func TestIdentifyStuckBusy(t *testing.T) {
 		w := newWire(t, "MT25QL256ABA", nor.Options{Faults: nor.Faults{StuckBusy: true}})
 		w.raw([]byte{0x06}, []byte{0xDC, 0, 1, 0, 0})
 		start := time.Now()
-		_, err := Identify(t.Context(), w)
+		_, err := Identify(t.Context(), w, single()...)
 		if e := as[*BusyError](t, err); !e.StuckBusy || e.Limit != 3*time.Second || time.Since(start) != e.Limit {
 			t.Errorf("%v after %v", e, time.Since(start))
 		}

@@ -10,13 +10,16 @@ import (
 	"station/spi"
 )
 
-// LockNonvolatile sets the nonvolatile lock bits of sectors (E3), one after the other, and reads them back (E2). Bad sector numbers and a frozen
-// chip (ErrFrozen) are refused before anything is sent. Errors: those of Apply; ErrNotExecuted where a bit reads unlocked.
+// LockNonvolatile sets the nonvolatile lock bits of sectors (E3), one after the other, and reads them back (E2). Bad sector numbers, stacked parts (ErrStacked) and
+// a frozen chip (ErrFrozen) are refused before anything is sent. Errors: those of Apply; ErrNotExecuted where a bit reads unlocked.
 func (c *Chip) LockNonvolatile(ctx context.Context, sectors ...int) error {
 	for _, s := range sectors {
 		if s < 0 || s >= c.part.Sectors() {
 			return fmt.Errorf("lock: a %s has no sector %d", c.part.Name, s)
 		}
+	}
+	if err := c.part.CanProtect(); err != nil {
+		return fmt.Errorf("lock: %w", err)
 	}
 	if err := c.unfrozen(ctx, "lock"); err != nil {
 		return err
@@ -33,6 +36,9 @@ func (c *Chip) LockNonvolatile(ctx context.Context, sectors ...int) error {
 // EraseNonvolatileLocks clears all nonvolatile lock bits (E4) and reads them back (E2). Errors as LockNonvolatile.
 func (c *Chip) EraseNonvolatileLocks(ctx context.Context) error {
 	const op = "erase nonvolatile locks"
+	if err := c.part.CanProtect(); err != nil {
+		return fmt.Errorf("%s: %w", op, err)
+	}
 	if err := c.unfrozen(ctx, op); err != nil {
 		return err
 	}
@@ -77,18 +83,25 @@ func (c *Chip) nonvolatile(ctx context.Context, op string, sectors []int, want b
 	return nil
 }
 
-// LockVolatile sets the volatile lock bits (E1, E5) of all cells in ranges, and reads them back. Ranges that do not begin and end with cells
-// are refused before anything is sent. Errors as LockNonvolatile.
-func (c *Chip) LockVolatile(ctx context.Context, ranges ...Range) error {
+// LockVolatile sets the volatile lock bits (E1, E5) of all cells in ranges, and reads them back. down: their lock-down bits too, so that nothing but reset or
+// power-off changes them again. Ranges that do not begin and end with cells, and stacked parts (ErrStacked), are refused before anything is sent. Errors as LockNonvolatile.
+func (c *Chip) LockVolatile(ctx context.Context, down bool, ranges ...Range) error {
 	cells, err := c.part.cells(ranges)
+	if err == nil {
+		err = c.part.CanProtect()
+	}
 	if err != nil {
 		return err
 	}
 	if err := c.begin(ctx); err != nil {
 		return err
 	}
+	bits := byte(volatileLock)
+	if down {
+		bits |= volatileDown
+	}
 	for _, cell := range cells {
-		out := append(c.addressed(opWriteVolatile, opWriteVolatile4, cell.Addr), 0x01)
+		out := append(c.addressed(opWriteVolatile, opWriteVolatile4, cell.Addr), bits)
 		if err := c.execute(ctx, command{"volatile lock", cell.Addr, out, c.part.Register}); err != nil {
 			return err
 		}
@@ -103,8 +116,8 @@ func (c *Chip) LockVolatile(ctx context.Context, ranges ...Range) error {
 		return err
 	}
 	for i, cell := range cells {
-		if got[i]&1 == 0 {
-			return fmt.Errorf("%s: the lock bit reads 0x%02X: %w", at("volatile lock", cell.Addr), got[i], ErrNotExecuted)
+		if got[i]&bits != bits {
+			return fmt.Errorf("%s: the lock bits read 0x%02X: %w", at("volatile lock", cell.Addr), got[i], ErrNotExecuted)
 		}
 	}
 	return nil
@@ -140,8 +153,11 @@ func (c *Chip) Frozen(ctx context.Context) (bool, error) {
 }
 
 // Freeze sets the global freeze bit to 0 (A6) and reads it back (A7): until power-off or reset, or in password mode until the password
-// is given. Errors: those of Apply; ErrNotExecuted where it reads not frozen.
+// is given. Stacked parts are refused (ErrStacked). Errors: those of Apply; ErrNotExecuted where it reads not frozen.
 func (c *Chip) Freeze(ctx context.Context) error {
+	if err := c.part.CanProtect(); err != nil {
+		return fmt.Errorf("freeze: %w", err)
+	}
 	if err := c.begin(ctx); err != nil {
 		return err
 	}

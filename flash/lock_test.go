@@ -11,7 +11,7 @@ import (
 
 func TestLockNonvolatile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, p := range Parts() {
+		for _, p := range single() {
 			for _, reads01 := range []bool{false, true} {
 				c, w := identified(t, p.Name, nor.Options{UnlockedReads01: reads01})
 				before, err := c.Protection(t.Context())
@@ -60,7 +60,7 @@ func TestLockRefuses(t *testing.T) {
 		}
 	}
 	for _, r := range []Range{{0x10000, 0x1000}, {0x11000, 0x1000}, {0, 0x18000}, {0x20000, 0}, {0x20000, -0x10000}, {c.Part().Size, 0x10000}, {-4096, 4096}} {
-		if c.LockVolatile(t.Context(), Range{0x10000, 0x10000}, r) == nil {
+		if c.LockVolatile(t.Context(), false, Range{0x10000, 0x10000}, r) == nil {
 			t.Errorf("%v was locked", r)
 		}
 	}
@@ -86,7 +86,7 @@ func TestLockNotExecuted(t *testing.T) {
 		w.drop = dropping(0xA6)
 		is(t, c.Freeze(t.Context()), ErrNotExecuted)
 		w.drop = dropping(0xE1)
-		is(t, c.LockVolatile(t.Context(), Range{0, 4096}), ErrNotExecuted)
+		is(t, c.LockVolatile(t.Context(), false, Range{0, 4096}), ErrNotExecuted)
 		w.drop = nil
 		w.idle(t)
 		w.chip.SetFaults(nor.Faults{FailProgram: true, FailErase: true})
@@ -137,7 +137,7 @@ func TestFreeze(t *testing.T) {
 			w.idle(t)
 			// The array itself is as it was: frozen are the lock bits.
 			write(t, c, Extent{0x20000, 0x1000, []byte{1}})
-			must(t, c.LockVolatile(t.Context(), Range{0x30000, 0x10000}))
+			must(t, c.LockVolatile(t.Context(), false, Range{0x30000, 0x10000}))
 			w.chip.Power(false)
 			w.chip.Power(true)
 			if is, err := c.Frozen(t.Context()); is || err != nil {
@@ -168,7 +168,7 @@ func TestFrozenReadsNonsense(t *testing.T) {
 
 func TestLockVolatile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, p := range Parts() {
+		for _, p := range single() {
 			for _, whole := range []bool{false, true} {
 				w := newWire(t, p.Name, nor.Options{WholeSectorVLB: whole})
 				p.VLB4KBoundary = !whole
@@ -178,7 +178,7 @@ func TestLockVolatile(t *testing.T) {
 				if !whole {
 					ranges = []Range{{0x1000, 0x2000}, {0xF000, 0x11000}, {p.Size - 0x1000, 0x1000}}
 				}
-				must(t, c.LockVolatile(t.Context(), ranges...))
+				must(t, c.LockVolatile(t.Context(), false, ranges...))
 				got, err := c.Protection(t.Context())
 				must(t, err)
 				if !slices.Equal(got.VolatileRanges(), ranges) || !slices.Equal(got.LockedRanges(), ranges) || got.NonvolatileRanges() != nil {

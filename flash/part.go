@@ -8,12 +8,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/gowebpki/jcs"
 	"go.yaml.in/yaml/v4"
+	"go.yaml.in/yaml/v4/plugin/loaderlimits"
 )
 
 //go:embed parts/*.yaml
@@ -64,7 +64,13 @@ type Part struct {
 	AddressBytes int      `yaml:"address_bytes" json:"address_bytes"` // that reach all of Size: 3, or 4 by dedicated opcodes
 	Erases       []Erase  `yaml:"erases" json:"erases"`               // ascending, each size a multiple of the one before; the last is Sector
 
+	Dies     int    `yaml:"dies" json:"dies"`                     // stacked dies of Size/Dies bytes; 1 = a single die, and so is 0 or nothing in YAML
+	DieErase *Erase `yaml:"die_erase" json:"die_erase,omitempty"` // C4 on stacked parts, C7 without an address on single-die ones; Size is Size/Dies; nil: not used
+	// Lock bits, freeze, password, sector protection register and block protection were seen to act on all dies at once, on silicon.
+	StackedProtection bool `yaml:"stacked_protection" json:"stacked_protection,omitempty"`
+
 	Program       Timing        `yaml:"program" json:"program"`                     // one page
+	StatusWrite   Timing        `yaml:"status_write" json:"status_write"`           // 01
 	Register      Timing        `yaml:"register" json:"register"`                   // volatile lock bit (E1, E5), freeze (A6), mode (B7, E9)
 	LockSet       Timing        `yaml:"lock_set" json:"lock_set"`                   // E3
 	LockErase     Timing        `yaml:"lock_erase" json:"lock_erase"`               // E4
@@ -72,14 +78,27 @@ type Part struct {
 	Unlock        Timing        `yaml:"password_unlock" json:"password_unlock"`     // 29
 	Protection    Timing        `yaml:"sector_protection" json:"sector_protection"` // 2C
 	ResetRecovery time.Duration `yaml:"reset_recovery" json:"reset_recovery"`
+	WakeUp        time.Duration `yaml:"wake_up" json:"wake_up"` // from deep power-down, behind AB
+	Rescue        []int         `yaml:"rescue" json:"rescue"`   // lengths, in bytes, of the frames of FF that end dual, quad and XIP protocols
 	LimitFactor   int           `yaml:"limit_factor" json:"limit_factor"`
 	LimitFloor    time.Duration `yaml:"limit_floor" json:"limit_floor"`
 
-	VLB4KBoundary  bool `yaml:"vlb_4k_boundary_sectors" json:"vlb_4k_boundary_sectors"` // one volatile lock bit per smallest erase in first and last sector
-	NVLBMask       byte `yaml:"nvlb_mask" json:"nvlb_mask"`                             // bits of the E2 byte that tell; all 0 = locked
-	ProgramRefused byte `yaml:"program_refused" json:"program_refused"`                 // flag status bits of a program that met a lock
+	VLB4KBoundary bool `yaml:"vlb_4k_boundary_sectors" json:"vlb_4k_boundary_sectors"` // one volatile lock bit per smallest erase in first and last sector
+	NVLBMask      byte `yaml:"nvlb_mask" json:"nvlb_mask"`                             // bits of the E2 byte that tell; all 0 = locked
+	BlankPassword byte `yaml:"blank_password" json:"blank_password"`                   // every byte of a password that never was programmed
+
+	// Flag status bits of a command that was refused; 0: it is ignored without a word.
+	ProgramRefused   byte `yaml:"program_refused" json:"program_refused"`       // a program that met a lock
+	EraseRefused     byte `yaml:"erase_refused" json:"erase_refused"`           // an erase that met a lock
+	LockRefused      byte `yaml:"lock_refused" json:"lock_refused"`             // E3 to a frozen chip
+	LockEraseRefused byte `yaml:"lock_erase_refused" json:"lock_erase_refused"` // E4 to a frozen chip
 
 	RPMC *RPMC `yaml:"rpmc" json:"rpmc,omitempty"` // nil: the part has no replay-protected monotonic counters
+	OTP  *OTP  `yaml:"otp" json:"otp,omitempty"`   // nil: the one-time programmable area is not used
+	NVCR *NVCR `yaml:"nvcr" json:"nvcr,omitempty"` // nil: the nonvolatile configuration register is not written
+	CRC  *CRC  `yaml:"crc" json:"crc,omitempty"`   // nil: the part does not check its content by CRC
+
+	User bool `yaml:"-" json:"-"` // read from a file beside the recipes, not shipped
 
 	Assumed []string `yaml:"assumed" json:"assumed"` // fields that no source confirms, by dotted path ("erases.1.max")
 }
@@ -94,7 +113,10 @@ func (p *Part) Limit(longest time.Duration) time.Duration {
 
 // longest is the limit of the longest operation that a crash can have left running.
 func (p *Part) longest() time.Duration {
-	most := max(p.LockErase.Max, p.Program.Max, p.Password.Max, p.Unlock.Max, p.Protection.Max)
+	most := max(p.LockErase.Max, p.Program.Max, p.StatusWrite.Max, p.Password.Max, p.Unlock.Max, p.Protection.Max, p.NVCR.max())
+	if p.DieErase != nil {
+		most = max(most, p.DieErase.Max)
+	}
 	for _, e := range p.Erases {
 		most = max(most, e.Max)
 	}
@@ -104,88 +126,12 @@ func (p *Part) longest() time.Duration {
 	return p.Limit(most)
 }
 
-// Validate says everything that is wrong with the profile, joined.
-func (p *Part) Validate() error {
-	var errs []error
-	must := func(ok bool, format string, args ...any) {
-		if !ok {
-			errs = append(errs, fmt.Errorf("part %q: "+format, append([]any{p.Name}, args...)...))
-		}
+// CanProtect is nil, or ErrStacked, wrapped: whether lock bits, freeze, password and registers act on all dies of a stacked part at once is told by no source (spec 8).
+func (p *Part) CanProtect() error {
+	if p.Dies > 1 && !p.StackedProtection {
+		return fmt.Errorf("a %s has %d dies: %w", p.Name, p.Dies, ErrStacked)
 	}
-	must(p.Name != "", "name is missing")
-	must(p.ID[0] != 0 && p.ID[0] != 0xFF, "id %s has no manufacturer", p.ID)
-	must(p.Volts >= 1 && p.Volts <= 5, "volts %v is not within 1 to 5", p.Volts)
-	must(p.Sector == 64<<10, "sector %d is not 64 KiB", p.Sector)
-	must(p.Page > 0 && p.Page <= 256 && p.Page&(p.Page-1) == 0, "page %d is not a power of two up to 256", p.Page)
-	must(p.Size > 0 && p.Size <= 64<<20 && p.Size&(p.Size-1) == 0 && p.Size >= 64<<10,
-		"size %d is not a power of two from 64 KiB to 64 MiB (stacked dies are not supported)", p.Size)
-	must(p.AddressBytes == 3 || p.AddressBytes == 4, "address_bytes %d is neither 3 nor 4", p.AddressBytes)
-	must(p.AddressBytes == 4 || p.Size <= 16<<20, "size %d is not reached by 3 address bytes", p.Size)
-	must(len(p.Erases) > 0, "erases are missing")
-	last := p.Page
-	for i, e := range p.Erases {
-		must(e.Size > last && last > 0 && e.Size%last == 0, "erases.%d: size %d is not a larger multiple of %d", i, e.Size, last)
-		must(e.Opcode != 0, "erases.%d: opcode is missing", i)
-		must(e.Typ > 0 && e.Max >= e.Typ, "erases.%d: times %v, %v are not 0 < typ <= max", i, e.Typ, e.Max)
-		last = e.Size
-	}
-	must(last == p.Sector, "the largest erase %d is not a sector", last)
-	timing := func(name string, t Timing) {
-		must(t.Typ > 0 && t.Max >= t.Typ, "%s: times %v, %v are not 0 < typ <= max", name, t.Typ, t.Max)
-	}
-	timing("program", p.Program)
-	timing("register", p.Register)
-	timing("lock_set", p.LockSet)
-	timing("lock_erase", p.LockErase)
-	timing("password", p.Password)
-	timing("password_unlock", p.Unlock)
-	timing("sector_protection", p.Protection)
-	must(p.ResetRecovery > 0, "reset_recovery is missing")
-	must(p.LimitFactor >= 1 && p.LimitFactor <= 100, "limit_factor %d is not within 1 to 100", p.LimitFactor)
-	must(p.LimitFloor > 0, "limit_floor is missing")
-	must(p.NVLBMask != 0, "nvlb_mask is missing")
-	must(p.ProgramRefused&fsrProtection != 0, "program_refused 0x%02X lacks the protection bit", p.ProgramRefused)
-	if r := p.RPMC; r != nil {
-		must(r.Counters >= 1 && r.Counters <= 16, "rpmc: counters %d is not within 1 to 16", r.Counters)
-		must(r.Op1 != 0 && r.Op2 != 0 && r.Op1 != r.Op2, "rpmc: op1 0x%02X and op2 0x%02X are not two opcodes", r.Op1, r.Op2)
-		must(r.UpdateRate > 0, "rpmc: update_rate is missing")
-		must(r.Poll > 0 && r.Limit >= r.Poll, "rpmc: poll %v, limit %v are not 0 < poll <= limit", r.Poll, r.Limit)
-	}
-	for _, path := range p.Assumed {
-		must(p.has(path), "assumed: there is no field %q", path)
-	}
-	return errors.Join(errs...)
-}
-
-// has tells whether the dotted path names a field of the profile.
-func (p *Part) has(path string) bool {
-	text, err := json.Marshal(p)
-	if err != nil {
-		return false
-	}
-	var v any
-	if json.Unmarshal(text, &v) != nil {
-		return false
-	}
-	for _, name := range strings.Split(path, ".") {
-		switch w := v.(type) {
-		case map[string]any:
-			next, ok := w[name]
-			if !ok {
-				return false
-			}
-			v = next
-		case []any:
-			i, err := strconv.Atoi(name)
-			if err != nil || i < 0 || i >= len(w) {
-				return false
-			}
-			v = w[i]
-		default:
-			return false
-		}
-	}
-	return true
+	return nil
 }
 
 // Digest is "sha256:" and the hexadecimal SHA-256 of the profile as canonical JSON (RFC 8785);
@@ -203,12 +149,28 @@ func (p *Part) Digest() string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// ParsePart reads one profile from YAML and validates it. Unknown keys are errors.
+// Bounds of a profile's YAML, so that nobody's file costs the station more than a moment.
+const (
+	maxProfile      = 64 << 10 // bytes
+	maxProfileDepth = 8        // collections inside each other
+)
+
+// ParsePart reads one profile from YAML and validates it. Unknown keys, aliases, and what is longer or deeper than any profile are errors.
 func ParsePart(text []byte) (*Part, error) {
+	if len(text) > maxProfile {
+		return nil, fmt.Errorf("part profile: it is longer than %d bytes", maxProfile)
+	}
+	limits := yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxProfileDepth), loaderlimits.AliasFunc(func(aliases, _ int) error {
+		if aliases > 0 {
+			return errors.New("aliases are not allowed")
+		}
+		return nil
+	})))
 	p := new(Part)
-	if err := yaml.Load(bytes.TrimSpace(text), p, yaml.WithKnownFields()); err != nil {
+	if err := yaml.Load(bytes.TrimSpace(text), p, yaml.WithKnownFields(), limits); err != nil {
 		return nil, fmt.Errorf("part profile: %w", err)
 	}
+	p.Dies = max(p.Dies, 1)
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package flash
 
 import (
+	"bytes"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -26,8 +27,10 @@ func (Password) MarshalText() ([]byte, error) { return []byte(secret), nil }
 // Wipe overwrites the password with zeros.
 func (p *Password) Wipe() { clear(p[:]) }
 
-// Blank tells whether all bits are 1. So reads a password that never was programmed, one that password mode hides, and a floating bus.
-func (p *Password) Blank() bool { return blank(p[:]) }
+// Blank tells whether pw reads as one that never was programmed. So does one that password mode hides, and a floating bus.
+func (p *Part) Blank(pw *Password) bool {
+	return bytes.Count(pw[:], []byte{p.BlankPassword}) == len(pw)
+}
 
 // ErrNotFrozen: the global freeze bit is 1, so that giving the password would prove nothing. It was not sent.
 var ErrNotFrozen = errors.New("the chip is not frozen")
@@ -43,7 +46,7 @@ const (
 )
 
 // ReadPassword reads the password (27) into p, twice between good ID reads in one batch. p is changed only where err is nil.
-// In password mode the chip ignores the command (LLD), which reads as Blank or as all 00. Errors are those of Read, without values.
+// In password mode the chip ignores the command (LLD), which reads as all FF or as all 00. Errors are those of Read, without values.
 func (c *Chip) ReadPassword(ctx context.Context, p *Password) error {
 	const op = "read password"
 	if _, err := c.ready(ctx, c.part.longest()); err != nil {
@@ -73,6 +76,9 @@ func (c *Chip) ProgramPassword(ctx context.Context, p *Password) error {
 	if uniform(p[:]) {
 		return &SentError{op, spi.No, errors.New("a password of all 00 or all FF is none")}
 	}
+	if err := c.part.CanProtect(); err != nil {
+		return &SentError{op, spi.No, err}
+	}
 	if mode, err := c.SectorProtection(ctx); err != nil {
 		return &SentError{op, spi.No, err}
 	} else if mode != FactoryMode {
@@ -83,7 +89,7 @@ func (c *Chip) ProgramPassword(ctx context.Context, p *Password) error {
 	if err := c.ReadPassword(ctx, &old); err != nil {
 		return &SentError{op, spi.No, err}
 	}
-	if !old.Blank() {
+	if !c.part.Blank(&old) {
 		return &SentError{op, spi.No, ErrProgrammed}
 	}
 	out := append(make([]byte, 0, 1+len(p)), opProgramPassword)
@@ -97,6 +103,9 @@ func (c *Chip) ProgramPassword(ctx context.Context, p *Password) error {
 // the chip neither refused nor opened, *OperationError, *BusyError, contact and link errors, all without values.
 func (c *Chip) UnlockPassword(ctx context.Context, p *Password) (unlocked bool, err error) {
 	const op = "unlock password"
+	if err := c.part.CanProtect(); err != nil {
+		return false, fmt.Errorf("%s: %w", op, err)
+	}
 	is, err := c.Frozen(ctx)
 	if err == nil && !is {
 		err = ErrNotFrozen
@@ -163,6 +172,9 @@ func (c *Chip) ProgramSectorProtection(ctx context.Context, value uint16) error 
 	const op = "program sector protection"
 	if value != PasswordMode && value != PersistentMode {
 		return &SentError{op, spi.No, fmt.Errorf("0x%04X is neither 0x%04X nor 0x%04X", value, PasswordMode, PersistentMode)}
+	}
+	if err := c.part.CanProtect(); err != nil {
+		return &SentError{op, spi.No, err}
 	}
 	mode, err := c.SectorProtection(ctx)
 	if err == nil && mode != FactoryMode {

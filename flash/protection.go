@@ -119,7 +119,7 @@ func (p Protection) NonvolatileRanges() []Range {
 func (p Protection) VolatileRanges() []Range {
 	var ranges []Range
 	for i, cell := range p.part.VolatileCells() {
-		if p.Volatile[i]&1 != 0 {
+		if p.Volatile[i]&volatileLock != 0 {
 			ranges = append(ranges, cell)
 		}
 	}
@@ -158,7 +158,5 @@ func (p Protection) Locked(addr, size int64) bool {
 
 // Touched tells whether any of size bytes from addr on is locked.
 func (p Protection) Touched(addr, size int64) bool {
-	return slices.ContainsFunc(p.LockedRanges(), func(r Range) bool {
-		return r.Addr < addr+size && addr < r.Addr+r.Size
-	})
+	return p.Refuses(Command{ActErase, Range{addr, size}}) != nil
 }

@@ -9,10 +9,10 @@ import (
 
 func TestReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, p := range Parts() {
+		for _, p := range single() {
 			c, w := identified(t, p.Name, nor.Options{})
 			must(t, c.Freeze(t.Context()))
-			must(t, c.LockVolatile(t.Context(), Range{0x10000, 0x10000}))
+			must(t, c.LockVolatile(t.Context(), false, Range{0x10000, 0x10000}))
 			w.raw([]byte{0x06}, []byte{0xB7})
 			must(t, c.Reset(t.Context()))
 			got, err := c.Protection(t.Context())

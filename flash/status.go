@@ -40,6 +40,8 @@ const (
 	opEraseLocks        = 0xE4
 	opReadFreeze        = 0xA7
 	opWriteFreeze       = 0xA6
+	volatileLock        = 1 << 0 // of the byte of E8 and E5
+	volatileDown        = 1 << 1
 	statusWIP           = 1 << 0 // DS p.23
 	statusWEL           = 1 << 1
 	fsrReady            = 1 << 7 // LLD; bit 3 is reserved and 0
@@ -66,15 +68,45 @@ func (s status) floating() bool {
 	return s == status{0, 0} || s == status{0xFF, 0xFF}
 }
 
+// look is one reading of both registers: a frame for each, and once for every die. A stacked part answers for another die at each frame, and is ready only
+// when as many in a row as it has dies say so (spec 8).
+type look struct{ sr, fsr [][]byte }
+
+// looking is a look and its frames. The first frame of each register reads first bytes, the others samples at most.
+func looking(dies, sr, fsr int) (look, []spi.Frame) {
+	var l look
+	var frames []spi.Frame
+	for range dies {
+		l.sr, l.fsr = append(l.sr, make([]byte, sr)), append(l.fsr, make([]byte, fsr))
+		frames = append(frames,
+			spi.Frame{Out: []byte{opReadStatus}, In: l.sr[len(l.sr)-1]},
+			spi.Frame{Out: []byte{opReadFlags}, In: l.fsr[len(l.fsr)-1]})
+		sr = min(sr, samples)
+	}
+	return l, frames
+}
+
+// status is what all dies say together, by the last byte of each frame: bits that say busy, failed, or suspended, of any of them.
+// steady tells that the bytes of each frame were alike, and that all dies are in the same address mode.
+func (l look) status() (s status, steady bool) {
+	s.fsr, steady = fsrReady, true
+	for i, sr := range l.sr {
+		fsr := l.fsr[i]
+		a, b := sr[len(sr)-1], fsr[len(fsr)-1]
+		steady = steady && bytes.Count(sr, sr[:1]) == len(sr) && bytes.Count(fsr, fsr[:1]) == len(fsr) && (b^l.fsr[0][len(fsr)-1])&fsrFourByte == 0
+		s.sr |= a
+		s.fsr = s.fsr&b&fsrReady | (s.fsr|b)&^fsrReady
+	}
+	return s, steady
+}
+
 // poll reads both registers, several times in one batch. steady tells that all readings were alike.
 func (c *Chip) poll(ctx context.Context) (s status, steady bool, err error) {
-	sr, fsr := make([]byte, samples), make([]byte, samples)
-	err = c.conn.Do(ctx, spi.Frame{Out: []byte{opReadStatus}, In: sr}, spi.Frame{Out: []byte{opReadFlags}, In: fsr})
-	if err != nil {
+	l, frames := looking(c.dies, samples, samples)
+	if err = c.conn.Do(ctx, frames...); err != nil {
 		return status{}, false, fmt.Errorf("read status: %w", err)
 	}
-	s = status{sr[samples-1], fsr[samples-1]}
-	steady = bytes.Count(sr, sr[:1]) == samples && bytes.Count(fsr, fsr[:1]) == samples
+	s, steady = l.status()
 	return s, steady, nil
 }
 
@@ -247,13 +279,13 @@ func (c *Chip) send(ctx context.Context, cmd command) (status, error) {
 
 	// The write enable counts only where it is seen before the command: afterwards nobody can tell a command that was not
 	// accepted from one that is over.
-	enabled, fsr := make([]byte, 1), make([]byte, 2)
-	sr := make([]byte, c.statusSamples(cmd.time.Typ))
+	enabled := make([]byte, 1)
+	after, looks := looking(c.dies, c.statusSamples(cmd.time.Typ), 2)
 	frames := []spi.Frame{{Out: []byte{opWriteEnable}}, {Out: []byte{opReadStatus}, In: enabled}, {Out: cmd.out}}
 	quick := cmd.time.Typ <= longestIdle
 	if quick {
 		frames[2].Idle = cmd.time.Typ
-		frames = append(frames, spi.Frame{Out: []byte{opReadStatus}, In: sr}, spi.Frame{Out: []byte{opReadFlags}, In: fsr})
+		frames = append(frames, looks...)
 	}
 	start := time.Now()
 	if err := c.conn.Do(ctx, frames...); err != nil {
@@ -265,7 +297,7 @@ func (c *Chip) send(ctx context.Context, cmd command) (status, error) {
 			return status{}, fmt.Errorf("%s: write enable: %w", at(cmd.op, cmd.addr), err)
 		}
 	}
-	s := status{sr[len(sr)-1], fsr[1]}
+	s, _ := after.status()
 	if !quick {
 		if err := sleep(ctx, cmd.time.Typ); err != nil {
 			return s, err
@@ -301,14 +333,19 @@ func address(op byte, addr int64, n int) []byte {
 	return []byte{op, byte(addr >> 16), byte(addr >> 8), byte(addr)}
 }
 
-// addressed is a command's opcode and address: op4 with 4 bytes where the part needs them, else op with as many as
-// the address mode wants.
-func (c *Chip) addressed(op, op4 byte, addr int64) []byte {
-	switch {
-	case c.part.AddressBytes == 4:
-		return address(op4, addr, 4)
-	case c.wide:
+// moded is a command's opcode and address, as long as the address mode wants it.
+func (c *Chip) moded(op byte, addr int64) []byte {
+	if c.wide {
 		return address(op, addr, 4)
 	}
 	return address(op, addr, 3)
+}
+
+// addressed is a command's opcode and address: op4 with 4 bytes where the part needs them, else op with as many as
+// the address mode wants.
+func (c *Chip) addressed(op, op4 byte, addr int64) []byte {
+	if c.part.AddressBytes == 4 {
+		return address(op4, addr, 4)
+	}
+	return c.moded(op, addr)
 }

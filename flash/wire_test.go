@@ -93,6 +93,11 @@ func newWire(t *testing.T, part string, o nor.Options) *wire {
 	return &wire{chip: chip, maxFrame: 70000}
 }
 
+// single are the shipped parts of a single die.
+func single() []*Part {
+	return slices.DeleteFunc(Parts(), func(p *Part) bool { return p.Dies > 1 })
+}
+
 // identified is a chip of that part, found by Identify.
 func identified(t *testing.T, part string, o nor.Options) (*Chip, *wire) {
 	t.Helper()

@@ -29,7 +29,7 @@ func (l *lock) decide() (bool, error) {
 
 func (l *lock) act(ctx context.Context) error {
 	if l.s.Bits == recipes.Volatile {
-		return l.r.chip.LockVolatile(ctx, l.missing...)
+		return l.r.chip.LockVolatile(ctx, false, l.missing...)
 	}
 	var sectors []int
 	size := l.r.chip.Part().Sector

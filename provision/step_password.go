@@ -73,7 +73,7 @@ func (p *password) observe(ctx context.Context) (err error) {
 
 func (p *password) decide() (bool, error) {
 	defer clear(p.told[:])
-	blank := p.told.Blank()
+	blank := p.r.chip.Part().Blank(&p.told)
 	switch {
 	case p.spr == flash.PasswordMode && p.proven && p.modeIntent:
 		return !p.modeProven, nil
@@ -116,7 +116,7 @@ func (p *password) learn(ctx context.Context) error {
 	if err := p.r.chip.ReadPassword(ctx, &told); err != nil {
 		return err
 	}
-	if p.intent != nil && told.Blank() {
+	if p.intent != nil && p.r.chip.Part().Blank(&told) {
 		if err := p.void(ctx); err != nil {
 			return err
 		}
@@ -129,7 +129,7 @@ func (p *password) learn(ctx context.Context) error {
 			return err
 		}
 	}
-	if told.Blank() {
+	if p.r.chip.Part().Blank(&told) {
 		if err := p.void(ctx); err != nil {
 			return err
 		}

@@ -57,7 +57,7 @@ func (p *powerCycle) reseat(ctx context.Context) error {
 	defer cancel()
 	for _, want := range []bool{false, true} {
 		for {
-			present, err := flash.Present(ctx, r.conn)
+			present, err := flash.Present(ctx, r.conn, r.chip.Part())
 			if err != nil {
 				return cause(ctx, err)
 			}
