@@ -73,7 +73,7 @@ type Op struct {
 }
 
 // Plan is the ordered erases and programs that make a part hold what is wanted. By ascending sector,
-// in each sector first the erases and then the programs, ascending. Empty Ops: all is right already.
+// in each sector first the erases and then the programs, ascending; the erase of a die comes first of all in it. Empty Ops: all is right already.
 type Plan struct {
 	Part    *Part
 	Ops     []Op
@@ -89,7 +89,7 @@ type Plan struct {
 //
 // Extents are rounded outward to the smallest erase; what that adds comes out blank. Extents that then
 // overlap are an error. Nothing outside is touched. An erase never takes non-blank content that needs none; it may sweep over blank
-// bytes where one large erase is cheaper than several small ones. What is right is not programmed, nor are FF pages, and no
+// bytes where one large erase is cheaper than several small ones; likewise a die that is wanted whole. What is right is not programmed, nor are FF pages, and no
 // program asks for a 0 to become 1. known may be nil: nothing is known.
 func NewPlan(part *Part, want []Extent, known func(sector int) Knowledge) (*Plan, error) {
 	if known == nil {
@@ -118,11 +118,33 @@ func NewPlan(part *Part, want []Extent, known func(sector int) Knowledge) (*Plan
 			plan.Rounded = append(plan.Rounded, Range{end, hi - end})
 		}
 	}
+	dies, err := swept(part, want, plan.Ranges, known)
+	if err != nil {
+		return nil, err
+	}
+	err = eachSector(part, want, known, func(s *sector) {
+		if die := s.addr / part.dieSize(); dies[die] {
+			if s.addr == die*part.dieSize() {
+				plan.erase(Op{Addr: s.addr, Size: part.DieErase.Size})
+			}
+			s.blanked(0, part.Sector)
+		}
+		s.plan(plan)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return plan, nil
+}
+
+// eachSector calls do with every sector that extents, which are ascending, reach into.
+func eachSector(part *Part, want []Extent, known func(sector int) Knowledge, do func(*sector)) error {
+	want = slices.Clone(want)
 	for len(want) > 0 {
 		sector := want[0].Addr / part.Sector
 		s, err := newSector(part, sector, known(int(sector)))
 		if err != nil {
-			return nil, err
+			return err
 		}
 		// Every extent that reaches into this sector; the last one may go on in the next.
 		for len(want) > 0 && want[0].Addr < (sector+1)*part.Sector {
@@ -135,9 +157,9 @@ func NewPlan(part *Part, want []Extent, known func(sector int) Knowledge) (*Plan
 			}
 			want = want[1:]
 		}
-		s.plan(plan)
+		do(s)
 	}
-	return plan, nil
+	return nil
 }
 
 // sector is one sector at work: bytes as they are and as they are wanted.
@@ -204,19 +226,35 @@ func (s *sector) need(u int) need {
 	return forbidden
 }
 
-// plan appends the sector's erases and programs.
-func (s *sector) plan(p *Plan) {
+func (s *sector) needs() []need {
 	needs := make([]need, len(s.covered))
 	for u := range needs {
 		needs[u] = s.need(u)
 	}
-	_, erases := s.erase(needs, 0, len(s.part.Erases)-1)
+	return needs
+}
+
+// blanked notes that size bytes from offset lo on were erased.
+func (s *sector) blanked(lo, size int64) {
+	s.known = true
+	for i := range s.present[lo : lo+size] {
+		s.present[lo+int64(i)] = 0xFF
+	}
+}
+
+// erase appends an erase.
+func (p *Plan) erase(op Op) {
+	p.Ops = append(p.Ops, op)
+	p.EraseBytes += op.Size
+	p.Erases[op.Size]++
+}
+
+// plan appends the sector's erases and programs.
+func (s *sector) plan(p *Plan) {
+	_, erases := s.erase(s.needs(), 0, len(s.part.Erases)-1)
 	for _, op := range erases {
-		p.Ops = append(p.Ops, op)
-		p.EraseBytes += op.Size
-		p.Erases[op.Size]++
-		lo := op.Addr - s.addr
-		copy(s.present[lo:lo+op.Size], bytes.Repeat([]byte{0xFF}, int(op.Size)))
+		p.erase(op)
+		s.blanked(op.Addr-s.addr, op.Size)
 	}
 	unit, page := s.part.Erases[0].Size, s.part.Page
 	for lo := int64(0); lo < s.part.Sector; lo += page {
@@ -277,7 +315,11 @@ func (p *Plan) Max(byteTime time.Duration) time.Duration {
 func (p *Plan) duration(byteTime time.Duration, erase func(Erase) time.Duration, program time.Duration) time.Duration {
 	var total time.Duration
 	operations := p.Programs
-	for _, e := range p.Part.Erases {
+	erases := p.Part.Erases
+	if p.Part.DieErase != nil {
+		erases = append(slices.Clone(erases), *p.Part.DieErase)
+	}
+	for _, e := range erases {
 		n := p.Erases[e.Size]
 		operations += n
 		total += time.Duration(n) * erase(e)

@@ -2,6 +2,7 @@ package flash
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +18,20 @@ func small(t testing.TB) *Part {
 		t.Fatal(err)
 	}
 	p.Size = 4 * p.Sector
+	return p
+}
+
+// stacked is small with two dies; with one, C7 erases all of it. Either costs less than three sectors' erases.
+func stacked(t testing.TB, dies int) *Part {
+	p := small(t)
+	p.Dies = dies
+	p.DieErase = &Erase{Size: p.Size / int64(dies), Opcode: 0xC4, Typ: 300 * time.Millisecond, Max: time.Second}
+	if dies == 1 {
+		p.DieErase.Opcode = 0xC7
+	}
+	if err := p.Validate(); err != nil {
+		t.Fatal(err)
+	}
 	return p
 }
 
@@ -77,8 +92,10 @@ func inside(ranges []Range, addr, size int64) bool {
 }
 
 func TestPlanMakesTheImage(t *testing.T) {
-	part := small(t)
+	parts := []*Part{small(t), stacked(t, 1), stacked(t, 2)}
+	whole := 0
 	rapid.Check(t, func(t *rapid.T) {
+		part := rapid.SampledFrom(parts).Draw(t, "part")
 		present := drawBytes(t, int(part.Size), "present")
 		want := drawExtents(t, part)
 		unknown := rapid.SliceOfN(rapid.Bool(), 4, 4).Draw(t, "unknown")
@@ -114,10 +131,20 @@ func TestPlanMakesTheImage(t *testing.T) {
 				if !erasing {
 					t.Fatalf("op %d erases after a program of the same sector", i)
 				}
-				if op.Addr%op.Size != 0 || !slices.ContainsFunc(part.Erases, func(e Erase) bool { return e.Size == op.Size }) {
+				kinds := part.Erases
+				if part.DieErase != nil {
+					kinds = append(slices.Clone(kinds), *part.DieErase)
+				}
+				if op.Addr%op.Size != 0 || !slices.ContainsFunc(kinds, func(e Erase) bool { return e.Size == op.Size }) {
 					t.Fatalf("illegal erase %+v", op)
 				}
-				for u := op.Addr; u < op.Addr+op.Size && !unknown[sector]; u += 4096 {
+				if op.Size > part.Sector {
+					whole++
+				}
+				for u := op.Addr; u < op.Addr+op.Size; u += 4096 {
+					if unknown[u/part.Sector] {
+						continue
+					}
 					now, goal := array[u:u+4096], target[u:u+4096]
 					if bytes.Equal(now, goal) && !blank(now) {
 						t.Fatalf("right content at 0x%X is erased", u)
@@ -161,6 +188,9 @@ func TestPlanMakesTheImage(t *testing.T) {
 			t.Fatalf("when all is right the plan still has %d ops (%v)", len(plan.Ops), err)
 		}
 	})
+	if whole == 0 {
+		t.Error("no die was erased whole")
+	}
 }
 
 // No other choice of erases that may be made costs less. The model tries every one of them: 4 KiB units that need an erase, by every
@@ -249,6 +279,72 @@ func TestPlanChoices(t *testing.T) {
 			if plan.Erases[size] != n {
 				t.Errorf("%s: %v erases", name, plan.Erases)
 			}
+		}
+	}
+}
+
+// The erase of a die, or of a single-die chip whole: where it is cheaper by typical time, all of it is wanted, and nothing is lost by it.
+func TestPlanErasesDies(t *testing.T) {
+	old := func(int) Knowledge { return Knowledge{Data: bytes.Repeat([]byte{0x0A}, 1<<16)} }
+	blankIn := func(blank ...int) func(int) Knowledge {
+		return func(s int) Knowledge {
+			if slices.Contains(blank, s) {
+				return Knowledge{Blank: true}
+			}
+			return old(s)
+		}
+	}
+	data := bytes.Repeat([]byte{0xF0}, 1<<18)
+	for name, c := range map[string]struct {
+		dies   int
+		typ    time.Duration
+		want   []Extent
+		known  func(int) Knowledge
+		erases map[int64]int
+	}{
+		"both dies":            {2, 300 * time.Millisecond, []Extent{{0, 1 << 18, data}}, old, map[int64]int{1 << 17: 2}},
+		"nothing known":        {2, 300 * time.Millisecond, []Extent{{0, 1 << 18, nil}}, nil, map[int64]int{1 << 17: 2}},
+		"all of it at once":    {1, 300 * time.Millisecond, []Extent{{0, 1 << 18, data}}, old, map[int64]int{1 << 18: 1}},
+		"the upper only":       {2, 300 * time.Millisecond, []Extent{{1 << 16, 3 << 16, nil}}, old, map[int64]int{1 << 17: 1, 1 << 16: 1}},
+		"two extents":          {2, 300 * time.Millisecond, []Extent{{0, 1 << 16, nil}, {1 << 16, 1 << 16, data[:1<<16]}}, old, map[int64]int{1 << 17: 1}},
+		"two with a gap":       {2, 300 * time.Millisecond, []Extent{{0, 1 << 16, nil}, {1<<16 + 4096, 1<<16 - 4096, nil}}, old, map[int64]int{1 << 16: 1, 32768: 1, 4096: 7}},
+		"rounded to all of it": {2, 300 * time.Millisecond, []Extent{{1, 1<<17 - 2, nil}}, old, map[int64]int{1 << 17: 1}},
+		"as dear":              {2, 320 * time.Millisecond, []Extent{{0, 1 << 18, data}}, old, map[int64]int{1 << 16: 4}},
+		"one sector is blank":  {2, 300 * time.Millisecond, []Extent{{0, 1 << 18, data}}, blankIn(1), map[int64]int{1 << 17: 1, 1 << 16: 1}},
+		"blank and cheaper":    {2, 150 * time.Millisecond, []Extent{{0, 1 << 17, data[:1<<17]}}, blankIn(0), map[int64]int{1 << 17: 1}},
+		"blank all":            {2, time.Millisecond, []Extent{{0, 1 << 18, nil}}, blankIn(0, 1, 2, 3), nil},
+		"one unit is right": {2, time.Millisecond, []Extent{{0, 1 << 17, nil}}, func(s int) Knowledge {
+			k := Knowledge{Data: bytes.Repeat([]byte{0xFF}, 1<<16)}
+			if k.Data[0] = 0; s == 1 {
+				k.Data[0] = 0xFF // and blank
+			}
+			return k
+		}, map[int64]int{1 << 17: 1}},
+		"one unit would be lost": {2, time.Millisecond, []Extent{{0, 1 << 17, data[:1<<17]}}, func(s int) Knowledge {
+			if s == 1 {
+				return Knowledge{Data: append(bytes.Repeat([]byte{0xF0}, 4096), bytes.Repeat([]byte{0x0A}, 1<<16-4096)...)}
+			}
+			return old(s)
+		}, map[int64]int{1 << 16: 1, 32768: 1, 4096: 7}},
+	} {
+		part := stacked(t, c.dies)
+		part.DieErase.Typ = c.typ
+		plan, err := NewPlan(part, c.want, c.known)
+		must(t, err)
+		if !maps.Equal(plan.Erases, c.erases) && len(plan.Erases)+len(c.erases) > 0 {
+			t.Errorf("%s: erases %v, want %v", name, plan.Erases, c.erases)
+		}
+		var typ, most time.Duration
+		for _, op := range plan.Ops {
+			for _, e := range append(slices.Clone(part.Erases), *part.DieErase) {
+				if op.Data == nil && op.Size == e.Size {
+					typ, most = typ+e.Typ, most+e.Max
+				}
+			}
+		}
+		n := time.Duration(plan.Programs)
+		if plan.Typical(0) != typ+n*part.Program.Typ || plan.Max(0) != most+n*part.Program.Max {
+			t.Errorf("%s: takes %v, at most %v", name, plan.Typical(0), plan.Max(0))
 		}
 	}
 }

@@ -42,7 +42,7 @@ func TestLoadErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for file, want := range map[string]string{
-		"large.bin": "it is larger than the largest part, 64 MiB",
+		"large.bin": "it is larger than the largest part, 256 MiB",
 		"endless":   "is not a file",
 		"../none":   "there is no file ../none",
 		`win\file`:  "not a path relative to the recipe",
