@@ -74,13 +74,18 @@ func (c *Chip) erase(ctx context.Context, op Op) error {
 		return c.execute(ctx, cmd)
 	}
 	cmd.out = address(e.Opcode, op.Addr, 4)
+	return c.inWideMode(ctx, func() error { return c.execute(ctx, cmd) })
+}
+
+// inWideMode calls do in 4-byte mode, which is left again where it was not on before.
+func (c *Chip) inWideMode(ctx context.Context, do func() error) error {
 	if c.wide {
-		return c.execute(ctx, cmd)
+		return do()
 	}
 	if err := c.mode(ctx, true); err != nil {
 		return err
 	}
-	err := c.execute(ctx, cmd)
+	err := do()
 	if left := c.mode(context.WithoutCancel(ctx), false); err == nil {
 		err = left
 	}

@@ -48,7 +48,7 @@ func write(t *testing.T, c *Chip, want ...Extent) *Plan {
 // Every part, in both address modes, at both ends of the array, over old content, with each erase size.
 func TestWriteEveryPart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, p := range single() {
+		for _, p := range Parts() {
 			for _, wide := range []bool{false, true} {
 				w := newWire(t, p.Name, nor.Options{})
 				if wide {

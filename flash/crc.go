@@ -25,7 +25,7 @@ const (
 // layout of its frames.
 type CRC struct {
 	Reflected    bool          `yaml:"reflected" json:"reflected"`         // least significant bit of each byte first
-	AddressBytes int           `yaml:"address_bytes" json:"address_bytes"` // of start and stop, most significant first
+	AddressBytes int           `yaml:"address_bytes" json:"address_bytes"` // of start and stop, most significant first: 4, or 0 for as many as the address mode wants
 	StopIncluded bool          `yaml:"stop_included" json:"stop_included"` // stop is the address of the last byte, not the one behind it
 	WriteEnable  bool          `yaml:"write_enable" json:"write_enable"`   // 9B 27 wants 06 before it
 	ReadDummy    int           `yaml:"read_dummy" json:"read_dummy"`       // bytes between 96 and its answer
@@ -91,59 +91,78 @@ func (c *Chip) CheckCRC(ctx context.Context, r Range, want uint64) error {
 	if err := c.begin(ctx); err != nil {
 		return err
 	}
-	frames := []spi.Frame{{Out: layout.frame(c.part, r, ^want)}}
+	var got uint64
+	compute := func() (err error) {
+		got, err = c.computeCRC(ctx, r, ^want)
+		return err
+	}
+	var err error
+	if layout.AddressBytes == 0 && c.part.AddressBytes == 4 && r != (Range{0, c.part.Size}) {
+		err = c.inWideMode(ctx, compute)
+	} else {
+		err = compute()
+	}
+	if err == nil && got != want {
+		err = &CRCError{r, want, got}
+	}
+	return err
+}
+
+// computeCRC has the chip compare its CRC over r with wrong, and returns what it computed. The flags are clean afterwards.
+func (c *Chip) computeCRC(ctx context.Context, r Range, wrong uint64) (uint64, error) {
+	const op = "check CRC"
+	layout := c.part.CRC
+	frames := []spi.Frame{{Out: c.frameCRC(r, wrong)}}
 	if layout.WriteEnable {
 		frames = append([]spi.Frame{{Out: []byte{opWriteEnable}}}, frames...)
 	}
 	if err := ctx.Err(); err != nil {
-		return err
+		return 0, err
 	}
 	limit := c.part.Limit(layout.Limit)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit+linkLimit)
 	defer cancel()
 	start := time.Now()
 	if err := c.conn.Do(ctx, frames...); err != nil {
-		return fmt.Errorf("%s: %w", op, err)
+		return 0, fmt.Errorf("%s: %w", op, err)
 	}
 	s, err := c.finished(ctx, command{op: op, addr: r.Addr}, start, limit)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if s.fsr&fsrErrors != fsrProgramError {
 		err := error(&OperationError{op, r.Addr, s.fsr})
 		if s.fsr&fsrErrors == 0 {
 			err = fmt.Errorf("%s: %w", at(op, r.Addr), ErrNotExecuted)
 		}
-		return c.cleanAfter(ctx, err)
+		return 0, c.cleanAfter(ctx, err)
 	}
 	got, err := c.twice(ctx, "read CRC", 8, func(in []byte) []spi.Frame {
 		return []spi.Frame{{Out: append([]byte{opReadGPRR}, make([]byte, layout.ReadDummy)...), In: in}}
 	})
 	if err != nil {
-		return c.cleanAfter(ctx, err)
+		return 0, c.cleanAfter(ctx, err)
 	}
-	if err := c.clean(ctx); err != nil {
-		return err
-	}
-	if crc := binary.LittleEndian.Uint64(got); crc != want {
-		return &CRCError{r, want, crc}
-	}
-	return nil
+	return binary.LittleEndian.Uint64(got), c.clean(ctx)
 }
 
-// frame is 9B 27, the selector, the CRC least significant byte first, and, unless r is the whole part, start and stop.
-func (l *CRC) frame(p *Part, r Range, crc uint64) []byte {
+// frameCRC is 9B 27, the selector, the CRC least significant byte first, and, unless r is the whole part, start and stop.
+func (c *Chip) frameCRC(r Range, crc uint64) []byte {
 	out := binary.LittleEndian.AppendUint64([]byte{opInterface, interfaceCRC, crcWhole}, crc)
-	if r == (Range{0, p.Size}) {
+	if r == (Range{0, c.part.Size}) {
 		return out
 	}
 	out[2] = crcRange
 	stop := r.Addr + r.Size
-	if l.StopIncluded {
+	if c.part.CRC.StopIncluded {
 		stop--
 	}
 	for _, a := range []int64{r.Addr, stop} {
-		out = append(out, address(0, a, l.AddressBytes)[1:]...)
+		if c.part.CRC.AddressBytes == 4 {
+			out = append(out, address(0, a, 4)[1:]...)
+		} else {
+			out = append(out, c.moded(0, a)[1:]...)
+		}
 	}
 	return out
 }

@@ -67,8 +67,13 @@ func Identify(ctx context.Context, conn spi.Conn, parts ...*Part) (*Chip, error)
 	}
 	first, second, err := c.first(ctx, longest)
 	if errors.Is(err, ErrAbsent) {
-		if err = c.wake(ctx, parts); err == nil {
-			first, second, err = c.first(ctx, longest)
+		// Nothing is sent to what did answer, once or in part: that is a bad contact.
+		if absent, looking := c.absent(ctx); looking != nil {
+			err = looking
+		} else if absent {
+			if err = c.wake(ctx, parts); err == nil {
+				first, second, err = c.first(ctx, longest)
+			}
 		}
 	}
 	if err != nil {
@@ -234,10 +239,7 @@ func Present(ctx context.Context, conn spi.Conn, parts ...*Part) (bool, error) {
 	if err := conn.Do(ctx, append(frames, readID(&id))...); err != nil {
 		return false, fmt.Errorf("present: %w", err)
 	}
-	for i := range dies {
-		if l.sr[i][0]&statusWIP != 0 && l.fsr[i][0]&fsrReady == 0 {
-			return true, nil
-		}
-	}
-	return !floatingID(id), nil
+	s, _ := l.status()
+	busy := s.sr&statusWIP != 0 && s.fsr&fsrReady == 0
+	return busy || !floatingID(id), nil
 }

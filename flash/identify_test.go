@@ -11,7 +11,7 @@ import (
 )
 
 func TestIdentifyEveryPart(t *testing.T) {
-	for _, p := range single() {
+	for _, p := range Parts() {
 		c, w := identified(t, p.Name, nor.Options{})
 		if c.Part().Name != p.Name {
 			t.Errorf("%s was taken for a %s", p.Name, c.Part().Name)

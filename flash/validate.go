@@ -96,8 +96,7 @@ func (p *Part) Validate() error {
 		must(n.Change != 0, "nvcr: change has no bits")
 	}
 	if c := p.CRC; c != nil {
-		must(c.AddressBytes == 3 || c.AddressBytes == 4, "crc: address_bytes %d is neither 3 nor 4", c.AddressBytes)
-		must(c.AddressBytes == 4 || p.Size < 16<<20 || p.Size == 16<<20 && c.StopIncluded, "crc: 3 address_bytes do not reach all of %d bytes", p.Size)
+		must(c.AddressBytes == 0 || c.AddressBytes == 4, "crc: address_bytes %d is neither 4 nor 0, for the address mode's", c.AddressBytes)
 		must(c.ReadDummy >= 0 && c.ReadDummy <= 8, "crc: read_dummy %d is not within 0 to 8", c.ReadDummy)
 		duration("crc.limit", c.Limit)
 	}

@@ -98,11 +98,11 @@ func single() []*Part {
 	return slices.DeleteFunc(Parts(), func(p *Part) bool { return p.Dies > 1 })
 }
 
-// identified is a chip of that part, found by Identify.
-func identified(t *testing.T, part string, o nor.Options) (*Chip, *wire) {
+// identified is a chip of that part, found by Identify among parts (none given: the shipped ones).
+func identified(t *testing.T, part string, o nor.Options, parts ...*Part) (*Chip, *wire) {
 	t.Helper()
 	w := newWire(t, part, o)
-	c, err := Identify(t.Context(), w)
+	c, err := Identify(t.Context(), w, parts...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,305 @@
+package flash
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"station/sim/nor"
+	"station/spi"
+)
+
+// What all dies say together.
+func TestLookMerges(t *testing.T) {
+	const r = 0x80
+	for name, x := range map[string]struct {
+		sr, fsr []byte // the last byte of each die
+		want    status
+		ready   bool
+	}{
+		"one, ready":          {[]byte{0}, []byte{r}, status{0, r}, true},
+		"one, busy":           {[]byte{1}, []byte{0}, status{1, 0}, false},
+		"all ready":           {[]byte{0, 0, 0, 0}, []byte{r, r, r, r}, status{0, r}, true},
+		"last busy":           {[]byte{0, 0, 0, 1}, []byte{r, r, r, 0}, status{1, 0}, false},
+		"first busy by FSR":   {[]byte{0, 0}, []byte{0, r}, status{0, 0}, false},
+		"second busy by SR":   {[]byte{0, 1}, []byte{r, r}, status{1, r}, false},
+		"errors of all":       {[]byte{0, 2, 0, 0}, []byte{r | 0x20, r, r | 0x12, r}, status{2, r | 0x32}, true},
+		"suspended in one":    {[]byte{0, 0}, []byte{r, r | 0x40}, status{0, r | 0x40}, true},
+		"4-byte mode in both": {[]byte{0, 0}, []byte{r | 1, r | 1}, status{0, r | 1}, true},
+		"absent":              {[]byte{0xFF, 0xFF}, []byte{0xFF, 0xFF}, status{0xFF, 0xFF}, false},
+		"absent, low":         {[]byte{0, 0}, []byte{0, 0}, status{0, 0}, false},
+	} {
+		l, frames := looking(len(x.sr), 6, 2)
+		if len(frames) != 2*len(x.sr) {
+			t.Fatalf("%s: %d frames", name, len(frames))
+		}
+		for i := range x.sr {
+			if op, flags := frames[2*i], frames[2*i+1]; op.Out[0] != 0x05 || flags.Out[0] != 0x70 || len(op.In) > 6 || len(flags.In) != 2 {
+				t.Errorf("%s: %+v", name, frames)
+			}
+			for j := range frames[2*i].In {
+				frames[2*i].In[j] = x.sr[i]
+			}
+			frames[2*i+1].In[0], frames[2*i+1].In[1] = x.fsr[i], x.fsr[i]
+		}
+		got, steady := l.status()
+		if got != x.want || got.ready() != x.ready || !steady {
+			t.Errorf("%s: %+v, ready %v, steady %v", name, got, got.ready(), steady)
+		}
+		frames[len(frames)-1].In[0] ^= 0x10
+		if again, steady := l.status(); again != got || steady {
+			t.Errorf("%s: an unsteady die was not noticed", name)
+		}
+	}
+	l, frames := looking(2, 1, 1)
+	frames[1].In[0], frames[3].In[0] = r, r|1
+	if _, steady := l.status(); steady {
+		t.Error("dies in different address modes are taken for steady")
+	}
+}
+
+// stackedParts are the shipped ones.
+func stackedParts() []*Part {
+	return slices.DeleteFunc(Parts(), func(p *Part) bool { return p.Dies == 1 })
+}
+
+// Whichever die is at work: no operation is over before it is, wherever the count of readings happens to stand, and whether or not SR tells of one die only.
+func TestStackedReady(t *testing.T) {
+	for _, p := range stackedParts() {
+		for _, dieWIP := range []bool{false, true} {
+			for die := range p.Dies {
+				synctest.Test(t, func(t *testing.T) {
+					c, w := identified(t, p.Name, nor.Options{Pace: nor.Real, DieWIP: dieWIP})
+					w.byteTime = time.Microsecond
+					addr := int64(die)*p.dieSize() + 0x20000
+					for skew := range p.Dies {
+						for range skew {
+							w.raw([]byte{0x70}, []byte{0x05})
+						}
+						at := addr + int64(skew)*0x1000
+						start := time.Now()
+						must(t, c.erase(t.Context(), Op{Addr: at, Size: 4096}))
+						if took := time.Since(start); took < 48*time.Millisecond {
+							t.Errorf("%s, die %d: an erase was over after %v", p.Name, die, took)
+						}
+						must(t, c.program(t.Context(), at, []byte{1, 2, 3}))
+						if !bytes.Equal(w.chip.Bytes(uint32(at), 3), []byte{1, 2, 3}) {
+							t.Errorf("%s, die %d: the program was not over", p.Name, die)
+						}
+						// Contact and presence of a chip whose one die is busy.
+						w.raw([]byte{0x06}, address(0xDC, at+0x10000, 4))
+						must(t, c.Contact(t.Context()))
+						if is, err := Present(t.Context(), w, p); err != nil || !is {
+							t.Errorf("present: %v, %v", is, err)
+						}
+						// Identify waits for all dies.
+						if _, err := Identify(t.Context(), w, p); err != nil {
+							t.Errorf("%s, die %d busy: %v", p.Name, die, err)
+						}
+						w.idle(t)
+					}
+				})
+			}
+		}
+	}
+}
+
+// The test above can fail: read as a single die, a chip is taken for ready while another die is busy.
+func TestStackedReadAsOneIsReadyTooSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, w := identified(t, "MT25QL02GCBB", nor.Options{Pace: nor.Real, DieWIP: true})
+		w.raw([]byte{0x06}, address(0xDC, 3<<26, 4))
+		soon := func() (n int) {
+			for range 8 {
+				s, _, err := c.poll(t.Context())
+				must(t, err)
+				if s.ready() {
+					n++
+				}
+			}
+			return n
+		}
+		if n := soon(); n != 0 {
+			t.Errorf("ready %d times while a die was busy", n)
+		}
+		c.dies = 1
+		if n := soon(); n != 6 {
+			t.Errorf("read as one die it was ready %d times of 8", n)
+		}
+	})
+}
+
+// Errors of any die are errors, and cleaned.
+func TestStackedErrors(t *testing.T) {
+	for _, p := range stackedParts() {
+		synctest.Test(t, func(t *testing.T) {
+			c, w := identified(t, p.Name, nor.Options{Pace: nor.Real})
+			w.chip.SetFaults(nor.Faults{FailErase: true})
+			for die := range p.Dies {
+				as[*OperationError](t, c.erase(t.Context(), Op{Addr: int64(die) * p.dieSize(), Size: 65536}))
+				w.idle(t)
+			}
+			w.chip.SetFaults(nor.Faults{FailProgram: true})
+			for die := range p.Dies {
+				as[*OperationError](t, c.program(t.Context(), int64(die)*p.dieSize(), []byte{1}))
+				w.idle(t)
+			}
+			w.chip.SetFaults(nor.Faults{StuckBusy: true})
+			e := as[*BusyError](t, c.erase(t.Context(), Op{Addr: p.Size - 65536, Size: 65536}))
+			if !e.StuckBusy || e.Limit != 3*time.Second {
+				t.Errorf("%+v", e)
+			}
+		})
+	}
+}
+
+// A die is erased by C4 in 4-byte mode, alone, and within its own time.
+func TestApplyErasesDies(t *testing.T) {
+	for _, p := range stackedParts() {
+		synctest.Test(t, func(t *testing.T) {
+			c, w := identified(t, p.Name, nor.Options{Pace: nor.Real})
+			size := p.dieSize()
+			for die := range int64(p.Dies) {
+				must(t, c.program(t.Context(), die*size, []byte{0}))
+				must(t, c.program(t.Context(), (die+1)*size-1, []byte{0}))
+			}
+			last := int64(p.Dies - 1)
+			want := Extent{last * size, size, noise(1, 300)}
+			plan := mustPlan(t, c, nil, want)
+			if plan.Erases[size] != 1 || len(plan.Erases) != 1 {
+				t.Fatalf("erases %v", plan.Erases)
+			}
+			w.sent = nil
+			start := time.Now()
+			must(t, c.Apply(t.Context(), plan, nil))
+			if took := time.Since(start); took < 120*time.Second || took > 460*time.Second {
+				t.Errorf("took %v", took)
+			}
+			if w.count(0xC4) != 1 || w.count(0xB7) != 1 || w.count(0xE9) != 1 || w.count(0xDC) != 0 {
+				t.Errorf("C4 %d times, B7 %d, E9 %d", w.count(0xC4), w.count(0xB7), w.count(0xE9))
+			}
+			for die := range last {
+				if w.chip.Bytes(uint32(die*size), 1)[0] != 0 || w.chip.Bytes(uint32((die+1)*size-1), 1)[0] != 0 {
+					t.Errorf("die %d was touched", die)
+				}
+			}
+			if !bytes.Equal(w.chip.Bytes(uint32(last*size), 300), noise(1, 300)) || w.chip.Bytes(uint32(p.Size-1), 1)[0] != 0xFF {
+				t.Error("the die is not as wanted")
+			}
+			w.idle(t)
+			if _, fsr := w.status(); fsr != 0x80 {
+				t.Errorf("flag status 0x%02X", fsr)
+			}
+			// A lost C4 is noticed.
+			w.drop = dropping(0xC4)
+			is(t, c.Apply(t.Context(), plan, nil), ErrNotExecuted)
+		})
+	}
+}
+
+// C7, where the profile of a single-die part has it.
+func TestApplyBulkErase(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, err := partNamed("MT25QL128ABA")
+		must(t, err)
+		p.DieErase = &Erase{Size: p.Size, Opcode: 0xC7, Typ: 38 * time.Second, Max: 114 * time.Second}
+		must(t, p.Validate())
+		c, w := identified(t, p.Name, nor.Options{Pace: nor.Real}, p)
+		must(t, c.program(t.Context(), 0, []byte{0}))
+		must(t, c.program(t.Context(), p.Size-1, []byte{0}))
+		plan := mustPlan(t, c, nil, Extent{0, p.Size, []byte{0x77}})
+		w.sent = nil
+		must(t, c.Apply(t.Context(), plan, nil))
+		if w.count(0xC7) != 1 || w.count(0xB7) != 0 || w.chip.Bytes(0, 1)[0] != 0x77 || w.chip.Bytes(uint32(p.Size-1), 1)[0] != 0xFF {
+			t.Errorf("erases %v, sent % X", plan.Erases, w.sent[:8])
+		}
+	})
+}
+
+// What nobody knows of stacked parts is refused before anything is sent; a profile that was settled on silicon lets it through.
+func TestStackedProtection(t *testing.T) {
+	for _, p := range stackedParts() {
+		synctest.Test(t, func(t *testing.T) {
+			c, w := identified(t, p.Name, nor.Options{})
+			ctx := t.Context()
+			pw := testPassword
+			calls := map[string]func() error{
+				"E3":       func() error { return c.LockNonvolatile(ctx, 1) },
+				"E4":       func() error { return c.EraseNonvolatileLocks(ctx) },
+				"E1":       func() error { return c.LockVolatile(ctx, false, Range{0x10000, 0x10000}) },
+				"A6":       func() error { return c.Freeze(ctx) },
+				"28":       func() error { return c.ProgramPassword(ctx, &pw) },
+				"2C":       func() error { return c.ProgramSectorProtection(ctx, PasswordMode) },
+				"29":       func() error { _, err := c.UnlockPassword(ctx, &pw); return err },
+				"01":       func() error { return c.ProtectBlock(ctx, Range{0, 0x10000}) },
+				"B1":       func() error { return c.WriteNVCR(ctx, 0xFFFE) },
+				"OTP":      func() error { return c.ProgramOTP(ctx, 0, []byte{1}) },
+				"OTP lock": func() error { return c.LockOTP(ctx) },
+			}
+			refusals := map[string]error{"B1": ErrNoNVCR, "OTP": ErrNoOTP, "OTP lock": ErrNoOTP}
+			for name, call := range calls {
+				want := ErrStacked
+				if refusals[name] != nil {
+					want = refusals[name]
+				}
+				err := call()
+				is(t, err, want)
+				if (name == "28" || name == "2C") && !NotSent(err) {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			if w.trips != 0 {
+				t.Errorf("something was sent: % X", w.sent)
+			}
+			// It can be read, though.
+			got, err := c.Protection(ctx)
+			must(t, err)
+			if len(got.Nonvolatile) != p.Sectors() || got.LockedRanges() != nil {
+				t.Errorf("locked %v", got.LockedRanges())
+			}
+			settled := *p
+			settled.StackedProtection, settled.NVCR = true, &NVCR{Timing{200 * time.Millisecond, time.Second}, 1}
+			c.part = &settled
+			must(t, c.LockNonvolatile(ctx, 1, p.Sectors()-1))
+			must(t, c.LockVolatile(ctx, true, Range{0x20000, 0x10000}))
+			must(t, c.ProtectBlock(ctx, Range{p.Size / 2, p.Size / 2}))
+			must(t, c.ProtectBlock(ctx, Range{}))
+			must(t, c.EraseNonvolatileLocks(ctx))
+			must(t, c.Freeze(ctx))
+		})
+	}
+}
+
+// Where E4 and A6 reach the first die only, a profile that claims otherwise is found out by reading back.
+func TestStackedProtectionOfOneDie(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, err := partNamed("MT25QL01GBBB")
+		must(t, err)
+		p.StackedProtection = true
+		c, _ := identified(t, p.Name, nor.Options{FirstDieProtection: true}, p)
+		must(t, c.LockNonvolatile(t.Context(), 1))
+		must(t, c.EraseNonvolatileLocks(t.Context()))
+		must(t, c.LockNonvolatile(t.Context(), p.Sectors()-1))
+		is(t, c.EraseNonvolatileLocks(t.Context()), ErrNotExecuted)
+	})
+}
+
+// The end of ctx waits for all dies.
+func TestStackedCancel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, w := identified(t, "MT25QL02GCBB", nor.Options{Pace: nor.Real, DieWIP: true})
+		ctx, cancel := context.WithCancel(t.Context())
+		w.onDo = func(frames ...spi.Frame) {
+			if len(frames) > 2 && frames[2].Out[0] == 0xDC {
+				time.AfterFunc(time.Millisecond, cancel)
+			}
+		}
+		is(t, c.Apply(ctx, mustPlan(t, c, nil, Extent{2 << 26, 0x20000, nil}), nil), context.Canceled)
+		for range 4 {
+			w.idle(t)
+		}
+	})
+}
