@@ -45,10 +45,16 @@ func canonical(r *Recipe, steps []Step) ([]byte, error) {
 			} else {
 				body["fields"] = canonicalFields(s.Fields)
 			}
+			if s.Verify != Readback {
+				body["verify"] = s.Verify
+			}
 		case Erase:
 			body["regions"] = regionNames(s.Regions)
 		case Lock:
 			body["regions"], body["bits"] = regionNames(s.Regions), s.Bits
+			if s.Down {
+				body["lock_down"] = true
+			}
 		case Check:
 			if s.Locked != nil {
 				body["locked"] = regionNames(s.Locked)
@@ -70,6 +76,20 @@ func canonical(r *Recipe, steps []Step) ([]byte, error) {
 			}
 		case Counter:
 			body["index"], body["to"] = s.Index, s.To
+		case OTP:
+			body["fields"], body["lock"] = canonicalFields(s.Fields), s.Lock
+		case Config:
+			body["nvcr"] = s.NVCR
+		case Raw:
+			body["send"] = hex.EncodeToString(s.Send)
+			if s.WriteEnable {
+				body["write_enable"] = true
+			}
+			if s.Expect != nil {
+				body["expect"] = hex.EncodeToString(s.Expect)
+			} else if s.Read > 0 {
+				body["read"] = s.Read
+			}
 		}
 		list = append(list, object{step.Kind(): body})
 	}

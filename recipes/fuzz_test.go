@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"station/flash"
 	"strings"
 	"testing"
 
@@ -30,7 +31,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(head + unitText)
 	f.Add(permanentText)
 	f.Fuzz(func(t *testing.T, text string) {
-		r, err := Parse("fuzz.yaml", []byte(text), testRead)
+		r, err := Parse("fuzz.yaml", []byte(text), flash.Parts(), testRead)
 		if err != nil {
 			var problems *yamltext.Errors
 			if r != nil || !errors.As(err, &problems) || len(problems.Problems) == 0 || err.Error() == "" {
@@ -42,7 +43,7 @@ func FuzzParse(f *testing.F) {
 				}
 			}
 		} else {
-			again, err := Parse("another name", []byte(text), testRead)
+			again, err := Parse("another name", []byte(text), flash.Parts(), testRead)
 			if err != nil || again.Digest() != r.Digest() {
 				t.Fatalf("second parse: %v", err)
 			}
@@ -68,11 +69,11 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		// Pin keeps a valid recipe as it is and makes one valid that lacks digests only.
-		if pinned, changed, err := pin("fuzz.yaml", []byte(text), testRead); err == nil {
+		if pinned, changed, err := pin("fuzz.yaml", []byte(text), flash.Parts(), testRead); err == nil {
 			if r != nil && (len(changed) > 0 || string(pinned) != text) {
 				t.Fatalf("pin changed a valid recipe: %v", changed)
 			}
-			if _, err := Parse("fuzz.yaml", pinned, testRead); err != nil {
+			if _, err := Parse("fuzz.yaml", pinned, flash.Parts(), testRead); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -1,10 +1,13 @@
 package recipes
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
 	"go.yaml.in/yaml/v4"
+
+	"station/flash"
 )
 
 // lockable proves that lock bits can cover exactly the region, on every part.
@@ -31,11 +34,50 @@ func (p *parser) lockable(region Region, n *yaml.Node, bits Bits) {
 	}
 }
 
+// blockable proves that the status register can protect exactly these regions together, on every part.
+func (p *parser) blockable(regions []Region, n *yaml.Node) {
+	ranges := make([]flash.Range, len(regions))
+	for i, r := range regions {
+		if r.Size == 0 {
+			return // not known, and reported
+		}
+		ranges[i] = flash.Range{Addr: r.At, Size: r.Size}
+	}
+	slices.SortFunc(ranges, func(a, b flash.Range) int { return cmp.Compare(a.Addr, b.Addr) })
+	whole := ranges[0]
+	for _, r := range ranges[1:] {
+		if r.Addr != whole.Addr+whole.Size {
+			p.At(n, fmt.Sprintf("block protection is one range, and these regions leave a gap from 0x%06X to 0x%06X", whole.Addr+whole.Size, r.Addr-1), "use bits: nonvolatile")
+			return
+		}
+		whole.Size += r.Size
+	}
+	for _, part := range p.r.parts {
+		if _, ok := part.BlockProtection(whole); !ok {
+			p.At(n, fmt.Sprintf("block protection of %s cannot cover exactly %s (%s)", part.Name, whole, sizeText(whole.Size)),
+				fmt.Sprintf("it covers %s, or 2, 4, 8... times that, from the first or up to the last byte of the chip", sizeText(part.Sector)))
+			return
+		}
+	}
+}
+
+// protectable proves that protection commands are known to reach every die of every part.
+func (p *parser) protectable(d draftStep) {
+	for _, part := range p.r.parts {
+		if err := part.CanProtect(); err != nil {
+			p.At(d.node, fmt.Sprintf("%s: %v", d.node.Value, err), "use a profile in which that was confirmed on silicon")
+			return
+		}
+	}
+}
+
 // chipState is what the steps so far have done to a chip, as line numbers (0: not).
 type chipState struct {
 	content     map[string]int // region -> the write or erase
 	nonvolatile map[string]int // region -> the lock
 	volatile    map[string]int
+	block       map[string]int
+	config, otp int         // the steps
 	password    int         // the step that switched password mode on
 	persistent  int         // the step that ruled it out
 	keys        map[int]key // counter -> its root key
@@ -80,10 +122,18 @@ const reported = -1
 // order walks the steps and proves the order rules. It stops at the first step that could not be read: what
 // that one would have done is unknown. The rules are the same for every part.
 func (p *parser) order() {
-	s := chipState{content: map[string]int{}, nonvolatile: map[string]int{}, volatile: map[string]int{}, unlocked: map[string]string{},
+	s := chipState{content: map[string]int{}, nonvolatile: map[string]int{}, volatile: map[string]int{}, block: map[string]int{}, unlocked: map[string]string{},
 		keys: map[int]key{}, counted: map[int]int{}}
 	for _, d := range p.steps {
 		line := d.node.Line
+		switch step := d.step.(type) {
+		case Lock:
+			if step.Bits != Block {
+				p.protectable(d)
+			}
+		case Freeze, Password, PersistentProtection:
+			p.protectable(d)
+		}
 		switch step := d.step.(type) {
 		case Write:
 			p.fill(&s, step.Region.Name, d.regions[0], line)
@@ -117,6 +167,11 @@ func (p *parser) order() {
 			}
 		case Counter:
 			p.counts(&s, step, d)
+		case OTP:
+			p.once(&s.otp, d, "what a second one wants to hold can stand in the first")
+		case Config:
+			p.once(&s.config, d, "the register holds one value")
+		case Raw:
 		case Check:
 			p.checks(&s, step, d)
 		default:
@@ -124,6 +179,14 @@ func (p *parser) order() {
 		}
 	}
 	p.unused()
+}
+
+// once notes the line of a step of which there may be one.
+func (p *parser) once(line *int, d draftStep, why string) {
+	if *line != 0 {
+		p.At(d.node, fmt.Sprintf("%s was carried out already, in line %d", d.node.Value, *line), why)
+	}
+	*line = d.node.Line
 }
 
 func (p *parser) warn(line int, sentence string) {
@@ -190,7 +253,7 @@ func (p *parser) counts(s *chipState, step Counter, d draftStep) {
 // fill gives a region its content. There is one content for each region: a run that is resumed looks at the
 // chip and could not tell the first of two contents from the second.
 func (p *parser) fill(s *chipState, name string, n *yaml.Node, line int) {
-	lockLine := max(s.nonvolatile[name], s.volatile[name])
+	lockLine := max(s.nonvolatile[name], s.volatile[name], s.block[name])
 	switch {
 	case s.content[name] == reported:
 		s.content[name] = line
@@ -211,9 +274,12 @@ func (p *parser) locks(s *chipState, step Lock, d draftStep) {
 	case late:
 		p.At(d.node, fmt.Sprintf("nonvolatile lock bits cannot change after the freeze in line %d", s.frozen), "lock first, then freeze")
 	}
-	locked := s.nonvolatile
-	if step.Bits == Volatile {
-		locked = s.volatile
+	locked := map[Bits]map[string]int{Nonvolatile: s.nonvolatile, Volatile: s.volatile, Block: s.block}[step.Bits]
+	if step.Bits == Block {
+		for _, line := range s.block {
+			p.At(d.node, fmt.Sprintf("block protection is one range, set already in line %d", line), "name all of its regions there")
+			return
+		}
 	}
 	for i, r := range step.Regions {
 		switch {
@@ -250,7 +316,7 @@ func (p *parser) filled(name string) bool {
 
 func (p *parser) checks(s *chipState, step Check, d draftStep) {
 	for i, r := range step.Locked {
-		if s.nonvolatile[r.Name] != 0 || s.volatile[r.Name] != 0 {
+		if s.nonvolatile[r.Name] != 0 || s.volatile[r.Name] != 0 || s.block[r.Name] != 0 {
 			continue
 		}
 		if end := s.unlocked[r.Name]; end != "" {

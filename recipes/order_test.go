@@ -2,6 +2,7 @@ package recipes
 
 import (
 	"fmt"
+	"station/flash"
 	"strings"
 	"testing"
 
@@ -90,7 +91,7 @@ func TestOrderAgainstChip(t *testing.T) {
 		if !strings.Contains(text, "image: boot}") { // an image has to be used
 			text = strings.Replace(text, "images:", "# images:", 1)
 		}
-		r, err := Parse("t", []byte(text), testRead)
+		r, err := Parse("t", []byte(text), flash.Parts(), testRead)
 		if (err == nil) != good {
 			t.Fatalf("a chip could carry it out: %v\n%s\n%v", good, steps.String(), err)
 		}
@@ -166,7 +167,7 @@ func TestOneMistakeOneMessage(t *testing.T) {
 		if text == good {
 			t.Fatalf("%q is not in the recipe", c[0])
 		}
-		_, err := Parse("t", []byte(text), testRead)
+		_, err := Parse("t", []byte(text), flash.Parts(), testRead)
 		if problems, is := err.(*yamltext.Errors); !is || len(problems.Problems) != 1 {
 			t.Errorf("%q for %q:\n%v", c[1], c[0], err)
 		}
@@ -215,7 +216,7 @@ func TestOnePermanentMistake(t *testing.T) {
 		if text == permanentText {
 			t.Fatalf("%q is not in the recipe", c[0])
 		}
-		_, err := Parse("t", []byte(text), testRead)
+		_, err := Parse("t", []byte(text), flash.Parts(), testRead)
 		if problems, is := err.(*yamltext.Errors); !is || len(problems.Problems) != 1 {
 			t.Errorf("%q for %q:\n%v", c[1], c[0], err)
 		}

@@ -32,20 +32,24 @@ func Load(path string) (*Recipe, error) {
 	if err != nil {
 		return nil, fmt.Errorf("recipe: %w", err)
 	}
-	return Parse(path, text, imageReader(path))
+	parts, err := Parts(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, text, parts, imageReader(path, parts))
 }
 
-// Parse makes a Recipe from YAML text. name stands in messages where a file name does. readImage returns
-// the image's bytes, which nobody may change afterwards; file is the path as written in the recipe.
+// Parse makes a Recipe from YAML text. name stands in messages where a file name does; parts are those that it may name.
+// readImage returns the image's bytes, which nobody may change afterwards; file is the path as written in the recipe.
 // Any error is an *yamltext.Errors.
-func Parse(name string, text []byte, readImage func(file string) ([]byte, error)) (*Recipe, error) {
-	p := &parser{Page: yamltext.New(name, "recipe", text), readImage: readImage}
+func Parse(name string, text []byte, parts []*flash.Part, readImage func(file string) ([]byte, error)) (*Recipe, error) {
+	p := &parser{Page: yamltext.New(name, "recipe", text), known: parts, readImage: readImage}
 	return p.recipe(text)
 }
 
-func imageReader(recipe string) func(string) ([]byte, error) {
+func imageReader(recipe string, parts []*flash.Part) func(string) ([]byte, error) {
 	limit := int64(1)
-	for _, part := range flash.Parts() {
+	for _, part := range parts {
 		limit = max(limit, part.Size)
 	}
 	return func(file string) ([]byte, error) {
@@ -82,6 +86,7 @@ func readFile(path string, limit int64) ([]byte, error) {
 // so that one mistake does not draw others after it.
 type parser struct {
 	*yamltext.Page
+	known     []*flash.Part
 	readImage func(string) ([]byte, error)
 	unpinned  bool // digests may be missing or wrong: pin is about to write them
 
@@ -238,9 +243,8 @@ func (p *parser) parts(n *yaml.Node) {
 	if len(items) == 0 {
 		p.At(n, "parts is empty; list the flash parts that this recipe is for", "")
 	}
-	shipped := flash.Parts()
 	var known []string
-	for _, part := range shipped {
+	for _, part := range p.known {
 		known = append(known, part.Name)
 	}
 	for _, item := range items {
@@ -256,10 +260,10 @@ func (p *parser) parts(n *yaml.Node) {
 				suggestion = "the parts are " + strings.Join(known, ", ")
 			}
 			p.At(item, fmt.Sprintf("no part is named %s", yamltext.Quote(name)), suggestion)
-		case slices.Contains(p.r.parts, shipped[i]):
+		case slices.Contains(p.r.parts, p.known[i]):
 			p.At(item, fmt.Sprintf("part %s is listed twice", name), "")
 		default:
-			p.r.parts = append(p.r.parts, shipped[i])
+			p.r.parts = append(p.r.parts, p.known[i])
 		}
 	}
 }

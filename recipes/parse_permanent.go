@@ -171,7 +171,7 @@ func (p *parser) index(d *draftStep, n *yaml.Node) (int, bool) {
 	}
 	if len(without) > 0 {
 		var with []string
-		for _, part := range flash.Parts() {
+		for _, part := range p.known {
 			if counters(part) > 0 {
 				with = append(with, part.Name)
 			}

@@ -17,14 +17,15 @@ type draftStep struct {
 	regions []*yaml.Node // where Write, Erase, Lock and Check name their regions
 	frozen  *yaml.Node   // the value of check: frozen
 	index   *yaml.Node   // the value of index in root_key and counter
+	verify  *yaml.Node   // the value of verify in write
 }
 
 var (
-	stepNames      = append([]string{"write", "erase", "lock", "freeze", "check", "reset", "power_cycle"}, permanentSteps...)
-	permanentSteps = []string{"password", "root_key", "counter", "persistent_protection"}
+	stepNames      = append([]string{"write", "erase", "lock", "freeze", "check", "reset", "power_cycle", "config", "raw"}, permanentSteps...)
+	permanentSteps = []string{"password", "root_key", "counter", "persistent_protection", "otp"}
 	// Steps of the format that this version does not carry out yet; some of them are permanent.
-	otherSteps     = []string{"otp", "config", "measure", "relay", "raw"}
-	permanentKinds = append([]string{"otp", "relay"}, permanentSteps...)
+	otherSteps     = []string{"measure", "relay"}
+	permanentKinds = append([]string{"relay"}, permanentSteps...)
 )
 
 func notInThisVersion(what string) string {
@@ -85,6 +86,10 @@ func (p *parser) readStep(item *yaml.Node) draftStep {
 		p.bare(&d, value, Reset{})
 	case "power_cycle":
 		p.bare(&d, value, PowerCycle{})
+	case "config":
+		p.config(&d, value)
+	case "raw":
+		p.raw(&d, value)
 	case "password":
 		p.password(&d, value)
 	case "root_key":
@@ -93,6 +98,8 @@ func (p *parser) readStep(item *yaml.Node) draftStep {
 		p.counter(&d, value)
 	case "persistent_protection":
 		p.bare(&d, value, PersistentProtection{})
+	case "otp":
+		p.otp(&d, value)
 	default:
 		if slices.Contains(otherSteps, name.Value) {
 			p.At(name, notInThisVersion(name.Value), "its steps are "+strings.Join(stepNames, ", "))
@@ -126,9 +133,7 @@ func (p *parser) bare(d *draftStep, value *yaml.Node, step Step) {
 }
 
 func (p *parser) write(d *draftStep, value *yaml.Node) {
-	keys, ok := p.body(d, value, []string{"region"}, []string{"image", "fields"}, "- write: {region: ..., image: ...}", map[string]string{
-		"verify": "this version verifies by reading back, which is the strongest way; leave verify out",
-	})
+	keys, ok := p.body(d, value, []string{"region"}, []string{"image", "fields", "verify"}, "- write: {region: ..., image: ...}", nil)
 	region := p.regionNamed(keys["region"].Value)
 	image, fields := keys["image"].Value, keys["fields"].Value
 	switch {
@@ -139,9 +144,14 @@ func (p *parser) write(d *draftStep, value *yaml.Node) {
 		p.At(d.node, "write lacks image or fields", "")
 		return
 	}
-	var step Write
+	step := Write{Verify: Readback}
+	if n := keys["verify"].Value; n != nil {
+		var okVerify bool
+		step.Verify, okVerify = p.verify(n)
+		d.verify, ok = n, ok && okVerify
+	}
 	if fields != nil {
-		step.Fields = p.fields(fields, region)
+		step.Fields = p.fields(fields, region.space())
 		ok = ok && step.Fields != nil
 	} else if m := p.imageNamed(image); m != nil {
 		if region != nil && region.ok && m.ok && int64(len(m.Data)) > region.Size {
@@ -168,24 +178,47 @@ func (p *parser) erase(d *draftStep, value *yaml.Node) {
 }
 
 func (p *parser) lock(d *draftStep, value *yaml.Node) {
-	keys, ok := p.body(d, value, []string{"regions", "bits"}, nil, "- lock: {regions: [...], bits: nonvolatile}", nil)
+	keys, ok := p.body(d, value, []string{"regions", "bits"}, []string{"lock_down"}, "- lock: {regions: [...], bits: nonvolatile}", nil)
 	regions, nodes := p.regionList(keys["regions"].Value, "regions")
 	bits := Bits("")
 	if n := keys["bits"].Value; n != nil {
 		text, isText := p.Text(n, "bits")
 		bits = Bits(text)
-		if isText && bits != Nonvolatile && bits != Volatile {
-			p.At(n, fmt.Sprintf("bits is either nonvolatile or volatile, not %s", yamltext.Quote(text)), yamltext.DidYouMean(text, []string{string(Nonvolatile), string(Volatile)}))
+		if kinds := []string{string(Nonvolatile), string(Volatile), string(Block)}; isText && !slices.Contains(kinds, text) {
+			p.At(n, fmt.Sprintf("bits is one of nonvolatile, volatile and block, not %s", yamltext.Quote(text)), yamltext.DidYouMean(text, kinds))
 			bits = ""
+		}
+	}
+	down := false
+	if f := keys["lock_down"]; f.Value != nil {
+		var okDown bool
+		down, okDown = p.truth(f.Value, "lock_down")
+		ok = ok && okDown
+		if down && bits != Volatile && bits != "" {
+			p.At(f.Key, fmt.Sprintf("lock_down is for volatile lock bits, and these are %s", bits), "leave it out")
+			ok = false
 		}
 	}
 	if !ok || regions == nil || bits == "" {
 		return
 	}
-	for i, region := range regions {
-		p.lockable(region, nodes[i], bits)
+	if bits == Block {
+		p.blockable(regions, keys["regions"].Value)
+	} else {
+		for i, region := range regions {
+			p.lockable(region, nodes[i], bits)
+		}
 	}
-	d.step, d.regions = Lock{Regions: regions, Bits: bits}, nodes
+	d.step, d.regions = Lock{regions, bits, down}, nodes
+}
+
+// truth reads true or false.
+func (p *parser) truth(n *yaml.Node, what string) (v, ok bool) {
+	if n.Tag != "!!bool" {
+		p.At(n, fmt.Sprintf("%s is either true or false, not %s", what, yamltext.Quote(n.Value)), "")
+		return false, false
+	}
+	return n.Value == "true", true
 }
 
 func (p *parser) check(d *draftStep, value *yaml.Node) {
@@ -205,11 +238,8 @@ func (p *parser) check(d *draftStep, value *yaml.Node) {
 	}
 	if f := keys["frozen"]; f.Value != nil {
 		d.frozen = f.Value
-		frozen := f.Value.Value == "true"
-		if f.Value.Tag != "!!bool" {
-			p.At(f.Value, "frozen is either true or false, not "+yamltext.Quote(f.Value.Value), "")
-			ok = false
-		}
+		frozen, okFrozen := p.truth(f.Value, "frozen")
+		ok = ok && okFrozen
 		step.Frozen = &frozen
 	}
 	if ok {

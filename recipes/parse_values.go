@@ -94,8 +94,22 @@ var fieldKinds = []string{string(TextField), string(BytesField), string(CRC32Fie
 
 const fieldExample = "like these: {text: serial, size: 32}, {bytes: mac}, {crc32: [serial, mac], endian: little}"
 
-// fields reads the fields of a write; nil when any of them is wrong.
-func (p *parser) fields(n *yaml.Node, region *draftRegion) []Field {
+// space is where fields go: so many bytes, -1 where that is not known.
+type space struct {
+	what string // "region identity"
+	size int64
+}
+
+// space of a region; d may be nil.
+func (d *draftRegion) space() space {
+	if d == nil || !d.ok {
+		return space{size: -1}
+	}
+	return space{"region " + d.Name, d.Size}
+}
+
+// fields reads a list of fields; nil when any of them is wrong.
+func (p *parser) fields(n *yaml.Node, to space) []Field {
 	items, ok := p.List(n, "fields")
 	if !ok {
 		return nil
@@ -117,18 +131,15 @@ func (p *parser) fields(n *yaml.Node, region *draftRegion) []Field {
 		if f.Kind == CRC32Field {
 			sums = append(sums, place)
 		} else if slices.Contains(names, f.Value) {
-			p.At(place, fmt.Sprintf("value %s has a field in this write already", f.Value), "a value stands in a region once")
+			p.At(place, fmt.Sprintf("value %s has a field in this step already", f.Value), "a value stands there once")
 			ok = false
 		} else {
 			names = append(names, f.Value)
 		}
 		fields = append(fields, *f)
-		if region == nil || !region.ok {
-			continue
-		}
-		if before := end; before <= region.Size {
-			if end += f.Size; end > region.Size {
-				p.At(place, fmt.Sprintf("this field ends %d bytes after the end of region %s, which has %s", end-region.Size, region.Name, sizeText(region.Size)), "")
+		if before := end; before <= to.size {
+			if end += f.Size; end > to.size {
+				p.At(place, fmt.Sprintf("this field ends %d bytes after the end of %s, which has %s", end-to.size, to.what, sizeText(to.size)), "")
 				ok = false
 			}
 		}

@@ -44,10 +44,18 @@ type Counter struct {
 // PersistentProtection rules password mode out for ever (2C, bit 1): lock bits stay as changeable as they are.
 type PersistentProtection struct{}
 
+// OTP programs fields from byte 0 of the one-time-programmable area on (42), whose bits can only ever become 0, and reads them back (4B).
+// Lock then locks the whole area for ever (its control byte).
+type OTP struct {
+	Fields []Field
+	Lock   bool
+}
+
 func (Password) Kind() string             { return "password" }
 func (RootKey) Kind() string              { return "root_key" }
 func (Counter) Kind() string              { return "counter" }
 func (PersistentProtection) Kind() string { return "persistent_protection" }
+func (OTP) Kind() string                  { return "otp" }
 
 func (s Password) Title() string {
 	title := "password, sealed to " + strings.Join(s.Escrow, ", ")
@@ -68,11 +76,19 @@ func (s RootKey) Title() string {
 }
 func (s Counter) Title() string            { return fmt.Sprintf("counter %d to %d", s.Index, s.To) }
 func (PersistentProtection) Title() string { return "persistent protection mode" }
+func (s OTP) Title() string {
+	title := fmt.Sprintf("OTP area, %s", count(int(fieldsSize(s.Fields)), "byte"))
+	if s.Lock {
+		title += ", locked"
+	}
+	return title
+}
 
 func (Password) Permanent() bool             { return true }
 func (RootKey) Permanent() bool              { return true }
 func (Counter) Permanent() bool              { return true }
 func (PersistentProtection) Permanent() bool { return true }
+func (OTP) Permanent() bool                  { return true }
 
 func (s Password) clone() Step {
 	s.Escrow = slices.Clone(s.Escrow)
@@ -84,6 +100,7 @@ func (s RootKey) clone() Step {
 }
 func (s Counter) clone() Step              { return s }
 func (s PersistentProtection) clone() Step { return s }
+func (s OTP) clone() Step                  { return OTP{cloneFields(s.Fields), s.Lock} }
 
 // permanentOf lists the kinds of the permanent steps, each once.
 func permanentOf(steps []Step) []string {
@@ -107,6 +124,11 @@ func forever(step Step) string {
 		return fmt.Sprintf("counter %d never again has less than %d", s.Index, s.To)
 	case PersistentProtection:
 		return "this chip can never be given password mode"
+	case OTP:
+		if s.Lock {
+			return "the OTP area keeps its content, and nothing can ever be added"
+		}
+		return fmt.Sprintf("what becomes 0 in the first %s of the OTP area stays 0", count(int(fieldsSize(s.Fields)), "byte"))
 	}
 	return ""
 }

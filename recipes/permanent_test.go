@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"station/flash"
 	"strings"
 	"testing"
 	"time"
@@ -117,7 +118,7 @@ func TestCountersAgainstChip(t *testing.T) {
 	}
 	// Random sequences are seldom right, so one that is has to be accepted in any case.
 	right := "  - root_key: {index: 1, key: {derive: line/root}, escrow: [audit]}\n  - counter: {index: 1, to: 7}\n"
-	if _, err := Parse("t", []byte(recipe(right, []string{"root_key", "counter"})), testRead); err != nil {
+	if _, err := Parse("t", []byte(recipe(right, []string{"root_key", "counter"})), flash.Parts(), testRead); err != nil {
 		t.Fatal(err)
 	}
 	rapid.Check(t, func(t *rapid.T) {
@@ -143,7 +144,7 @@ func TestCountersAgainstChip(t *testing.T) {
 		for kind := range used {
 			list = append(list, kind)
 		}
-		_, err := Parse("t", []byte(recipe(steps.String(), list)), testRead)
+		_, err := Parse("t", []byte(recipe(steps.String(), list)), flash.Parts(), testRead)
 		if (err == nil) != good {
 			t.Fatalf("a chip could carry it out: %v\n%s\n%v", good, steps.String(), err)
 		}
@@ -162,7 +163,7 @@ func TestPermanentExactly(t *testing.T) {
 			}
 		}
 		for range 2 {
-			_, err := Parse("t", []byte(base+"permanent: ["+strings.Join(list, ", ")+"]\n"), testRead)
+			_, err := Parse("t", []byte(base+"permanent: ["+strings.Join(list, ", ")+"]\n"), flash.Parts(), testRead)
 			if (err == nil) != (set == 0b00111) {
 				t.Errorf("%v: %v", list, err)
 			}

@@ -9,6 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"station/flash"
 	"station/yamltext"
 )
 
@@ -32,7 +33,11 @@ func Pin(path string) ([]Pinned, error) {
 	if err != nil {
 		return nil, fmt.Errorf("recipe: %w", err)
 	}
-	pinned, changed, err := pin(path, text, imageReader(path))
+	parts, err := Parts(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	pinned, changed, err := pin(path, text, parts, imageReader(path, parts))
 	if err != nil || len(changed) == 0 {
 		return nil, err
 	}
@@ -40,8 +45,8 @@ func Pin(path string) ([]Pinned, error) {
 }
 
 // pin returns the text with right digests, proven by parsing it.
-func pin(name string, text []byte, readImage func(string) ([]byte, error)) ([]byte, []Pinned, error) {
-	p := &parser{Page: yamltext.New(name, "recipe", text), readImage: readImage, unpinned: true}
+func pin(name string, text []byte, parts []*flash.Part, readImage func(string) ([]byte, error)) ([]byte, []Pinned, error) {
+	p := &parser{Page: yamltext.New(name, "recipe", text), known: parts, readImage: readImage, unpinned: true}
 	if _, err := p.recipe(text); err != nil {
 		return nil, nil, err
 	}
@@ -67,7 +72,7 @@ func pin(name string, text []byte, readImage func(string) ([]byte, error)) ([]by
 		return nil, nil, err
 	}
 	pinned := []byte(strings.Join(lines, ""))
-	if _, err := Parse(name, pinned, readImage); err != nil {
+	if _, err := Parse(name, pinned, parts, readImage); err != nil {
 		return nil, nil, fmt.Errorf("the pinned recipe would not be valid, so nothing was written: %w", err)
 	}
 	return pinned, changed, nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"station/flash"
 	"strings"
 	"testing"
 
@@ -36,7 +37,7 @@ func TestPin(t *testing.T) {
 		"behind wide letters":  {"images: {boot: {file: boot.bin, sha256: \"ü€\"}}\n", "images: {boot: {file: boot.bin, sha256: " + d + "}}\n"},
 	} {
 		before, after := pinHead+c.before+pinTail, pinHead+c.after+pinTail
-		got, changed, err := pin("t", []byte(before), testRead)
+		got, changed, err := pin("t", []byte(before), flash.Parts(), testRead)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -47,14 +48,14 @@ func TestPin(t *testing.T) {
 		if len(changed) != 1 || changed[0].Image != "boot" || changed[0].File != "boot.bin" || `"`+changed[0].New+`"` != d {
 			t.Errorf("%s: %+v", name, changed)
 		}
-		again, changed, err := pin("t", got, testRead)
+		again, changed, err := pin("t", got, flash.Parts(), testRead)
 		if err != nil || len(changed) != 0 || string(again) != string(got) {
 			t.Errorf("%s: pinning again changes %v, %v", name, changed, err)
 		}
 	}
 	// The image is the last thing in a file without a newline at its end.
 	text := pinHead + pinTail + "images:\n  boot:\n    file: boot.bin"
-	got, _, err := pin("t", []byte(text), testRead)
+	got, _, err := pin("t", []byte(text), flash.Parts(), testRead)
 	if err != nil || string(got) != text+"\n    sha256: "+d+"\n" {
 		t.Errorf("no newline at the end: %q, %v", got, err)
 	}
@@ -70,7 +71,7 @@ func TestPinRefuses(t *testing.T) {
 		"file over lines":   "images:\n  boot:\n    file: >-\n      boot.bin\n",
 	} {
 		var problems *yamltext.Errors
-		if got, changed, err := pin("t", []byte(pinHead+images+pinTail), testRead); !errors.As(err, &problems) || got != nil || changed != nil {
+		if got, changed, err := pin("t", []byte(pinHead+images+pinTail), flash.Parts(), testRead); !errors.As(err, &problems) || got != nil || changed != nil {
 			t.Errorf("%s: %q %v %v", name, got, changed, err)
 		}
 	}

@@ -134,6 +134,14 @@ func (r *Recipe) Plan(part *flash.Part, byteTime time.Duration) (*Plan, error) {
 				increments := time.Duration(s.To - rpmc.Initial)
 				planned.Work.Typical, planned.Work.Max = increments*rpmc.UpdateRate, increments*(rpmc.UpdateRate+rpmc.Limit)
 			}
+		case OTP:
+			programs := time.Duration(1)
+			if s.Lock {
+				programs++
+			}
+			planned.Work.Typical, planned.Work.Max = programs*part.OTP.Program.Typ, programs*part.OTP.Program.Max
+		case Config:
+			planned.Work.Typical, planned.Work.Max = part.NVCR.Write.Typ, part.NVCR.Write.Max
 		}
 		if err != nil {
 			return nil, fmt.Errorf("step %d, %s: %w", i+1, step.Title(), err)
@@ -178,12 +186,13 @@ func (s *PlannedStep) content(part *flash.Part, want []flash.Extent, byteTime ti
 	return nil
 }
 
-// lock counts lock bits: one for each sector, or for each smallest erase where volatile bits are that fine.
+// lock counts lock bits: one for each sector, or for each smallest erase where volatile bits are that fine. Block protection is
+// one write of the status register.
 func (s *PlannedStep) lock(part *flash.Part, step Lock) {
 	w := &s.Work
 	for _, region := range step.Regions {
 		s.Ranges = append(s.Ranges, flash.Range{Addr: region.At, Size: region.Size})
-		for addr := region.At; addr < region.At+region.Size; w.LockBits++ {
+		for addr := region.At; step.Bits != Block && addr < region.At+region.Size; w.LockBits++ {
 			edge := addr < part.Sector || addr >= part.Size-part.Sector
 			if step.Bits == Volatile && part.VLB4KBoundary && edge {
 				addr += part.Erases[0].Size
@@ -193,11 +202,14 @@ func (s *PlannedStep) lock(part *flash.Part, step Lock) {
 		}
 	}
 	slices.SortFunc(s.Ranges, func(a, b flash.Range) int { return cmp.Compare(a.Addr, b.Addr) })
-	timing := part.LockSet
-	if step.Bits == Volatile {
-		timing = part.Register
+	switch step.Bits {
+	case Nonvolatile:
+		w.Typical, w.Max = time.Duration(w.LockBits)*part.LockSet.Typ, time.Duration(w.LockBits)*part.LockSet.Max
+	case Volatile:
+		w.Typical, w.Max = time.Duration(w.LockBits)*part.Register.Typ, time.Duration(w.LockBits)*part.Register.Max
+	case Block:
+		w.Typical, w.Max = part.StatusWrite.Typ, part.StatusWrite.Max
 	}
-	w.Typical, w.Max = time.Duration(w.LockBits)*timing.Typ, time.Duration(w.LockBits)*timing.Max
 }
 
 // password adds up 28, 2C, and where the unlock is tried out the restart, 29 and A6.

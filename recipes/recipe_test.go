@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"reflect"
+	"station/flash"
 	"strings"
 	"testing"
 	"time"
@@ -46,7 +47,7 @@ images: {boot: {file: boot.bin, sha256: ` + testDigest("boot.bin") + `}}
 
 func parse(t *testing.T, text string) *Recipe {
 	t.Helper()
-	r, err := Parse("test.yaml", []byte(text), testRead)
+	r, err := Parse("test.yaml", []byte(text), flash.Parts(), testRead)
 	if err != nil {
 		t.Fatalf("%s\n%v", text, err)
 	}
@@ -94,7 +95,7 @@ permanent: []
 	}
 	yes, no := true, false
 	want := []Step{
-		Erase{[]Region{spare}}, Write{Region: boot, Image: image}, Blank{}, Lock{[]Region{spare, boot}, Nonvolatile}, Freeze{},
+		Erase{[]Region{spare}}, Write{Region: boot, Image: image, Verify: Readback}, Blank{}, Lock{Regions: []Region{spare, boot}, Bits: Nonvolatile}, Freeze{},
 		Check{[]Region{boot}, &yes}, PowerCycle{}, Check{nil, &no},
 	}
 	if diff := cmp.Diff(want, r.Steps()); diff != "" {
@@ -200,7 +201,7 @@ func TestBlankStep(t *testing.T) {
 		{"blank", "[{write: {region: boot, image: boot}}, {lock: {regions: [boot], bits: volatile}}, reset]", "write blank lock reset"},
 		{"blank", "[{write: {region: boot, image: boot}}, freeze, {lock: {regions: [boot], bits: volatile}}, {lock: {regions: [boot], bits: nonvolatile}}]", ""},
 	} {
-		r, err := Parse("t", []byte(head+"regions: {boot: {at: 0, size: 64KiB}}\nelsewhere: "+c.elsewhere+"\nsteps: "+c.steps+"\n"), testRead)
+		r, err := Parse("t", []byte(head+"regions: {boot: {at: 0, size: 64KiB}}\nelsewhere: "+c.elsewhere+"\nsteps: "+c.steps+"\n"), flash.Parts(), testRead)
 		if c.want == "" {
 			if err == nil {
 				t.Errorf("%s is accepted", c.steps)
@@ -229,7 +230,7 @@ func TestOrderAccepted(t *testing.T) {
 		"block form, nothing permanent":     "regions:\n  boot:\n    at: 0\n    size: 1048576\nelsewhere: blank\nsteps:\n  - write:\n      region: boot\n      image: boot\n  - freeze:\npermanent:",
 		"carriage returns":                  "regions: {boot: {at: 0, size: 64KiB}}\r\nelsewhere: keep\r\nsteps:\r\n  - write: {region: boot, image: boot}\r\n",
 	} {
-		if _, err := Parse("t", []byte(head+text+"\n"), testRead); err != nil {
+		if _, err := Parse("t", []byte(head+text+"\n"), flash.Parts(), testRead); err != nil {
 			t.Errorf("%s:\n%v", name, err)
 		}
 	}
@@ -245,7 +246,7 @@ func TestLimits(t *testing.T) {
 		"deep":              head + "steps: " + strings.Repeat("[", 100000),
 		"UTF-16":            "\xff\xfea\x00",
 	} {
-		_, err := Parse("t", []byte(text), testRead)
+		_, err := Parse("t", []byte(text), flash.Parts(), testRead)
 		var problems *yamltext.Errors
 		if !errors.As(err, &problems) || len(problems.Problems) > yamltext.MaxProblems+1 {
 			t.Errorf("%s: %T", name, err)

@@ -22,7 +22,7 @@
 //	recipe: gateway-boot        # ^[a-z0-9][a-z0-9-]{0,63}$
 //	version: 3                  # whole number, 1 or more
 //	title: Gateway boot flash   # one line
-//	parts: [MT25QL256ABA]       # profiles that package flash knows
+//	parts: [MT25QL256ABA]       # profiles that package flash knows, or files of the folder parts beside the recipe
 //	serial: '^GW-[0-9]{6}$'     # RE2; a scan has to match it whole
 //	images:
 //	  boot: {file: images/boot.bin, sha256: "..."}   # relative to the recipe's folder; `station recipe pin` fills the digest
@@ -41,8 +41,11 @@
 //	        - {bytes: mac, size: 6}                     # size may be omitted
 //	        - {crc32: [serial, mac], endian: little}    # CRC-32 (zlib, Ethernet) over these fields as written, padding
 //	                                                    # included, in this order; 4 bytes, or big: high byte first
+//	  - write: {region: app, image: app, verify: crc}   # weaker than reading back: the chip computes a CRC-64 over the region
 //	  - erase: {regions: [spare]}
-//	  - lock: {regions: [boot], bits: nonvolatile}      # or volatile
+//	  - lock: {regions: [boot], bits: nonvolatile}      # or volatile, then perhaps lock_down: true; or block, one range at either end
+//	  - config: {nvcr: 0xFFFE}                          # nonvolatile configuration register, from the next power-up on
+//	  - raw: {send: "85", expect: "FB"}                 # or read: 1; write_enable: true sends 06 first. Where the station allows it
 //	  - freeze
 //	  - reset
 //	  - power_cycle
@@ -51,7 +54,8 @@
 //	  - counter: {index: 0, to: 5}                      # after root_key, and only where that key is derived
 //	  - password: {generate: per-unit, escrow: [audit], exercise: reset}        # or power_cycle, or no exercise
 //	  - persistent_protection                           # the other one-way mode: no password, ever
-//	permanent: [root_key, counter, password]   # exactly the one-way kinds of step that are used
+//	  - otp: {fields: [{text: serial, size: 32}], lock: true}                   # from byte 0 of the area on; lock: for ever
+//	permanent: [root_key, counter, password, otp]   # exactly the one-way kinds of step that are used
 //
 // Addresses and sizes are bytes: 4194304, 0x400000, 64KiB or 4MiB. escrow names groups of the station's configuration.
 //
@@ -87,7 +91,12 @@
 //	{"root_key": {"escrow": ["audit"], "index": 0, "key": {"derive": "line/root-2026"}}},     or {"random": "per-unit"}
 //	{"counter": {"index": 0, "to": 5}},
 //	{"password": {"escrow": ["audit"], "exercise": "reset", "generate": "per-unit"}},    no exercise, no member
-//	{"persistent_protection": {}}
+//	{"persistent_protection": {}},
+//	{"otp": {"fields": [{"pad": 255, "size": 32, "text": "serial"}], "lock": true}},
+//	{"config": {"nvcr": 65534}},
+//	{"raw": {"expect": "fb", "send": "85"}},             or "read": 1 in place of expect; with it "write_enable": true
+//
+// A write that is verified by CRC has "verify": "crc", and a lock that locks down "lock_down": true; in others these members are absent.
 //
 // Lists stand in the order of the file, permanent excepted. All members are present but those of check, values and
 // exercise; pad and size are present where the file omits them; "images" may be {}. Sizes are bytes, sha256 is 64

@@ -41,6 +41,7 @@ type Unit struct {
 	serial   string
 	values   map[string][]byte
 	contents map[string][]byte // region -> the bytes of its fields
+	otp      []byte            // the bytes of the OTP step's fields
 }
 
 // Bind settles what the recipe writes to the unit of that serial. values has, by name, what the unit brings: an even
@@ -86,17 +87,23 @@ func (r *Recipe) Bind(serial string, values map[string]string) (*Unit, error) {
 	}
 	all := maps.Clone(u.values)
 	all[serialValue] = []byte(serial)
-	for _, step := range r.steps {
-		w, is := step.(Write)
-		if !is || w.Image != nil {
-			continue
-		}
-		for _, f := range w.Fields {
+	lay := func(fields []Field, where string) []byte {
+		for _, f := range fields {
 			if f.Kind == TextField && int64(len(serial)) > f.Size {
-				wrong(serialValue, "has %s, and its field in region %s only %d", count(len(serial), "byte"), w.Region.Name, f.Size)
+				wrong(serialValue, "has %s, and its field in %s only %d", count(len(serial), "byte"), where, f.Size)
 			}
 		}
-		u.contents[w.Region.Name] = layOut(w.Fields, all)
+		return layOut(fields, all)
+	}
+	for _, step := range r.steps {
+		switch s := step.(type) {
+		case Write:
+			if s.Image == nil {
+				u.contents[s.Region.Name] = lay(s.Fields, "region "+s.Region.Name)
+			}
+		case OTP:
+			u.otp = lay(s.Fields, "the OTP area")
+		}
 	}
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
@@ -127,6 +134,9 @@ func (u *Unit) Content(w Write) []byte {
 	}
 	return u.contents[w.Region.Name]
 }
+
+// OTP is what the recipe's OTP step wants the area to hold from byte 0 on; nil where there is none. Callers do not change it.
+func (u *Unit) OTP() []byte { return u.otp }
 
 // Wanted is what a step of the recipe wants this unit's chip to hold, by ascending address; nil for steps that write
 // nothing.

@@ -136,7 +136,7 @@ func TestFieldLayout(t *testing.T) {
 		}
 		text := fmt.Sprintf("schema: 1\nrecipe: t\nversion: 1\ntitle: t\nparts: [MT25QL128ABA]\nserial: '.+'\nregions: {r: {at: 0, size: 4KiB}}\nelsewhere: keep\n"+
 			"values: {mac: {scan: true, bytes: %d}}\nsteps:\n  - write: {region: r, fields: [%s]}\n", len(mac), strings.Join(list, ", "))
-		r, err := Parse("t", []byte(text), testRead)
+		r, err := Parse("t", []byte(text), flash.Parts(), testRead)
 		if err != nil {
 			t.Fatalf("%s\n%v", text, err)
 		}

@@ -62,7 +62,7 @@ func TestWanted(t *testing.T) {
 		}
 		text := "schema: 1\nrecipe: t\nversion: 1\ntitle: t\nparts: [MT25QL128ABA]\nserial: x\n" + section +
 			"regions:\n" + regions.String() + "elsewhere: " + elsewhere + "\nsteps:\n" + steps.String()
-		r, err := Parse("t", []byte(text), func(f string) ([]byte, error) { return files[f], nil })
+		r, err := Parse("t", []byte(text), flash.Parts(), func(f string) ([]byte, error) { return files[f], nil })
 		if err != nil {
 			t.Fatalf("%s\n%v", text, err)
 		}
