@@ -116,10 +116,16 @@ func (p Protection) NonvolatileRanges() []Range {
 }
 
 // VolatileRanges are the ranges that volatile lock bits lock, ascending, neighbours joined.
-func (p Protection) VolatileRanges() []Range {
+func (p Protection) VolatileRanges() []Range { return p.volatile(volatileLock) }
+
+// LockedDownRanges are those of them that stay locked until reset or power-off, whatever is written.
+func (p Protection) LockedDownRanges() []Range { return p.volatile(volatileLock | volatileDown) }
+
+// volatile are the ranges whose cells have all of bits.
+func (p Protection) volatile(bits byte) []Range {
 	var ranges []Range
 	for i, cell := range p.part.VolatileCells() {
-		if p.Volatile[i]&volatileLock != 0 {
+		if p.Volatile[i]&bits == bits {
 			ranges = append(ranges, cell)
 		}
 	}

@@ -130,9 +130,10 @@ type Recipe struct {
 type Part struct {
 	Name    string   `json:"name"`
 	Digest  string   `json:"digest"`
-	Size    int64    `json:"size"`    // bytes
-	Sector  int64    `json:"sector"`  // bytes that one nonvolatile lock bit protects
-	Assumed []string `json:"assumed"` // facts of the profile that no source confirms
+	Size    int64    `json:"size"`           // bytes
+	Sector  int64    `json:"sector"`         // bytes that one nonvolatile lock bit protects
+	Assumed []string `json:"assumed"`        // facts of the profile that no source confirms
+	User    bool     `json:"user,omitempty"` // read from the user's own file, not shipped with the program
 }
 
 // Chip names one physical flash.
@@ -162,8 +163,8 @@ type Region struct {
 type RegionProof struct {
 	Region string `json:"region"`
 	SHA256 string `json:"sha256"` // of the whole region as it stands on the chip, 64 hex digits
-	Proof  string `json:"proof"`  // "readback"
-	Lock   string `json:"lock"`   // "nonvolatile", "volatile" or "none"
+	Proof  string `json:"proof"`  // "readback", or "crc" computed by the chip
+	Lock   string `json:"lock"`   // "nonvolatile", "volatile", "block" or "none"
 }
 
 // Range of addresses on the chip, in bytes.

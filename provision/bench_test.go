@@ -307,11 +307,17 @@ func recipe(t *testing.T, version int, steps string) *recipes.Recipe {
 
 func recipeFor(t *testing.T, part string, version int, steps string) *recipes.Recipe {
 	t.Helper()
+	return editedRecipe(t, part, steps, "version: 1\n", fmt.Sprintf("version: %d\n", version))
+}
+
+// editedRecipe is a recipe in whose text old becomes new.
+func editedRecipe(t *testing.T, part, steps, old, new string) *recipes.Recipe {
+	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "boot.bin"), image(), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	text := fmt.Sprintf(head, version, part, regionDigest(image(), int64(len(image())))) + steps
+	text := strings.Replace(fmt.Sprintf(head, 1, part, regionDigest(image(), int64(len(image()))))+steps, old, new, 1)
 	if !strings.Contains(steps, "image: boot") {
 		text = strings.Replace(text, text[strings.Index(text, "images:"):strings.Index(text, "regions:")], "", 1)
 	}

@@ -84,6 +84,9 @@ func (r *run) carryOut(ctx context.Context) error {
 	if r.unit, err = r.o.Recipe.Bind(r.o.Serial, r.o.Values); err != nil {
 		return refuse("values", strings.ReplaceAll(err.Error(), "\n", "; "), "Give every value that the recipe asks for, as it asks for it.")
 	}
+	if err := r.checkRaw(); err != nil {
+		return err
+	}
 	if err := r.e.hold("serial "+r.o.Serial, r.o.Slot); err != nil {
 		return err
 	}
@@ -134,6 +137,9 @@ func (r *run) carryOut(ctx context.Context) error {
 		if err := r.checkUnlocked(); err != nil {
 			return err
 		}
+		if err := r.checkOTP(ctx); err != nil {
+			return err
+		}
 	}
 	if err := r.begin(ctx, entry.open); err != nil {
 		return err
@@ -153,7 +159,7 @@ func (r *run) begin(ctx context.Context, open *ledger.Run) error {
 	} else {
 		start := ledger.RunStart{Run: r.id, Serial: r.o.Serial, Slot: r.o.Slot, Operator: r.o.Operator, Fixture: r.e.bench.Describe(r.o.Slot),
 			Software: r.e.o.Software, Recipe: recipeFacts(rec), Chip: *r.chipFacts(), Elsewhere: string(rec.Elsewhere()), Before: *locksOf(r.before), Images: []ledger.Image{}, Regions: []ledger.Region{}, Values: r.values(),
-			Part: ledger.Part{Name: part.Name, Digest: part.Digest(), Size: part.Size, Sector: part.Sector, Assumed: append([]string{}, part.Assumed...)}}
+			Part: ledger.Part{Name: part.Name, Digest: part.Digest(), Size: part.Size, Sector: part.Sector, User: part.User, Assumed: append([]string{}, part.Assumed...)}}
 		images := map[string]string{}
 		for _, s := range rec.Steps() {
 			if w, ok := s.(recipes.Write); ok && w.Image != nil {

@@ -88,6 +88,8 @@ func (r *run) locked(after *ledger.Locks) []ledger.RegionProof {
 			p.Lock = "nonvolatile"
 		case cover(g, after.Volatile):
 			p.Lock = "volatile"
+		case cover(g, after.BlockProtect):
+			p.Lock = "block"
 		default:
 			p.Lock = "none"
 		}

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -107,6 +108,21 @@ func (r *run) checkUnlocked() error {
 					"It is not a fresh board. Put it aside, or ask for rework.")
 			}
 		}
+	}
+	return nil
+}
+
+// checkOTP refuses a chip whose OTP area can never hold what the recipe wants.
+func (r *run) checkOTP(ctx context.Context) error {
+	if r.unit.OTP() == nil {
+		return nil
+	}
+	now, err := r.chip.OTP(ctx)
+	if err != nil {
+		return err
+	}
+	if why := foreignOTP(now, r.unit.OTP()); why != "" {
+		return refuse("otp-foreign", why, "It is not a fresh board. Put it aside.")
 	}
 	return nil
 }

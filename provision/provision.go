@@ -66,6 +66,7 @@ type Result struct {
 type Options struct {
 	Software string // name and version of the program, for the account
 	Secrets  Secrets
+	AllowRaw bool // recipes with raw commands may run
 	// Watch is told what happens, from the goroutine of the run it happens to. It must not block.
 	Watch func(Event)
 	// Reseater names who takes a board out and puts it back when asked, for the account; "a person" when "".

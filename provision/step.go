@@ -153,6 +153,12 @@ func (r *run) step(s recipes.Step) (step, error) {
 		return &counter{r: r, s: s}, nil
 	case recipes.PersistentProtection:
 		return &persistent{r: r}, nil
+	case recipes.OTP:
+		return &otp{r: r, s: s}, nil
+	case recipes.Config:
+		return &config{r: r, s: s}, nil
+	case recipes.Raw:
+		return &raw{r: r, s: s}, nil
 	}
 	return nil, &stationError{"program", fmt.Errorf("no step for %q", s.Kind())}
 }

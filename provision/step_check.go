@@ -29,7 +29,7 @@ func (c *check) act(context.Context) error { return nil }
 
 func (c *check) confirm(ctx context.Context) (proof, error) {
 	p := proof{how: "read back", looked: true}
-	locked := append(c.now.NonvolatileRanges(), c.now.VolatileRanges()...)
+	locked := c.now.LockedRanges()
 	sector := c.r.chip.Part().Sector
 	for _, g := range c.s.Locked {
 		if open := without(flash.Range{Addr: g.At, Size: g.Size}, locked); len(open) > 0 {

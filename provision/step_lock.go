@@ -9,7 +9,7 @@ import (
 	"station/recipes"
 )
 
-// lock sets the lock bits of regions, nonvolatile or volatile.
+// lock sets the lock bits of regions: nonvolatile ones, volatile ones, or block protection.
 type lock struct {
 	r       *run
 	s       recipes.Lock
@@ -28,8 +28,11 @@ func (l *lock) decide() (bool, error) {
 }
 
 func (l *lock) act(ctx context.Context) error {
-	if l.s.Bits == recipes.Volatile {
-		return l.r.chip.LockVolatile(ctx, false, l.missing...)
+	switch l.s.Bits {
+	case recipes.Volatile:
+		return l.r.chip.LockVolatile(ctx, l.s.Down, l.missing...)
+	case recipes.Block:
+		return l.r.chip.ProtectBlock(ctx, l.span())
 	}
 	var sectors []int
 	size := l.r.chip.Part().Sector
@@ -59,12 +62,29 @@ func (l *lock) confirm(ctx context.Context) (proof, error) {
 	}}, nil
 }
 
+// span is the range that the step's regions are together, which has no gaps where block protection is to cover it.
+func (l *lock) span() flash.Range {
+	from, to := l.s.Regions[0].At, int64(0)
+	for _, g := range l.s.Regions {
+		from, to = min(from, g.At), max(to, g.At+g.Size)
+	}
+	return flash.Range{Addr: from, Size: to - from}
+}
+
 // bits are the ranges that p shows locked by the kind of bit that this step sets.
 func (l *lock) bits(p flash.Protection) []flash.Range {
-	if l.s.Bits == recipes.Volatile {
+	switch {
+	case l.s.Down:
+		return p.LockedDownRanges()
+	case l.s.Bits == recipes.Volatile:
 		return p.VolatileRanges()
+	case l.s.Bits == recipes.Nonvolatile:
+		return p.NonvolatileRanges()
 	}
-	return p.NonvolatileRanges()
+	if block := p.BlockRange(); block.Size > 0 {
+		return []flash.Range{block}
+	}
+	return nil
 }
 
 // open is what of the step's regions p shows unlocked.

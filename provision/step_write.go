@@ -5,7 +5,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"fmt"
 
+	"station/flash"
 	"station/ledger"
 	"station/recipes"
 )
@@ -17,12 +20,32 @@ type write struct {
 }
 
 func (w *write) confirm(ctx context.Context) (proof, error) {
-	p, err := w.content.confirm(ctx)
+	confirm := w.content.confirm
+	if w.s.Verify == recipes.CRC && len(w.plan.Ops) > 0 {
+		confirm = w.confirmCRC
+	}
+	p, err := confirm(ctx)
 	if err != nil {
 		return proof{}, err
 	}
 	w.r.prove(ledger.RegionProof{Region: w.s.Region.Name, SHA256: regionDigest(w.r.unit.Content(w.s), w.s.Region.Size), Proof: p.how})
 	return p, nil
+}
+
+// confirmCRC has the chip compute the CRC of the region. Where it finds another than it should, reading back says who is right.
+func (w *write) confirmCRC(ctx context.Context) (proof, error) {
+	region := flash.Range{Addr: w.s.Region.At, Size: w.s.Region.Size}
+	data := w.r.unit.Content(w.s)
+	rest := bytes.Repeat([]byte{0xFF}, int(region.Size)-len(data))
+	want := flash.CRC64(w.r.chip.Part().CRC.Reflected, data, rest)
+	err := w.r.chip.CheckCRC(ctx, region, want)
+	if _, differs := errors.AsType[*flash.CRCError](err); differs {
+		if _, verr := w.content.confirm(ctx); verr != nil {
+			return proof{}, verr
+		}
+		return proof{}, &stationError{"profile", fmt.Errorf("every byte reads back right, and yet: %w; the part profile's crc does not describe this chip", err)}
+	}
+	return proof{how: "crc", facts: []ledger.Fact{{Name: "done", Value: planText(w.plan)}, {Name: "CRC-64 of the region", Value: fmt.Sprintf("%016X", want)}}}, err
 }
 
 // regionDigest is the SHA-256, in hex, of size bytes which are data and then FF.

@@ -46,11 +46,17 @@ func (s *sheet) steps() {
 	}
 }
 
+// isRaw tells whether a step sent a command that only the recipe's author knows.
+func isRaw(b ledger.RunStep) bool { return b.Step == "raw" }
+
 func (s *sheet) step(b ledger.RunStep) {
 	what := []para{{strong, or(b.Title)}, {label, b.Step}}
 	var bar *ink
 	if b.Permanent {
 		what, bar = append(what, para{style{bold, 7.5, black}, "◆ PERMANENT: cannot be undone"}), &black
+	}
+	if isRaw(b) {
+		what, bar = append(what, para{style{bold, 7.5, amber}, "▲ RAW COMMAND"}), &amber
 	}
 	result := style{sans, 8, black}
 	word := string(b.Result)

@@ -159,6 +159,9 @@ func (s *sheet) details() {
 	} else {
 		title = append(title, para{style{bold, 8, amber}, "▲ UNRELEASED RECIPE"})
 	}
+	if slices.ContainsFunc(s.run.Steps, isRaw) {
+		title = append(title, para{style{bold, 8, amber}, "▲ RAW COMMANDS: what they did to the chip was neither checked nor proven"})
+	}
 	s.row(row{rule: true, cells: []cell{text(0, nameW, label, "Recipe"), {valueX, full - valueX, title}}})
 	s.wide("Recipe digest", digest, r.Digest)
 	s.wide("Serial", body, s.run.Serial)
@@ -271,6 +274,9 @@ func (s *sheet) chip() {
 			geometry += fmt.Sprintf(", %d sectors of %s", p.Size/p.Sector, size(p.Sector))
 		}
 		s.pair("Part", p.Name, "Size", geometry)
+		if p.User {
+			s.wide("Profile", style{bold, 8, amber}, "▲ USER PROFILE: what is said of this part is the user's own, and not shipped with the program")
+		}
 		s.wide("Profile digest", digest, p.Digest)
 	} else {
 		s.wide("Part", body, "Not recorded: the run ended before it was started on the chip.")
