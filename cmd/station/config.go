@@ -23,11 +23,12 @@ import (
 
 // config is what config.yaml says: facts about this station, never flow.
 type config struct {
-	Station string
-	Data    string // absolute, or relative to the working directory
-	Listen  string
-	Slots   []slot
-	Escrow  []escrowGroup
+	Station  string
+	Data     string // absolute, or relative to the working directory
+	Listen   string
+	Slots    []slot
+	Escrow   []escrowGroup
+	AllowRaw bool `mapstructure:"allow_raw"` // recipes with raw steps may run
 }
 
 // escrowGroup is a name that recipes seal secrets to, and the age recipients behind it.
@@ -118,12 +119,8 @@ func checkConfig(name string, text []byte) error {
 	if doc == nil {
 		return pg.Err()
 	}
-	later := func(key, does string) string {
-		return fmt.Sprintf("%q is not known to this version: it %s", key, does)
-	}
-	top, _ := pg.Group(doc, doc, "the configuration", []string{"station", "data", "slots"}, []string{"listen", "escrow"}, map[string]string{
-		"mirror":    later("mirror", "keeps no mirror"),
-		"allow_raw": later("allow_raw", "has no raw step"),
+	top, _ := pg.Group(doc, doc, "the configuration", []string{"station", "data", "slots"}, []string{"listen", "escrow", "allow_raw"}, map[string]string{
+		"mirror": `"mirror" is not known to this version: it keeps no mirror`,
 	})
 	check := func(key, what string, wrong func(string) string) {
 		f, ok := top[key]
@@ -154,6 +151,9 @@ func checkConfig(name string, text []byte) error {
 	}
 	if f, ok := top["escrow"]; ok {
 		checkEscrow(pg, f.Value)
+	}
+	if f, ok := top["allow_raw"]; ok && f.Value.Tag != "!!bool" {
+		pg.At(f.Value, fmt.Sprintf("allow_raw is true or false, not %s", yamltext.Quote(f.Value.Value)), "")
 	}
 	return pg.Err()
 }
