@@ -12,7 +12,8 @@
 //	                 ("PRIVATE+KEY+station/<id>+..."). The verifier key of the checkpoints follows from it
 //	verifier.key     32 random bytes: the key of tags
 //	master-<name>    32 random bytes: a master key that root keys are derived from. The name is escaped as a
-//	                 segment of a URL's path (RFC 3986): line/root-2026 is master-line%2Froot-2026
+//	                 segment of a URL's path (RFC 3986): line/root-2026 is master-line%2Froot-2026. Names are parts divided by /,
+//	                 each a letter or digit and then letters, digits, _, . and -
 //
 // # Tags and derived keys, version 1
 //

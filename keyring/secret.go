@@ -9,9 +9,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 const (
@@ -42,13 +42,15 @@ func RandomSecret(n int, use func(secret []byte) error) error {
 	return use(secret)
 }
 
+// masterForm is a name of a master key, in parts: line/root-2026. Recipes allow the same.
+var masterForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)*$`)
+
+// leftover is what writeNew leaves of a master key when it is killed; no name ends like it.
+var leftover = regexp.MustCompile(`\.new-[0-9]*$`)
+
 // DerivedKey lends the 32-byte root key that a master key gives one counter of one chip, and wipes it. The error is that of
 // use, or wraps ErrMissing, ErrName, ErrMode or ErrKey.
 func (k *Keyring) DerivedKey(master string, of KeyOf, use func(key []byte) error) error {
-	path, err := k.masterPath(master)
-	if err != nil {
-		return err
-	}
 	if of.Index < 0 || int64(of.Index) > 1<<32-1 {
 		return fmt.Errorf("counter index %d is out of range", of.Index)
 	}
@@ -57,14 +59,11 @@ func (k *Keyring) DerivedKey(master string, of KeyOf, use func(key []byte) error
 			return fmt.Errorf("a root key of part %q, chip %q, recipe %q: each of them must be named", of.Part, of.UID, of.Recipe)
 		}
 	}
-	raw, err := readKey(path, "because nobody could derive the root keys of earlier chips from another one")
+	raw, err := k.master(master)
 	if err != nil {
 		return err
 	}
 	defer clear(raw)
-	if len(raw) != keySize {
-		return fmt.Errorf("%s: %w: it must have %d bytes", path, ErrKey, keySize)
-	}
 	info := fields([]byte(rootKeyLabel), []byte(of.Part), []byte(of.UID), []byte(of.Recipe), binary.BigEndian.AppendUint32(nil, uint32(of.Index)))
 	key, err := hkdf.Expand(sha256.New, raw, string(info), keySize)
 	if err != nil {
@@ -72,6 +71,31 @@ func (k *Keyring) DerivedKey(master string, of KeyOf, use func(key []byte) error
 	}
 	defer clear(key)
 	return use(key)
+}
+
+// master reads a master key. Its caller wipes it.
+func (k *Keyring) master(name string) ([]byte, error) {
+	path, err := k.masterPath(name)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := readKey(path, "because nobody could derive the root keys of earlier chips from another one")
+	if err != nil {
+		return nil, err
+	}
+	if len(raw) != keySize {
+		clear(raw)
+		return nil, fmt.Errorf("%s: %w: it must have %d bytes", path, ErrKey, keySize)
+	}
+	return raw, nil
+}
+
+// CheckMaster tells whether DerivedKey could read this master key now, and lends nothing. Errors wrap ErrMissing, ErrName,
+// ErrMode or ErrKey.
+func (k *Keyring) CheckMaster(name string) error {
+	raw, err := k.master(name)
+	clear(raw)
+	return err
 }
 
 // CreateMaster makes a master key, durable when it returns. Errors wrap ErrName, or ErrExists: it overwrites nothing.
@@ -83,7 +107,7 @@ func (k *Keyring) CreateMaster(name string) error {
 	return createRandom(path)
 }
 
-// Masters are the names of the master keys, sorted.
+// Masters are the names of the master keys, sorted. What a killed CreateMaster left is none.
 func (k *Keyring) Masters() ([]string, error) {
 	files, err := os.ReadDir(k.dir)
 	if err != nil {
@@ -92,7 +116,8 @@ func (k *Keyring) Masters() ([]string, error) {
 	names := []string{}
 	for _, f := range files {
 		if escaped, ok := strings.CutPrefix(f.Name(), masterPrefix); ok {
-			if name, err := url.PathUnescape(escaped); err == nil {
+			name, err := url.PathUnescape(escaped)
+			if _, bad := k.masterPath(name); err == nil && bad == nil && url.PathEscape(name) == escaped {
 				names = append(names, name)
 			}
 		}
@@ -102,8 +127,8 @@ func (k *Keyring) Masters() ([]string, error) {
 }
 
 func (k *Keyring) masterPath(name string) (string, error) {
-	if name == "" || len(name) > maxMaster || !utf8.ValidString(name) {
-		return "", fmt.Errorf("%q: %w: it needs 1 to %d bytes of UTF-8", name, ErrName, maxMaster)
+	if len(name) > maxMaster || !masterForm.MatchString(name) || leftover.MatchString(name) {
+		return "", fmt.Errorf("%.*q: %w: letters, digits, _, . and -, in parts divided by /, at most %d, and no .new- and digits at the end", maxMaster, name, ErrName, maxMaster)
 	}
 	return filepath.Join(k.dir, masterPrefix+url.PathEscape(name)), nil
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -185,7 +186,7 @@ func TestMasters(t *testing.T) {
 		t.Errorf("no such master: %v", err)
 	}
 	// Every one of these is a file in the keyring, and no other.
-	names := []string{"line/root-2026", "line%2Froot-2026", "../escape", "..", "a b\n*", "ß", strings.Repeat("/", maxMaster)}
+	names := []string{"line/root-2026", "line-root-2026", "a/b/c", "A_1.x", strings.Repeat("x/", 31) + "yz"}
 	keys := map[string]bool{}
 	for _, name := range names {
 		if err := k.CreateMaster(name); err != nil {
@@ -209,25 +210,47 @@ func TestMasters(t *testing.T) {
 			t.Errorf("%s: %v, %v", f.Name(), info.Mode(), err)
 		}
 	}
-	for _, name := range []string{"", "\xff", strings.Repeat("x", maxMaster+1)} {
+	bad := []string{"", "\xff", strings.Repeat("x", maxMaster+1), "../x", "..", "/x", "x/", "x//y", "line%2Froot-2026", "a b", "x\n", "\x1b[2J", "ß", "-x", "x.new-123"}
+	for _, name := range bad {
 		if err := k.CreateMaster(name); !errors.Is(err, ErrName) {
 			t.Errorf("%q: %v", name, err)
+		}
+		if err := k.CheckMaster(name); !errors.Is(err, ErrName) {
+			t.Errorf("check %q: %v", name, err)
 		}
 		if _, err := derive(k, name, of); !errors.Is(err, ErrName) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
 	for _, of := range []KeyOf{{"", "00", "r", 0}, {"p", "", "r", 0}, {"p", "00", "", 0}, {"p", "00", "r", -1}, {strings.Repeat("p", maxField+1), "00", "r", 0}} {
-		if _, err := derive(k, "..", of); err == nil {
+		if _, err := derive(k, "a/b/c", of); err == nil {
 			t.Errorf("%.80v: no error", of)
 		}
 	}
+	// What a creation leaves that was killed is no master, whatever it holds; nor is what somebody else put there.
+	for _, name := range []string{"master-line%2Froot-2026.new-123", "master-whole.new-4", "master-", "master-a b", "master-a%2fb", "master-a%2F", "master-%zz", "other"} {
+		if err := os.WriteFile(filepath.Join(dir, name), make([]byte, 32), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := k.Masters(); err != nil || !slices.Equal(got, slices.Sorted(slices.Values(names))) {
+		t.Errorf("%q, %v", got, err)
+	}
 	path := filepath.Join(dir, "master-line%2Froot-2026")
+	if err := k.CheckMaster("line/root-2026"); err != nil {
+		t.Error(err)
+	}
+	if err := k.CheckMaster("line/root-2027"); !errors.Is(err, ErrMissing) {
+		t.Errorf("check of no such master: %v", err)
+	}
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := derive(k, "line/root-2026", of); !errors.Is(err, ErrMode) {
 		t.Errorf("loose mode: %v", err)
+	}
+	if err := k.CheckMaster("line/root-2026"); !errors.Is(err, ErrMode) {
+		t.Errorf("check of a loose mode: %v", err)
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
 		t.Fatal(err)
@@ -238,6 +261,9 @@ func TestMasters(t *testing.T) {
 		}
 		if _, err := derive(k, "line/root-2026", of); !errors.Is(err, ErrKey) {
 			t.Errorf("%d bytes: %v", size, err)
+		}
+		if err := k.CheckMaster("line/root-2026"); !errors.Is(err, ErrKey) {
+			t.Errorf("check of %d bytes: %v", size, err)
 		}
 	}
 }

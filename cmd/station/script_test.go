@@ -39,6 +39,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		UpdateScripts:       *update,
 		Setup: func(env *testscript.Env) error {
+			env.Setenv("ESC", "\x1b") // what no name may have
 			return errors.Join(writeRecipe(env.WorkDir), writeConfig(env.WorkDir, "escrow.yaml"))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

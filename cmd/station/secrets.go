@@ -71,17 +71,24 @@ func (s secrets) ready(r *recipes.Recipe) error {
 			errs = append(errs, fmt.Errorf("the recipe seals secrets to the group %q, which the configuration does not have: add it under `escrow`", name))
 		}
 	}
-	masters, err := s.keys.Masters()
-	if err != nil {
-		return exit(exitError, err)
-	}
+	code := exitRefused
 	for _, step := range r.Steps() {
-		if k, ok := step.(recipes.RootKey); ok && k.Derive != "" && !slices.Contains(masters, k.Derive) {
+		k, ok := step.(recipes.RootKey)
+		if !ok || k.Derive == "" {
+			continue
+		}
+		switch err := s.keys.CheckMaster(k.Derive); {
+		case errors.Is(err, keyring.ErrMissing):
 			errs = append(errs, fmt.Errorf("the recipe derives a root key from the master %q, which this station does not have: `station key create %s` makes it", k.Derive, k.Derive))
+		case errors.Is(err, keyring.ErrName):
+			errs = append(errs, fmt.Errorf("the recipe derives a root key from a master that no station can have: %w", err))
+		case err != nil:
+			code = exitError
+			errs = append(errs, fmt.Errorf("the recipe derives a root key from the master %q, which cannot be read: %w. If the file is spoilt, restore it from the backup", k.Derive, err))
 		}
 	}
 	if len(errs) > 0 {
-		return exit(exitRefused, fmt.Errorf("this station cannot carry the recipe out; no slot was opened\n%w", errors.Join(errs...)))
+		return exit(code, fmt.Errorf("this station cannot carry the recipe out; no slot was opened\n%w", errors.Join(errs...)))
 	}
 	return nil
 }
