@@ -125,17 +125,17 @@ func (a *app) printAudit(j auditJSON) error {
 		case f.To > f.From+1:
 			where = fmt.Sprintf("entries %d..%d", f.From, f.To-1)
 		}
-		fmt.Fprintf(a.stdout, "BAD  %s: %s\n", where, f.What)
+		printf(a.stdout, "BAD  %s: %s\n", where, f.What)
 	}
 	if j.Store != "" {
-		fmt.Fprintf(a.stdout, "BAD  store: %s\n", j.Store)
+		printf(a.stdout, "BAD  store: %s\n", j.Store)
 	}
 	verdict := map[bool]string{true: "ledger verified", false: "LEDGER NOT VERIFIED"}[j.OK]
 	if j.Simulated {
 		verdict += " (SIMULATED)"
 	}
 	pinned := map[bool]string{true: "pinned", false: "named by the ledger itself"}[j.Pinned]
-	_, err := fmt.Fprintf(a.stdout, "%s: station %s, %d entries and %d checkpoints checked, %d entries signed, %d not yet\nroot %s\nkey  %s (%s)\n",
+	_, err := printf(a.stdout, "%s: station %s, %d entries and %d checkpoints checked, %d entries signed, %d not yet\nroot %s\nkey  %s (%s)\n",
 		verdict, cmp.Or(j.Station, "?"), j.Entries, j.Checkpoints, j.Signed, j.Unsigned, j.Root, j.Key, pinned)
 	return err
 }

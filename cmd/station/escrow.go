@@ -75,7 +75,7 @@ func (j escrowJSON) title() string {
 	if what == "root_key" {
 		what = fmt.Sprintf("root_key %d", j.Index)
 	}
-	return fmt.Sprintf("%s  %s  chip %s  %s", j.Escrow, what, j.UID, j.State)
+	return shown(fmt.Sprintf("%s  %s  chip %s  %s", j.Escrow, what, j.UID, j.State))
 }
 
 func (a *app) escrowShow() *cobra.Command {

@@ -19,6 +19,7 @@ import (
 	"station/ledger"
 	"station/provision"
 	"station/recipes"
+	"station/yamltext"
 )
 
 func (a *app) run() *cobra.Command {
@@ -49,11 +50,11 @@ func (a *app) run() *cobra.Command {
 				return exit(exitRefused, errors.New("nothing to do: name a slot and its serial, --slot NAME=SERIAL, or use --scan"))
 			}
 			for _, p := range scans {
-				if err := readable("serial", p.value); err != nil {
+				if err := readable("serial", p.value, longestName); err != nil {
 					return err
 				}
 			}
-			if err := readable("--operator", operator); err != nil {
+			if err := readable("--operator", operator, longestName); err != nil {
 				return err
 			}
 			for _, p := range inserts {
@@ -149,9 +150,9 @@ func (a *app) tellOpenRuns(b *bench, scans []pair) error {
 		switch {
 		case slices.ContainsFunc(scans, func(p pair) bool { return p.value == r.Serial }):
 		case r.Stuck != nil:
-			fmt.Fprintf(a.stderr, "INTERRUPTED: %s in slot %s waits for a person's decision: %s %s\n", r.Serial, r.Slot, r.Stuck.Message, r.Stuck.Next)
+			printf(a.stderr, "INTERRUPTED: %s in slot %s waits for a person's decision: %s %s\n", r.Serial, r.Slot, r.Stuck.Message, r.Stuck.Next)
 		default:
-			fmt.Fprintf(a.stderr, "INTERRUPTED: the run of %s in slot %s broke off; put that board back and run %s with the same recipe to finish it\n", r.Serial, r.Slot, r.Serial)
+			printf(a.stderr, "INTERRUPTED: the run of %s in slot %s broke off; put that board back and run %s with the same recipe to finish it\n", r.Serial, r.Slot, r.Serial)
 		}
 	}
 	return nil
@@ -280,11 +281,11 @@ func (a *app) conclude(results []outcome) error {
 	for _, r := range results {
 		code = worse(code, exitCode(r.Outcome))
 		if r.Outcome != ledger.Pass && !a.json {
-			fmt.Fprintf(a.stderr, "slot %s, %s: %s: %s\n  %s\n", r.Slot, r.Serial, r.Outcome, r.Message, r.Next)
+			printf(a.stderr, "slot %s, %s: %s: %s\n  %s\n", r.Slot, r.Serial, r.Outcome, r.Message, r.Next)
 		}
 		if r.reportErr != nil {
 			code = worse(code, exitError)
-			fmt.Fprintf(a.stderr, "slot %s, %s: the report could not be written: %v. The ledger has the run; `station unit report %s` writes it again.\n", r.Slot, r.Serial, r.reportErr, r.Serial)
+			printf(a.stderr, "slot %s, %s: the report could not be written: %v. The ledger has the run; `station unit report %s` writes it again.\n", r.Slot, r.Serial, r.reportErr, r.Serial)
 		}
 		word := string(r.Outcome)
 		if r.Already {
@@ -313,11 +314,13 @@ func (a *app) printResults(results []outcome, rows [][]string) error {
 	return nil
 }
 
-// readable refuses names that a terminal, a label or a report could not show: they end up in the ledger for ever.
-func readable(what, s string) error {
-	const longest = 64
+// longestName is in characters: of a serial, of a person's id.
+const longestName = 64
+
+// readable refuses what a terminal, a label or a report could not show: it ends up in the ledger for ever.
+func readable(what, s string, longest int) error {
 	if s == "" || !utf8.ValidString(s) || utf8.RuneCountInString(s) > longest || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return exit(exitRefused, fmt.Errorf("%s %q: want 1 to %d printable characters", what, s, longest))
+		return exit(exitRefused, fmt.Errorf("%s %s: want 1 to %d printable characters", what, yamltext.Quote(s), longest))
 	}
 	return nil
 }

@@ -77,7 +77,7 @@ func (a *app) scanUnit(ctx context.Context, b *bench, j job, slot string, lines 
 	}
 	serial, more := ask("serial")
 	for more {
-		err := readable("serial", serial)
+		err := readable("serial", serial, longestName)
 		if err == nil {
 			break
 		}

@@ -100,28 +100,28 @@ func runsOf(db *store.DB, serial string) ([]ledger.Run, error) {
 
 func (a *app) printRun(r ledger.Run) {
 	rec, first := r.Recipe(), r.Records[0]
-	fmt.Fprintf(a.stdout, "%s  run %s  %s  slot %s  %s version %d  %s\n", first.Entry.Time.Format(time.RFC3339), r.ID, r.Outcome(), r.Slot, rec.ID, rec.Version, rec.Digest)
+	printf(a.stdout, "%s  run %s  %s  slot %s  %s version %d  %s\n", first.Entry.Time.Format(time.RFC3339), r.ID, r.Outcome(), r.Slot, rec.ID, rec.Version, rec.Digest)
 	if chip := r.Chip(); chip != nil {
-		fmt.Fprintf(a.stdout, "  chip %s  id %s\n", chip.UID, chip.ID)
+		printf(a.stdout, "  chip %s  id %s\n", chip.UID, chip.ID)
 	}
 	for _, s := range r.Steps {
-		fmt.Fprintf(a.stdout, "  %d/%d %-40s %-9s %s\n", s.N, s.Of, s.Title, s.Result, s.Proof)
+		printf(a.stdout, "  %d/%d %-40s %-9s %s\n", s.N, s.Of, s.Title, s.Result, s.Proof)
 	}
 	if r.Start != nil {
 		for _, v := range r.Start.Values {
-			fmt.Fprintf(a.stdout, "  %s %s\n", v.Name, v.Value)
+			printf(a.stdout, "  %s %s\n", v.Name, v.Value)
 		}
 	}
 	if r.Stuck != nil {
-		fmt.Fprintf(a.stdout, "  %s %s\n", r.Stuck.Message, r.Stuck.Next)
+		printf(a.stdout, "  %s %s\n", r.Stuck.Message, r.Stuck.Next)
 	}
 	if r.Close != nil {
-		fmt.Fprintf(a.stdout, "  closed as %s by %s: %s\n", r.Close.As, r.Close.By, r.Close.Reason)
+		printf(a.stdout, "  closed as %s by %s: %s\n", r.Close.As, r.Close.By, r.Close.Reason)
 	}
 	if r.End != nil && r.End.Outcome != ledger.Pass {
-		fmt.Fprintf(a.stdout, "  %s %s\n", r.End.Message, r.End.Next)
+		printf(a.stdout, "  %s %s\n", r.End.Message, r.End.Next)
 	}
-	fmt.Fprintf(a.stdout, "  ledger entries %d..%d\n", first.Index, r.Records[len(r.Records)-1].Index)
+	printf(a.stdout, "  ledger entries %d..%d\n", first.Index, r.Records[len(r.Records)-1].Index)
 }
 
 type entryJSON struct {

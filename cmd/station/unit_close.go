@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,6 +13,9 @@ import (
 	"station/store"
 )
 
+// longestReason is in characters.
+const longestReason = 500
+
 // unitClose writes down what a person decided about a unit whose run nobody else can settle.
 func (a *app) unitClose() *cobra.Command {
 	var as, reason, by string
@@ -25,10 +27,10 @@ func (a *app) unitClose() *cobra.Command {
 			if as != ledger.Scrapped && as != ledger.Lost {
 				return exit(exitRefused, fmt.Errorf("--as %q: want %s or %s", as, ledger.Scrapped, ledger.Lost))
 			}
-			if reason == "" {
-				return exit(exitRefused, errors.New("--reason must not be empty"))
+			if err := readable("--reason", reason, longestReason); err != nil {
+				return err
 			}
-			if err := readable("--by", by); err != nil {
+			if err := readable("--by", by, longestName); err != nil {
 				return err
 			}
 			cfg, err := a.config()

@@ -46,13 +46,13 @@ func writeLine(w io.Writer, ev provision.Event) {
 		if ev.Permanent {
 			at += "PERMANENT "
 		}
-		fmt.Fprintf(w, "slot %s  %s  %s%s\n", ev.Slot, ev.Serial, at, ev.Title)
+		printf(w, "slot %s  %s  %s%s\n", ev.Slot, ev.Serial, at, ev.Title)
 	case provision.Planned:
-		fmt.Fprintf(w, "slot %s  %s  %s%s\n", ev.Slot, ev.Serial, at, ev.Title)
+		printf(w, "slot %s  %s  %s%s\n", ev.Slot, ev.Serial, at, ev.Title)
 	case provision.Ended:
-		fmt.Fprintf(w, "slot %s  %s  %s  %s\n", ev.Slot, ev.Serial, ev.Result.Outcome, ev.Title)
+		printf(w, "slot %s  %s  %s  %s\n", ev.Slot, ev.Serial, ev.Result.Outcome, ev.Title)
 	default:
-		fmt.Fprintf(w, "slot %s  %s  %s  %s\n", ev.Slot, ev.Serial, ev.Kind, ev.Title)
+		printf(w, "slot %s  %s  %s  %s\n", ev.Slot, ev.Serial, ev.Kind, ev.Title)
 	}
 }
 
@@ -103,6 +103,7 @@ func (w *bars) event(ev provision.Event) {
 	default:
 		label += ev.Title
 	}
+	label = shown(label)
 	s.label.Store(&label)
 }
 
