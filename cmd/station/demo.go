@@ -75,6 +75,9 @@ func (a *app) runDemo(ctx context.Context) error {
 	if err := demoMaster(b, recipe); err != nil {
 		return exit(exitError, err)
 	}
+	if err := a.tellOpenRuns(b, nil); err != nil {
+		return err
+	}
 	first, err := freshSerial(b.db)
 	if err != nil {
 		return exit(exitError, err)

@@ -55,6 +55,19 @@ func TestDemo(t *testing.T) {
 	t.Run("reports", func(t *testing.T) { p.readReports(t) })
 }
 
+// TestDemoOpenRuns: a demo says which units an earlier one left open that was killed.
+func TestDemoOpenRuns(t *testing.T) {
+	t.Parallel()
+	p := &position{t: t, dir: t.TempDir()}
+	defer p.close()
+	for _, line := range []string{"  started  ", "INTERRUPTED: the run of GW-"} {
+		r := p.launch("demo", "--data", "data")
+		r.await(line)
+		r.cmd.Process.Kill()
+		r.wait()
+	}
+}
+
 // fixturesOf wants the ledger to say which programmer each run was carried out with: two families work side by side.
 func fixturesOf(t *testing.T, data string) {
 	db, err := store.OpenReadOnly(ledgerFile(data))

@@ -146,9 +146,15 @@ func (a *app) tellOpenRuns(b *bench, scans []pair) error {
 	if err != nil {
 		return exit(exitError, err)
 	}
-	for _, r := range open {
+	open = slices.DeleteFunc(open, func(r ledger.Run) bool {
+		return slices.ContainsFunc(scans, func(p pair) bool { return p.value == r.Serial })
+	})
+	const most = 3 // more would push the prompt of a scan off the screen
+	for i, r := range open {
 		switch {
-		case slices.ContainsFunc(scans, func(p pair) bool { return p.value == r.Serial }):
+		case i == most:
+			fmt.Fprintf(a.stderr, "INTERRUPTED: and %d more: `station unit list`\n", len(open)-most)
+			return nil
 		case r.Stuck != nil:
 			printf(a.stderr, "INTERRUPTED: %s in slot %s waits for a person's decision: %s %s\n", r.Serial, r.Slot, r.Stuck.Message, r.Stuck.Next)
 		default:
@@ -280,7 +286,7 @@ func (a *app) conclude(results []outcome) error {
 	rows := [][]string{{"SLOT", "SERIAL", "OUTCOME", "TIME", "REPORT"}}
 	for _, r := range results {
 		code = worse(code, exitCode(r.Outcome))
-		if r.Outcome != ledger.Pass && !a.json {
+		if exitCode(r.Outcome) != exitDone && !a.json {
 			printf(a.stderr, "slot %s, %s: %s: %s\n  %s\n", r.Slot, r.Serial, r.Outcome, r.Message, r.Next)
 		}
 		if r.reportErr != nil {
