@@ -42,9 +42,12 @@ type slot struct {
 	HoldReset                         bool `mapstructure:"hold_reset"`
 }
 
+// ownConfig is the configuration where no other is named, in the working directory.
+const ownConfig = "config.yaml"
+
 // config reads the configuration: flags win over the environment (STATION_DATA, STATION_LISTEN), and that over the file.
 func (a *app) config() (*config, error) {
-	path := cmp.Or(a.configFile, "config.yaml")
+	path := cmp.Or(a.configFile, ownConfig)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) && a.configFile == "" {
 		return a.builtInConfig()

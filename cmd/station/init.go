@@ -1,23 +1,36 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 
 	"github.com/spf13/cobra"
+
+	root "station"
 )
 
 func (a *app) init() *cobra.Command {
 	var simulated bool
 	c := &cobra.Command{
 		Use:   "init",
-		Short: "Make a data directory: ledger and keys, real or simulated for ever",
+		Short: "Make a data directory: ledger and keys, real or simulated for ever; and config.yaml where there is none",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			cfg, err := a.config()
 			if err != nil {
 				return err
 			}
+			// The configuration comes first: an init that dies in between is done again, and finds it.
+			made, err := a.makeConfig()
+			if err != nil {
+				return exit(exitError, err)
+			}
 			if err := initialise(cfg.Data, cfg, simulated); err != nil {
+				if made {
+					os.Remove(ownConfig)
+				}
 				return err
 			}
 			kind := "a real station"
@@ -25,9 +38,31 @@ func (a *app) init() *cobra.Command {
 				kind = "a SIMULATED station"
 			}
 			_, err = fmt.Fprintf(a.stdout, "%s is ready: %s, id %s\n", cfg.Data, kind, cfg.Station)
+			if made && err == nil {
+				_, err = fmt.Fprintf(a.stdout, "%s is new: the slots of this station, and who can open its escrow, are to be set there\n", ownConfig)
+			}
 			return err
 		},
 	}
 	c.Flags().BoolVar(&simulated, "simulated", false, "simulate the programmers and boards; every entry, page and PDF says SIMULATED")
 	return c
+}
+
+// makeConfig writes the built-in configuration to config.yaml for people to change, unless there is one or --config names another.
+func (a *app) makeConfig() (made bool, err error) {
+	if a.configFile != "" {
+		return false, nil
+	}
+	f, err := os.OpenFile(ownConfig, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	_, err = f.Write(root.DefaultConfig)
+	if err := errors.Join(err, f.Close()); err != nil {
+		os.Remove(ownConfig)
+		return false, err
+	}
+	return true, nil
 }

@@ -68,7 +68,7 @@ func (s secrets) ready(r *recipes.Recipe) error {
 	var errs []error
 	for _, name := range r.EscrowGroups() {
 		if _, ok := s.group(name); !ok {
-			errs = append(errs, fmt.Errorf("the recipe seals secrets to the group %q, which the configuration does not have: add it under `escrow`", name))
+			errs = append(errs, fmt.Errorf("the recipe seals secrets to the group %q, which the configuration does not have: add it to config.yaml, `escrow: [{name: %s, recipients: [age1...]}]`", name, name))
 		}
 	}
 	code := exitRefused
