@@ -92,6 +92,9 @@ func (r *run) carryOut(ctx context.Context) error {
 	}
 	r.onRelease(func() { r.e.letGo("serial " + r.o.Serial) })
 
+	if err := r.checkVoltage(r.o.Recipe.Parts()...); err != nil {
+		return err
+	}
 	conn, release, err := r.e.bench.Lease(ctx, r.o.Slot)
 	if err != nil {
 		return &stationError{"fixture", err}
@@ -108,6 +111,9 @@ func (r *run) carryOut(ctx context.Context) error {
 	}
 	r.onRelease(func() { r.e.letGo("chip " + uid) })
 	r.emit(Event{Kind: Identified, Title: r.chip.Part().Name + " " + uid})
+	if err := r.checkVoltage(r.chip.Part()); err != nil {
+		return err
+	}
 
 	runs, err := r.e.journal.Runs(r.o.Serial, uid)
 	if err != nil {

@@ -22,6 +22,8 @@ type Bench interface {
 	Lease(ctx context.Context, slot string) (conn spi.Conn, release func() error, err error)
 	// Describe names what the slot is wired to, for the account. It does no I/O.
 	Describe(slot string) string
+	// Volts is what the slot supplies, 0 where that is not known. It does no I/O.
+	Volts(slot string) float64
 }
 
 // Journal is the ledger as the engine sees it.

@@ -1,0 +1,29 @@
+package provision
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"station/flash"
+)
+
+// voltageTolerance is how far a slot may be from a part's nominal supply, of that supply.
+const voltageTolerance = 0.1
+
+// checkVoltage refuses a slot that gives what none of the parts takes. Nothing is known of a slot without volts.
+func (r *run) checkVoltage(parts ...*flash.Part) error {
+	volts := r.e.bench.Volts(r.o.Slot)
+	if volts == 0 {
+		return nil
+	}
+	var takes []string
+	for _, p := range parts {
+		if math.Abs(volts-p.Volts) <= voltageTolerance*p.Volts+1e-9 { // the addend is for binary fractions
+			return nil
+		}
+		takes = append(takes, fmt.Sprintf("%s takes %v V", p.Name, p.Volts))
+	}
+	return refuse("wrong-voltage", fmt.Sprintf("slot %s gives %v V, and %s", r.o.Slot, volts, strings.Join(takes, ", ")),
+		"Put the board into a slot that gives what the part takes; if this one does, correct its volts in the configuration.")
+}
