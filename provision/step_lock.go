@@ -56,7 +56,11 @@ func (l *lock) confirm(ctx context.Context) (proof, error) {
 		return proof{}, &verdict{ledger.Fail, "stray-lock",
 			fmt.Sprintf("Lock bits outside the recipe's regions are set, from 0x%06X.", stray[0].Addr), "Put the board into the reject bin; it needs disposition."}
 	}
-	return proof{how: "lock bits read back", facts: []ledger.Fact{
+	how := "lock bits read back"
+	if l.s.Bits == recipes.Block {
+		how = "register read back"
+	}
+	return proof{how: how, facts: []ledger.Fact{
 		{Name: "bits", Value: string(l.s.Bits)},
 		{Name: "locked now", Value: fmt.Sprintf("%d KiB", total(l.missing)>>10)},
 	}}, nil

@@ -315,10 +315,7 @@ func (s *sheet) chip() {
 		s.wide("SFDP digest", digest, c.chip.SFDP)
 	}
 	if st := s.run.Start; st != nil && len(st.Part.Assumed) > 0 {
-		facts := []para{{strong, "Facts of the profile not yet confirmed on silicon"}}
-		for _, f := range st.Part.Assumed {
-			facts = append(facts, para{body, "•  " + f})
-		}
+		facts := []para{{strong, "Facts of the profile not yet confirmed on silicon"}, {body, strings.Join(st.Part.Assumed, "  ·  ")}}
 		s.row(row{rule: true, cells: []cell{text(0, nameW, label, "Assumed"), {valueX, full - valueX, facts}}})
 	}
 }
