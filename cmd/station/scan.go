@@ -54,9 +54,8 @@ func (a *app) scan(ctx context.Context, b *bench, j job) error {
 			if p.value == "" {
 				p.value, more = a.scanSerial(ctx, w, p.slot)
 			}
-			// On a simulated line the scan would take the board out of the slot where it is being provisioned, which no
-			// hand can do unseen. On metal the engine refuses by itself.
-			if other, is := under.Load(p.value); is && b.simulated {
+			// The engine would refuse it too, but on a simulated line the board would be out of the other slot by then.
+			if other, is := under.Load(p.value); is {
 				refuse(p, "in-two-slots", fmt.Sprintf("serial %s is being provisioned in slot %s right now", p.value, other),
 					"Scan the label of the board that is in slot "+p.slot+".")
 				break
