@@ -200,6 +200,54 @@ func TestLockVolatile(t *testing.T) {
 	})
 }
 
+// Locked down, a cell's bits stay as they are until reset; a chip that does not take the second bit is found out.
+func TestLockDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, p := range single() {
+			c, w := identified(t, p.Name, nor.Options{})
+			down, up := Range{0x1000, 0x1000}, Range{0x20000, 0x10000}
+			must(t, c.LockVolatile(t.Context(), true, down))
+			must(t, c.LockVolatile(t.Context(), false, down, up)) // what is locked already may be locked again
+			must(t, c.LockVolatile(t.Context(), true, down))
+			got, err := c.Protection(t.Context())
+			must(t, err)
+			for i, cell := range p.VolatileCells() {
+				want := byte(0)
+				switch cell.Addr {
+				case down.Addr:
+					want = 3
+				case up.Addr:
+					want = 1
+				}
+				if got.Volatile[i] != want {
+					t.Errorf("%s: cell %v reads %d, want %d", p.Name, cell, got.Volatile[i], want)
+				}
+			}
+			for _, cell := range []Range{down, up} {
+				w.raw([]byte{0x06}, append(c.addressed(0xE5, 0xE1, cell.Addr), 0), []byte{0x04})
+			}
+			got, err = c.Protection(t.Context())
+			must(t, err)
+			if !slices.Equal(got.LockedRanges(), []Range{down}) {
+				t.Errorf("%s: locked %v", p.Name, got.LockedRanges())
+			}
+			as[*ProtectedError](t, c.program(t.Context(), down.Addr, []byte{0}))
+			must(t, c.Reset(t.Context()))
+			if got, err = c.Protection(t.Context()); err != nil || len(got.LockedRanges()) != 0 || slices.Max(got.Volatile) != 0 {
+				t.Errorf("%s: after reset %v, %v", p.Name, got.LockedRanges(), err)
+			}
+			w.idle(t)
+			w.forge = func(out, in []byte) {
+				if out[0] == 0xE8 || out[0] == 0xE0 {
+					in[0] &^= 2
+				}
+			}
+			is(t, c.LockVolatile(t.Context(), true, up), ErrNotExecuted)
+			must(t, c.LockVolatile(t.Context(), false, up))
+		}
+	})
+}
+
 func TestBlockProtection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := identified(t, "MT25QL256ABA", nor.Options{})

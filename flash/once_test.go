@@ -28,6 +28,12 @@ var permanent = []struct {
 	{"sector protection", 0x2C, []byte("no secret"), func(ctx context.Context, c *Chip) error {
 		return c.ProgramSectorProtection(ctx, PasswordMode)
 	}, func(c *nor.Chip) uint64 { return c.Counters()[nor.CountSectorProtection] }},
+	{"OTP", 0x42, []byte("no secret"), func(ctx context.Context, c *Chip) error {
+		return c.ProgramOTP(ctx, 5, []byte{1, 2, 3})
+	}, func(c *nor.Chip) uint64 { return c.Counters()[nor.CountOTP] }},
+	{"OTP lock", 0x42, []byte("no secret"), func(ctx context.Context, c *Chip) error {
+		return c.LockOTP(ctx)
+	}, func(c *nor.Chip) uint64 { return c.Counters()[nor.CountOTP] }},
 	{"root key", 0x9B, vectorA.key[:], func(ctx context.Context, c *Chip) error {
 		packet, err := RootKeyPacket(0x9B, 0, &vectorA.key)
 		if err != nil {
@@ -126,10 +132,10 @@ func TestPermanentTellsWhetherSent(t *testing.T) {
 // sent twice.
 func TestPermanentOnBadContact(t *testing.T) {
 	done := 0
-	for seed := range uint64(90) {
+	for seed := range uint64(150) {
 		synctest.Test(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 3))
-			cmd := permanent[seed%3]
+			cmd := permanent[seed%uint64(len(permanent))]
 			c, w := identified(t, "MT25QU128ABB", nor.Options{Seed: seed, Pace: nor.Real})
 			if seed%2 == 0 {
 				w.chip.SetFaults(nor.Faults{WeakContact: 20 + r.IntN(5000)})
@@ -154,8 +160,8 @@ func TestPermanentOnBadContact(t *testing.T) {
 			}
 		})
 	}
-	if done < 10 || done > 80 {
-		t.Errorf("%d of 90 came through", done)
+	if done < 10 || done > 140 {
+		t.Errorf("%d of 150 came through", done)
 	}
 }
 
@@ -201,7 +207,7 @@ func TestPermanentStuckBusy(t *testing.T) {
 			start := time.Now()
 			err := cmd.send(t.Context(), c)
 			e := as[*BusyError](t, err)
-			limit := []time.Duration{100 * time.Millisecond, 100 * time.Millisecond, time.Second}[i]
+			limit := []time.Duration{100 * time.Millisecond, 100 * time.Millisecond, 100 * time.Millisecond, 100 * time.Millisecond, time.Second}[i]
 			if took := time.Since(start); !e.StuckBusy || e.Limit != limit || took < limit || took > limit+50*time.Millisecond {
 				t.Errorf("%s: %v after %v", cmd.name, e, took)
 			}
@@ -214,7 +220,7 @@ func TestPermanentStuckBusy(t *testing.T) {
 
 func TestPermanentRefusedByTheChip(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, cmd := range permanent[:2] {
+		for _, cmd := range permanent[:4] {
 			c, w := identified(t, "MT25QL256ABA", nor.Options{Pace: nor.Real, Faults: nor.Faults{FailProgram: true}})
 			err := cmd.send(t.Context(), c)
 			as[*OperationError](t, err)
@@ -251,7 +257,7 @@ func TestPermanentRefusedByTheChip(t *testing.T) {
 // A single garbled flag is no refusal.
 func TestPermanentGarbledFlag(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, cmd := range permanent[:2] {
+		for _, cmd := range permanent[:4] {
 			c, w := identified(t, "MT25QL256ABA", nor.Options{Pace: nor.Real})
 			n := 0
 			w.forge = func(out, in []byte) {

@@ -53,17 +53,21 @@ func (p Protection) Refuses(cmd Command) *Refusal {
 	return nil
 }
 
-// touched tells whether any byte of r is locked, by block protection, a nonvolatile or a volatile lock bit.
+// touched tells whether any byte of r that the part has is locked, by block protection, a nonvolatile or a volatile lock bit.
 func (p Protection) touched(r Range) bool {
-	if b := p.BlockRange(); b.Addr < r.Addr+r.Size && r.Addr < b.Addr+b.Size {
+	end := min(r.Addr+r.Size, p.part.Size)
+	if r.Addr < 0 || r.Addr >= end {
+		return false
+	}
+	if b := p.BlockRange(); b.Addr < end && r.Addr < b.Addr+b.Size {
 		return true
 	}
-	for s := r.Addr / p.part.Sector; s*p.part.Sector < r.Addr+r.Size; s++ {
+	for s := r.Addr / p.part.Sector; s*p.part.Sector < end; s++ {
 		if p.Nonvolatile[s] {
 			return true
 		}
 	}
-	for i := p.part.cell(r.Addr); i <= p.part.cell(r.Addr+r.Size-1); i++ {
+	for i := p.part.cell(r.Addr); i <= p.part.cell(end-1); i++ {
 		if p.Volatile[i]&volatileLock != 0 {
 			return true
 		}
