@@ -235,7 +235,7 @@ func TestBothRegistersTellReady(t *testing.T) {
 					}
 				}
 			}
-			_, err := Identify(t.Context(), w)
+			_, err := Identify(t.Context(), w, single()...)
 			if e := as[*BusyError](t, err); e.SR != s.sr || e.FSR != s.fsr {
 				t.Errorf("%s alone: %v", name, e)
 			}

@@ -153,12 +153,24 @@ func (p *Part) Digest() string {
 const (
 	maxProfile      = 64 << 10 // bytes
 	maxProfileDepth = 8        // collections inside each other
+	maxProfileItems = 2000     // lines and commas, which part keys and items: the library compares every key with every other
+	maxComplaint    = 2000     // bytes of what is wrong with the YAML
 )
 
 // ParsePart reads one profile from YAML and validates it. Unknown keys, aliases, and what is longer or deeper than any profile are errors.
 func ParsePart(text []byte) (*Part, error) {
 	if len(text) > maxProfile {
 		return nil, fmt.Errorf("part profile: it is longer than %d bytes", maxProfile)
+	}
+	items := 0
+	for _, b := range text {
+		switch b {
+		case ',', '\n', '\r', 0x85, 0xA8, 0xA9: // the last bytes of all that YAML takes for the end of a line
+			items++
+		}
+	}
+	if items > maxProfileItems {
+		return nil, fmt.Errorf("part profile: it has more than %d lines and commas", maxProfileItems)
 	}
 	limits := yaml.WithPlugin(loaderlimits.New(loaderlimits.DepthValue(maxProfileDepth), loaderlimits.AliasFunc(func(aliases, _ int) error {
 		if aliases > 0 {
@@ -168,6 +180,9 @@ func ParsePart(text []byte) (*Part, error) {
 	})))
 	p := new(Part)
 	if err := yaml.Load(bytes.TrimSpace(text), p, yaml.WithKnownFields(), limits); err != nil {
+		if text := err.Error(); len(text) > maxComplaint {
+			err = errors.New(text[:maxComplaint] + " ...")
+		}
 		return nil, fmt.Errorf("part profile: %w", err)
 	}
 	p.Dies = max(p.Dies, 1)

@@ -13,6 +13,12 @@ import (
 // longestTime is more than any operation of any part takes, and so little that limits do not overflow.
 const longestTime = time.Hour
 
+// What more is no profile, but somebody's attempt at the station's time and memory.
+const (
+	maxName    = 64 // bytes
+	maxAssumed = 64 // fields
+)
+
 // erasing are the opcodes that erase: no profile makes the driver send another one for it.
 var erasing = []byte{0x20, 0x21, 0x52, 0x5C, 0xD8, 0xDC}
 
@@ -29,6 +35,9 @@ func (p *Part) Validate() error {
 	}
 	duration := func(name string, d time.Duration) {
 		must(d > 0 && d <= longestTime, "%s %v is missing, or not within 0 to %v", name, d, longestTime)
+	}
+	if len(p.Name) > maxName || len(p.Assumed) > maxAssumed {
+		return fmt.Errorf("a name of %d characters, at most %d, and %d assumed fields, at most %d", len(p.Name), maxName, len(p.Assumed), maxAssumed)
 	}
 	must(p.Name != "", "name is missing")
 	must(p.ID[0] != 0 && p.ID[0] != 0xFF, "id %s has no manufacturer", p.ID)
@@ -100,22 +109,27 @@ func (p *Part) Validate() error {
 		must(c.ReadDummy >= 0 && c.ReadDummy <= 8, "crc: read_dummy %d is not within 0 to 8", c.ReadDummy)
 		duration("crc.limit", c.Limit)
 	}
+	fields := p.fields()
 	for _, path := range p.Assumed {
-		must(p.has(path), "assumed: there is no field %q", path)
+		must(has(fields, path), "assumed: there is no field %.100q", path)
 	}
 	return errors.Join(errs...)
 }
 
-// has tells whether the dotted path names a field of the profile.
-func (p *Part) has(path string) bool {
+// fields are the fields of the profile, as JSON names them; nil where JSON cannot express it.
+func (p *Part) fields() (v any) {
 	text, err := json.Marshal(p)
+	if err == nil {
+		err = json.Unmarshal(text, &v)
+	}
 	if err != nil {
-		return false
+		return nil
 	}
-	var v any
-	if json.Unmarshal(text, &v) != nil {
-		return false
-	}
+	return v
+}
+
+// has tells whether the dotted path names a field.
+func has(v any, path string) bool {
 	for _, name := range strings.Split(path, ".") {
 		switch w := v.(type) {
 		case map[string]any:
