@@ -118,6 +118,11 @@ func TestDieErrors(t *testing.T) {
 			}
 		}
 	}
+	// failures inside are the die's, too
+	bad := newChip(t, "MT25QL02GCBB", nor.Options{Faults: nor.Faults{FailErase: true, FailProgram: true}})
+	write(bad, at4(0x12, dieSize, 0)...)
+	write(bad, at4(0xDC, 3*dieSize)...)
+	expect(t, "program and erase fail", allFlags(bad, 4), []byte{0x80, 0x90, 0x80, 0xA0})
 	// block protection counts from the ends of the whole part; the volatile 4 KiB cells are there, too
 	c := newChip(t, "MT25QL02GCBB", nor.Options{})
 	write(c, 0x01, 0x04) // the last sector

@@ -49,6 +49,8 @@ func FuzzSlot(f *testing.F) {
 	s.op = operation{kind: erase, addr: 64 << 20, n: 64 << 20}
 	s.errors = [maxDies]byte{1, 2, 3, 4}
 	f.Add(s.encode(nil)[8:])
+	s.op = operation{kind: erase, addr: 0, n: 128 << 20}
+	f.Add(s.encode(nil)[8:])
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, content []byte) {
 		b := make([]byte, 8, 8+len(content))
