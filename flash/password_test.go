@@ -105,6 +105,9 @@ func TestPassword(t *testing.T) {
 				t.Errorf("%04X, %v", mode, err)
 			}
 			must(t, c.ProgramSectorProtection(ctx, PasswordMode))
+			if p, err := c.Protection(ctx); p.SPR != PasswordMode || err != nil {
+				t.Errorf("protection: SPR %04X, %v", p.SPR, err)
+			}
 			if mode, err := c.SectorProtection(ctx); mode != PasswordMode || w.chip.SPR() != PasswordMode || err != nil {
 				t.Errorf("%04X, %v", mode, err)
 			}

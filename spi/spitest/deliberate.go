@@ -1,6 +1,7 @@
 package spitest
 
 import (
+	"cmp"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -10,18 +11,19 @@ import (
 )
 
 // Fault is a mistake in a source file: Old, which stands there once, becomes New. File is relative to the package under test.
-type Fault struct{ Name, File, Old, New string }
+// Run selects the tests that are to find it; "" means those that Deliberate is given.
+type Fault struct{ Name, File, Old, New, Run string }
 
-// Deliberate sees to it that a bug cannot hide: each of these faults, put by a build overlay into a copy of the driver or of the
-// simulated firmware, must make the test called TestContract of the package under test fail. Two readings of a programmer that
-// agreed by accident would let one pass. run selects what of TestContract is run.
+// Deliberate sees to it that a bug cannot hide: each of these faults, put by a build overlay into a copy of one of two readings that
+// are held against each other, must make a test of the package under test fail. Readings that agreed by accident would let one pass.
+// run selects the tests, as go test does.
 func Deliberate(t *testing.T, run string, faults []Fault) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("builds the suite once for each fault")
 	}
-	if out, ok := contract(t, run, ""); !ok {
-		t.Fatalf("the suite fails without any fault:\n%s", out)
+	if out, ok := tests(t, run, ""); !ok || strings.Contains(out, "no tests to run") {
+		t.Fatalf("the tests fail without any fault, or there are none:\n%s", out)
 	}
 	for _, d := range faults {
 		t.Run(d.Name, func(t *testing.T) {
@@ -49,19 +51,19 @@ func Deliberate(t *testing.T, run string, faults []Fault) {
 			if err := os.WriteFile(overlay, replace, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			out, ok := contract(t, run, overlay)
+			out, ok := tests(t, cmp.Or(d.Run, run), overlay)
 			switch {
 			case ok:
-				t.Error("the suite passes with this fault in")
-			case !strings.Contains(out, "--- FAIL: TestContract"):
-				t.Errorf("the suite did not fail by a test, so this shows nothing:\n%s", out)
+				t.Error("the tests pass with this fault in")
+			case !strings.Contains(out, "--- FAIL: Test"):
+				t.Errorf("no test failed, so this shows nothing:\n%s", out)
 			}
 		})
 	}
 }
 
-// contract runs the contract suite in a build with an overlay and tells whether it passed.
-func contract(t *testing.T, run, overlay string) (out string, ok bool) {
+// tests runs tests in a build with an overlay and tells whether they passed.
+func tests(t *testing.T, run, overlay string) (out string, ok bool) {
 	t.Helper()
 	args := []string{"test", "-count=1", "-timeout=1m", "-failfast", "-run=" + run, "-rapid.nofailfile"}
 	if overlay != "" {

@@ -1,0 +1,35 @@
+package flash
+
+import (
+	"testing"
+
+	"station/spi/spitest"
+)
+
+// Misreadings of the data sheet, each put into the driver: opcodes, bits, orders, widths, polarities. The simulator, which was
+// written from the data sheet alone, or a vector has to disagree.
+func TestDeliberateFaultsAreFound(t *testing.T) {
+	spitest.Deliberate(t, "Test(WriteEveryPart|LockNonvolatile|Password$|OTP$)", []spitest.Fault{
+		{Name: "opcode of the OTP read as ST's header has it", File: "otp.go", Old: "opReadOTP    = 0x4B", New: "opReadOTP    = 0x48", Run: "TestOTP"},
+		{Name: "OTP control byte unlocked by 0", File: "otp.go", Old: "s.Control&otpUnlocked == 0", New: "s.Control&otpUnlocked != 0", Run: "TestOTP"},
+		{Name: "protection register high byte first", File: "protection.go", Old: "SPR: uint16(got[2]) | uint16(got[3])<<8", New: "SPR: uint16(got[3]) | uint16(got[2])<<8", Run: "TestPassword"},
+		{Name: "lock bits locked by 1", File: "protection.go", Old: "return b&p.NVLBMask == 0", New: "return b&p.NVLBMask != 0", Run: "TestLockNonvolatile|TestFreeze"},
+		{Name: "lock bits addressed as the mode says", File: "protection.go", Old: "address(opReadLock, int64(sector)*c.part.Sector, 4)", New: "address(opReadLock, int64(sector)*c.part.Sector, 3)", Run: "TestLockNonvolatile|TestFreeze"},
+		{Name: "freeze bit frozen by 1", File: "protection.go", Old: "return b == 0, nil", New: "return b == 1, nil", Run: "TestLockNonvolatile|TestFreeze"},
+		{Name: "BP3 in bit 5, where TB is", File: "protection.go", Old: "p.SR>>6&1<<3", New: "p.SR>>5&1<<3", Run: "TestBlockProtection"},
+		{Name: "block protection from the other end", File: "protection.go", Old: "if p.SR&(1<<5) != 0 {", New: "if p.SR&(1<<5) == 0 {", Run: "TestBlockProtection"},
+		{Name: "block protection of 2^n sectors", File: "protection.go", Old: "p.part.Sector<<(n-1)", New: "p.part.Sector<<n", Run: "TestBlockProtection"},
+		{Name: "write enable latch in bit 2", File: "status.go", Old: "statusWEL           = 1 << 1", New: "statusWEL           = 1 << 2", Run: "TestWriteEveryPart"},
+		{Name: "flag status ready by 0", File: "status.go", Old: "return s.sr&statusWIP == 0 && s.fsr&fsrReady != 0", New: "return s.sr&statusWIP == 0 && s.fsr&fsrReady == 0", Run: "TestWriteEveryPart"},
+		{Name: "program error in bit 5", File: "status.go", Old: "fsrProgramError     = 1 << 4", New: "fsrProgramError     = 1 << 3", Run: "TestUnlockPassword"},
+		{Name: "addresses low byte first", File: "status.go", Old: "return []byte{op, byte(addr >> 16), byte(addr >> 8), byte(addr)}", New: "return []byte{op, byte(addr), byte(addr >> 8), byte(addr >> 16)}", Run: "TestWriteEveryPart"},
+		{Name: "4-byte mode left by E8", File: "status.go", Old: "opExit4Byte         = 0xE9", New: "opExit4Byte         = 0xE8", Run: "TestApplyMode|TestIdentifyRecovers"},
+		{Name: "one die asked for all", File: "status.go", Old: "for range dies {", New: "for range min(dies, 1) {", Run: "TestStacked"},
+		{Name: "NVCR high byte first", File: "nvcr.go", Old: "uint16(got[0]) | uint16(got[1])<<8, nil", New: "uint16(got[1]) | uint16(got[0])<<8, nil", Run: "TestWriteNVCR"},
+		{Name: "SFDP without dummy clocks", File: "identify.go", Old: "Out: []byte{opReadSFDP, 0, 0, 0, 0}", New: "Out: []byte{opReadSFDP, 0, 0, 0}", Run: "TestIdentify"},
+		{Name: "suspended program resumed by the suspend opcode", File: "recover.go", Old: "opResume          = 0x7A", New: "opResume          = 0x75", Run: "TestIdentifyRecovers"},
+		{Name: "root key signed by the first 28 bytes", File: "rpmc.go", Old: "signature[4:]...", New: "signature[:28]...", Run: "TestRPMCVectors"},
+		{Name: "pages of 512 bytes", File: "plan.go", Old: "page := s.part.Erases[0].Size, s.part.Page", New: "page := s.part.Erases[0].Size, 2*s.part.Page", Run: "TestPlanMakes"},
+		{Name: "CRC over a range that ends one byte later", File: "crc.go", Old: "if c.part.CRC.StopIncluded {", New: "if !c.part.CRC.StopIncluded {", Run: "TestCheckCRC"},
+	})
+}
