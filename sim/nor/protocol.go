@@ -26,7 +26,7 @@ func (c *Chip) enterQuad(*frame) { c.st.evcr &^= evcrQuad }
 func (c *Chip) rescued(f *frame) bool {
 	s := &c.st
 	if f.n != 1 || f.bits != 0 || f.op != 0xFF || c.opts.NoRescue || c.isDeaf() ||
-		s.evcr&(evcrQuad|evcrDual) == evcrQuad|evcrDual || s.vcr&vcrXIP == 0 {
+		s.evcr&(evcrQuad|evcrDual) == evcrQuad|evcrDual {
 		return false
 	}
 	s.evcr |= evcrQuad | evcrDual

@@ -201,7 +201,7 @@ func (c *Chip) bulk(out, in []byte, i, n int) bool {
 // lost tells whether the next byte gets lost on its way.
 func (c *Chip) lost() bool {
 	n := c.opts.Faults.DropByte
-	return n > 0 && c.wire.selected && c.noise.IntN(n) == 0
+	return n > 0 && c.noise.IntN(n) == 0
 }
 
 // garble is the weak contact.
