@@ -39,6 +39,7 @@ var rooms = map[string]struct {
 	"keyring":              {nil, "keys depend on nothing"},
 	"store":                {[]string{"ledger"}, "edges never import each other"},
 	"report":               {[]string{"ledger"}, "a report is made from entries alone"},
+	"conformance":          {[]string{"spi"}, "judges a chip by the datasheet alone: a third reading, which imports neither driver nor simulator"},
 	"sim/nor":              {nil, "the simulated chip is a second, independent reading of the datasheet"},
 	"sim/ftdi":             {nil, "firmware knows pins and packets, not the driver"},
 	"sim/ch341a":           {nil, "firmware knows pins and packets, not the driver"},
@@ -65,7 +66,7 @@ var fences = map[string][]string{
 }
 
 // standardOnly rooms import nothing from outside the standard library but what their row allows.
-var standardOnly = []string{"", "spi", "fixtures/usb", "fixtures/ftdi", "fixtures/ch341a", "fixtures", "sim", "sim/nor", "sim/ftdi", "sim/ch341a", "sim/serprog", "provision"}
+var standardOnly = []string{"", "spi", "fixtures/usb", "fixtures/ftdi", "fixtures/ch341a", "fixtures", "sim", "sim/nor", "sim/ftdi", "sim/ch341a", "sim/serprog", "provision", "conformance"}
 
 var badNames = []string{"util", "utils", "common", "helper", "helpers", "manager", "misc", "base", "types", "interfaces"}
 

@@ -1,0 +1,76 @@
+package conformance
+
+import "fmt"
+
+// need is what a case cannot do without.
+type need int
+
+const (
+	area     need = 1 << iota // an Area to write to
+	low                       // an Area that three address bytes reach
+	locks                     // lock bits that may be set, and taken back by E4
+	full                      // Options.Full
+	whole                     // an Area that is the whole chip
+	supply                    // Options.Power
+	nvcr                      // Options.NVCR
+	wide                      // a part that needs four address bytes
+	standard                  // a part without monotonic counters
+	counters                  // a part with them
+	single                    // a part of one die
+	stacked                   // a part of several
+	hasOTP
+	hasCRC
+	has5C
+	factory // NVCR as it left the factory
+)
+
+// unmet says why a case cannot be tried, or nothing.
+func (b *bench) unmet(n need) string {
+	p, o := b.part, b.opt
+	for _, row := range []struct {
+		n   need
+		bad bool
+		why string
+	}{
+		{wide, p.AddressBytes < 4, "the part needs three address bytes only"},
+		{standard, p.RPMC, "not on parts with monotonic counters"},
+		{counters, !p.RPMC, "only on parts with monotonic counters"},
+		{single, p.Dies > 1, "only on parts of one die"},
+		{stacked, p.Dies == 1, "only on parts of several dies"},
+		{hasOTP, !p.OTP, "the part has no one-time-programmable area"},
+		{hasCRC, !p.CRC, "the part has no CRC check"},
+		{has5C, !p.Erase5C, "the part has no 5C"},
+		{area, o.Area.Size == 0, "nothing may be destroyed"},
+		{low, o.Area.Addr+4*sector > 1<<24, "the area is beyond three address bytes"},
+		{full, !o.Full, "only in a full run"},
+		{whole, o.Area.Size != p.Size, "the whole chip would have to be free to be destroyed"},
+		{supply, o.Power == nil, "the supply cannot be switched"},
+		{nvcr, !o.NVCR, "NVCR may not be written"},
+		{factory, b.nvcr[0] != 0xFF || b.nvcr[1] != 0xFF, "NVCR is not FFFF, and with it the state after power-up"},
+		{locks, b.held != "", b.held},
+	} {
+		if n&row.n != 0 && row.bad {
+			return row.why
+		}
+	}
+	return ""
+}
+
+// lockable says why lock bits may not be set on this chip, or nothing: what cannot be taken back is not done.
+func (b *bench) lockable() string {
+	if b.part.Dies > 1 && !b.opt.Full {
+		return "whether E4 reaches all dies is not known: only in a full run"
+	}
+	if spr := b.read(2, 0x2D); spr[0] != 0xFF || spr[1] != 0xFF {
+		return fmt.Sprintf("the sector protection register is %02X%02X", spr[1], spr[0])
+	}
+	if b.byte(0xA7)&1 == 0 {
+		return "the chip is frozen"
+	}
+	for at := 0; at < b.part.Size; at += sector {
+		if b.locked(at) {
+			return fmt.Sprintf("a lock bit is set already, at %08X", at)
+		}
+	}
+	return ""
+}

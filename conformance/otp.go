@@ -1,0 +1,28 @@
+package conformance
+
+// otpSize is 64 bytes of data and the control byte.
+const otpSize = 65
+
+var otp = []Case{
+	{Name: "4B reads the same 65 bytes each time, behind eight dummy clocks", Section: "2.3", needs: hasOTP, run: func(b *bench) {
+		p := b.otp(0, otpSize)
+		b.same("4B again", b.otp(0, otpSize), p)
+		b.same("4B from 000010 on", b.otp(0x10, otpSize-0x10), p[0x10:])
+		b.same("4B of the control byte", b.otp(0x40, 1), p[0x40:])
+		b.same("4B without room for the dummy byte", b.read(otpSize+1, narrow(0x4B, 0)...)[1:], p)
+		if p[0x40]&1 != 0 {
+			b.observe(false, "not locked")
+		} else {
+			b.observe(false, "locked")
+		}
+	}},
+	{Name: "4B takes four address bytes in 4-byte mode", Section: "2.3", needs: hasOTP | wide, run: func(b *bench) {
+		p := b.otp(0, otpSize)
+		b.enabled(limitShort, 0xB7)
+		b.same("4B", b.read(otpSize, append(wide4(0x4B, 0), 0)...), p)
+		b.same("4B from 00000010 on", b.read(otpSize-0x10, append(wide4(0x4B, 0x10), 0)...), p[0x10:])
+	}},
+}
+
+// otp reads n bytes of the one-time-programmable area in 3-byte mode.
+func (b *bench) otp(at, n int) []byte { return b.read(n, narrow(0x4B, at, 0)...) }

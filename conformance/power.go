@@ -1,0 +1,154 @@
+package conformance
+
+import (
+	"bytes"
+
+	"station/spi"
+)
+
+// volatileState is all that reset and power-up bring back.
+type volatileState struct {
+	sr, fsr, vcr, evcr, ear byte
+	vlb, gfb                byte
+}
+
+func (b *bench) volatileState() volatileState {
+	s := volatileState{sr: b.sr05(), fsr: b.fsr(), vcr: b.byte(0x85), evcr: b.byte(0x65), gfb: b.byte(0xA7)}
+	if b.part.AddressBytes == 4 {
+		s.ear, s.vlb = b.byte(0xC8), b.byte(wide4(0xE0, 2*sector)...)
+	} else {
+		s.vlb = b.byte(narrow(0xE8, 2*sector)...)
+	}
+	return s
+}
+
+// stir changes all of the volatile state. What it was before, and what it is then, comes back.
+func (b *bench) stir() (before, stirred volatileState) {
+	before = b.volatileState()
+	b.enabled(limitShort, 0x81, before.vcr^0x10)
+	b.enabled(limitShort, 0x61, before.evcr^0x10)
+	b.enabled(limitShort, narrow(0xE5, 2*sector, 3)...)
+	if b.held == "" {
+		b.enabled(limitShort, 0xA6)
+	}
+	if b.part.AddressBytes == 4 {
+		b.enabled(limitShort, 0xC5, 1)
+		b.enabled(limitShort, 0xB7)
+	}
+	b.send(0x06)
+	stirred = b.volatileState()
+	b.check(stirred.sr == before.sr|wel && stirred.vcr != before.vcr && stirred.evcr != before.evcr && stirred.vlb == 3 &&
+		(b.held != "" || stirred.gfb == 0) && (b.part.AddressBytes == 3 || stirred.ear == 1 && stirred.fsr == before.fsr|1),
+		"could not be changed: %+v, now %+v", before, stirred)
+	return before, stirred
+}
+
+// isBack fails where the volatile state is not what it was.
+func (b *bench) isBack(before volatileState) {
+	now := b.volatileState()
+	b.check(now == before && now.sr&(wel|wip) == 0 && now.fsr == 0x80 && now.ear == 0 && now.vlb == 0, "the state is %+v, was %+v", now, before)
+}
+
+var reset = []Case{
+	{Name: "66 99 brings back the volatile state", Section: "2.1", needs: factory, run: func(b *bench) {
+		before, _ := b.stir()
+		b.reset()
+		b.isBack(before)
+	}},
+	{Name: "66 alone and 99 alone do nothing", Section: "2.1", needs: factory, run: func(b *bench) {
+		_, stirred := b.stir()
+		for _, op := range []byte{0x99, 0x66} {
+			b.pause(afterReset, op)
+			b.check(b.volatileState() == stirred, "%02X alone resets", op)
+		}
+	}},
+	{Name: "66 and 99 with a frame between do nothing", Section: "2.1", needs: factory, run: func(b *bench) {
+		_, stirred := b.stir()
+		b.send(0x66)
+		b.read(1, 0x05)
+		b.pause(afterReset, 0x99)
+		b.check(b.volatileState() == stirred, "66, 05, 99 resets")
+	}},
+	{Name: "66 99 keeps the block protection bits", Section: "3", Destructive: true, needs: area, run: func(b *bench) {
+		b.enabled(limitShort, 0x01, b.sr^0x24)
+		b.reset()
+		b.check(b.sr05() == b.sr^0x24, "05 reads another value behind reset")
+	}},
+	{Name: "what 66 99 does to error bits", Section: "4", Destructive: true, needs: area, run: func(b *bench) {
+		b.raise()
+		b.reset()
+		b.observe(b.fsr()&failed != 0, "%s", b.words())
+	}},
+	{Name: "in deep power-down only AB is accepted, and AB ends it", Section: "2.3", run: func(b *bench) {
+		b.pause(afterAsleep, 0xB9)
+		id := b.read(20, 0x9F)
+		b.send(0x06)
+		sr := b.sr05()
+		b.pause(afterWake, 0xAB)
+		b.same("the ID behind AB", b.read(20, 0x9F), b.id)
+		latch := b.sr05() & wel
+		switch {
+		case bytes.Equal(id, b.id):
+			b.observe(true, "9F is answered too")
+		case latch != 0:
+			b.observe(true, "06 is accepted too")
+		case sr == b.sr:
+			b.observe(true, "05 is answered too")
+		default:
+			b.observe(false, "only AB")
+		}
+	}},
+}
+
+// raise provokes an error bit, and leaves WEL 0.
+func (b *bench) raise() {
+	b.blank(b.sector(1))
+	b.lockVLB(b.sector(1), 1)
+	b.enabled(limitErase, to(0xD8, 0xDC, b.sector(1))...)
+	b.check(b.fsr()&failed != 0, "no error bit is raised")
+	b.send(0x04)
+}
+
+var power = []Case{
+	{Name: "power-up brings back the volatile state", Section: "12", needs: factory | supply, run: func(b *bench) {
+		before, _ := b.stir()
+		b.cycle()
+		b.isBack(before)
+	}},
+	{Name: "what power-up does to error bits", Section: "4", Destructive: true, needs: area | supply, run: func(b *bench) {
+		b.raise()
+		b.cycle()
+		b.observe(b.fsr()&failed != 0, "%s", b.words())
+	}},
+	{Name: "lock bits, block protection and data survive power-off", Section: "6.8", Destructive: true, needs: area | locks | supply, run: func(b *bench) {
+		data := pattern(32, 15)
+		b.blank(b.sector(1))
+		b.store(b.sector(1), data...)
+		b.lock(b.sector(1))
+		b.enabled(limitShort, 0x01, b.sr^0x24)
+		b.cycle()
+		b.check(b.locked(b.sector(1)) && !b.locked(b.sector(2)), "the lock bits are others")
+		b.check(b.sr05() == b.sr^0x24, "05 reads another value")
+		b.same("the array", b.load(b.sector(1), 32), data)
+	}},
+	{Name: "power-off wakes from deep power-down", Section: "2.3", needs: supply, run: func(b *bench) {
+		b.pause(afterAsleep, 0xB9)
+		b.cycle()
+		b.same("the ID", b.read(20, 0x9F), b.id)
+	}},
+	{Name: "power-off in an erase harms its unit only", Section: "12", Destructive: true, needs: area | supply, run: func(b *bench) {
+		data := pattern(32, 16)
+		for _, i := range []int{0, 2} {
+			b.blank(b.sector(i))
+		}
+		b.store(b.sector(1)-page, data...)
+		b.store(b.sector(2), data...)
+		b.erasing(spi.Frame{})
+		b.cycle()
+		b.status("behind power-up", 0, 0)
+		b.same("what lies before", b.load(b.sector(1)-page, 32), data)
+		b.same("what lies behind", b.load(b.sector(2), 32), data)
+		b.enabled(limitErase, to(0xD8, 0xDC, b.sector(1))...)
+		b.check(blank(b.load(b.sector(1), sector)), "the sector cannot be erased any more")
+	}},
+}
