@@ -21,9 +21,14 @@ type bench struct {
 	sr   byte   // status register as found, bits 7 to 2
 	nvcr []byte // as found, low byte first
 	held string // why lock bits may not be set
+	mark int    // the first sector whose nonvolatile lock bit is set, or -1
+	boot byte   // volatile lock bits behind reset: 0 but on secure parts
 
-	dirty map[int]bool // sectors written to, by address
-	set   bool         // lock bits were set, perhaps
+	dirty map[int]bool  // sectors written to, by address
+	set   bool          // lock bits were set, perhaps
+	limit time.Duration // the longest that the case under way had to wait for
+
+	unclean bool // the last case could not be undone
 
 	result Result // of the case under way
 	ended  bool
@@ -89,16 +94,14 @@ func (b *bench) enabled(limit time.Duration, out ...byte) {
 	b.wait(limit)
 }
 
-// wait polls both status registers, 70 once for each die, until all tell that the chip is ready.
+// wait polls both status registers until all dies tell that the chip is ready.
 func (b *bench) wait(limit time.Duration) {
+	b.limit = max(b.limit, limit)
 	idle := min(max(limit/2000, 20*time.Microsecond), 20*time.Millisecond)
 	for end := time.Now().Add(limit); !b.ended && b.err == nil; {
 		kept := len(b.trace)
-		ready := b.sr05()&1 == 0
-		for range b.part.Dies {
-			ready = b.fsr()&0x80 != 0 && ready
-		}
-		if ready {
+		sr, fsr := b.sr05(), b.fsr()
+		if sr&wip == 0 && fsr&0x80 != 0 {
 			return
 		}
 		if time.Now().After(end) {
@@ -111,8 +114,61 @@ func (b *bench) wait(limit time.Duration) {
 	}
 }
 
-func (b *bench) sr05() byte { return b.byte(0x05) }
-func (b *bench) fsr() byte  { return b.byte(0x70) }
+// look is some frames of a batch; looked at once the batch is done.
+type look []spi.Frame
+
+// out is a frame without an answer, in one with n bytes of it, slow one after which the chip is left alone.
+func out(p ...byte) look       { return look{{Out: p}} }
+func in(n int, p ...byte) look { return look{{Out: p, In: make([]byte, n)}} }
+func slow(p ...byte) look      { return look{{Out: p, Idle: afterWake / 2}} }
+
+// batch sends the frames of all looks in one Do.
+func (b *bench) batch(all ...look) {
+	var fs []spi.Frame
+	for _, l := range all {
+		fs = append(fs, l...)
+	}
+	b.frames(fs...)
+}
+
+// each reads a status register once for each die: on stacked parts each frame may tell of another die.
+func (b *bench) each(op byte) look {
+	var l look
+	for range b.part.Dies {
+		l = append(l, in(1, op)...)
+	}
+	return l
+}
+
+// sr is what the frames of each(05) tell of the whole part, fsr what those of each(70) tell: it is ready when all dies are.
+func (l look) sr() (v byte) {
+	for _, f := range l {
+		v |= f.In[0]
+	}
+	return v
+}
+
+func (l look) fsr() byte {
+	v, ready := byte(0), byte(0x80)
+	for _, f := range l {
+		v |= f.In[0]
+		ready &= f.In[0]
+	}
+	return v&0x7F | ready
+}
+
+// sr05 and fsr are the status registers of the whole part.
+func (b *bench) sr05() byte {
+	l := b.each(0x05)
+	b.batch(l)
+	return l.sr()
+}
+
+func (b *bench) fsr() byte {
+	l := b.each(0x70)
+	b.batch(l)
+	return l.fsr()
+}
 
 // Bits of the two status registers.
 const (

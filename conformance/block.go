@@ -12,7 +12,7 @@ func blockCases() (cases []Case) {
 		if bottom {
 			side = "bottom"
 		}
-		cases = append(cases, Case{Name: "each value of BP protects its size from the " + side, Section: "3", Destructive: true, needs: area | locks | full,
+		cases = append(cases, Case{Name: "each value of BP protects its size from the " + side, Section: "3", Destructive: true, needs: area | unlocked | full,
 			run: func(b *bench) {
 				for n := range 16 {
 					size := 0
@@ -23,12 +23,13 @@ func blockCases() (cases []Case) {
 				}
 			}})
 	}
-	return append(cases, Case{Name: "C7 is refused while a BP bit is set", Section: "3", Destructive: true, needs: area | single | full | whole,
+	return append(cases, Case{Name: "C7 is refused while a BP bit is set", Section: "3", Destructive: true, needs: area | single | full | whole | unlocked,
 		run: func(b *bench) {
+			b.openAll()
 			b.blank(b.sector(1))
 			b.store(b.sector(1), 0x00)
 			b.enabled(limitShort, 0x01, 0x04) // the last sector
-			b.refused(b.sector(1), []byte{0xC7}, 0x22)
+			b.refused(b.sector(1), []byte{0xC7})
 		}})
 }
 
@@ -46,6 +47,7 @@ func (b *bench) borders(n int, bottom bool, size int) {
 		if at < 0 || at >= b.part.Size {
 			continue
 		}
+		b.open(at)
 		if want := at >= from && at < to; b.tries(at) != want {
 			b.failf("%s: protected at %08X: %v, want %v", fmt.Sprintf("SR %02X", sr), at, !want, want)
 		}
@@ -55,7 +57,7 @@ func (b *bench) borders(n int, bottom bool, size int) {
 // tries programs FF and tells whether that was refused.
 func (b *bench) tries(at int) bool {
 	b.enabled(limitShort, to(0x02, 0x12, at, 0xFF)...)
-	no := b.fsr()&0x02 != 0
+	no := b.fsr()&failed != 0
 	b.send(0x50)
 	b.send(0x04)
 	return no

@@ -42,6 +42,10 @@ type Part struct {
 	OTP          bool    // has the one-time-programmable area of 4B
 	CRC          bool    // has the CRC check of 9B 27
 
+	// StackedProtection says that on this stacked part lock bits of every die are known to be cleared by E4. Where it is false,
+	// the suite sets none: a lock bit that E4 does not reach is for ever.
+	StackedProtection bool
+
 	// What the part's profile assumes where no source is sure. An Observed result says whether the chip differs.
 	VLB4K          bool // the first and the last sector have a volatile lock bit for each 4 KiB
 	NVLBMask       byte // the bits of the answer to E2 that tell: all 0 is locked

@@ -1,6 +1,7 @@
 package conformance_test
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"strings"
@@ -15,14 +16,28 @@ import (
 
 // pins drive a simulated chip as a programmer would that takes no time but what is asked for as Idle.
 type pins struct {
-	chip *nor.Chip
-	wait bool // Idle passes
+	t      *testing.T
+	chip   *nor.Chip
+	rpmc   bool
+	wait   bool        // Idle passes
+	before func(n int) // hears of the n-th frame
+	n      *int
 }
+
+// permanent are the opcodes that must never come, whatever happens, and those of secrets.
+var permanent = []byte{0x28, 0x2C, 0x42, 0x68, 0x27, 0x29}
 
 func (p pins) Do(ctx context.Context, frames ...spi.Frame) error {
 	for i, f := range frames {
+		if p.before != nil {
+			p.before(*p.n)
+		}
+		*p.n++
 		if err := ctx.Err(); err != nil {
 			return &spi.FrameError{Index: i, Sent: spi.No, Err: err}
+		}
+		if len(f.Out) > 0 && (slices.Contains(permanent, f.Out[0]) || f.Out[0] == 0x9B && p.rpmc) {
+			p.t.Errorf("%02X was sent", f.Out[0])
 		}
 		if len(f.Out)+len(f.In) > 0 {
 			p.chip.Select()
@@ -46,61 +61,75 @@ const mib = 1 << 20
 
 // parts restates what the suite has to be told of the parts that the simulator knows.
 var parts = map[string]conformance.Part{
-	"MT25QL128ABA": part(16*mib, 0xBA, 0x18),
-	"MT25QL256ABA": part(32*mib, 0xBA, 0x19),
-	"MT25QU256ABA": part(32*mib, 0xBB, 0x19),
-	"MT25QL512ABB": revisionB(part(64*mib, 0xBA, 0x20)),
-	"MT25QU512ABB": revisionB(part(64*mib, 0xBB, 0x20)),
-	"MT25QL128ABB": authenta(0xBA),
-	"MT25QU128ABB": authenta(0xBB),
+	"MT25QL128ABA":      part(16*mib, 0xBA, 0x18, 0x00),
+	"MT25QL256ABA":      part(32*mib, 0xBA, 0x19, 0x00),
+	"MT25QU256ABA":      part(32*mib, 0xBB, 0x19, 0x00),
+	"MT25QU256ABA-1SIT": part(32*mib, 0xBB, 0x19, 0x73),
+	"MT25QL512ABB":      revisionB(1, part(64*mib, 0xBA, 0x20, 0x00)),
+	"MT25QU512ABB":      revisionB(1, part(64*mib, 0xBB, 0x20, 0x00)),
+	"MT25QL01GBBB":      revisionB(2, part(128*mib, 0xBA, 0x21, 0x00)),
+	"MT25QU01GBBB":      revisionB(2, part(128*mib, 0xBB, 0x21, 0x00)),
+	"MT25QL02GCBB":      revisionB(4, part(256*mib, 0xBA, 0x22, 0x00)),
+	"MT25QU02GCBB":      revisionB(4, part(256*mib, 0xBB, 0x22, 0x00)),
+	"MT25QL128ABB":      authenta(0xBA),
+	"MT25QU128ABB":      authenta(0xBB),
 }
 
-func part(size int, kind, density byte) conformance.Part {
-	p := conformance.Part{Size: size, Dies: 1, ID: [6]byte{0x20, kind, density, 0x10, 0x44, 0x00}, AddressBytes: 3,
-		VLB4K: true, NVLBMask: 0x01, ProgramRefused: 0x12}
+func part(size int, kind, density, security byte) conformance.Part {
+	p := conformance.Part{Size: size, Dies: 1, ID: [6]byte{0x20, kind, density, 0x10, 0x44, security}, AddressBytes: 3,
+		OTP: true, CRC: true, StackedProtection: true, VLB4K: true, NVLBMask: 0x01, ProgramRefused: 0x12, CRCReflected: true}
 	if size > 16*mib {
 		p.AddressBytes = 4
 	}
 	return p
 }
 
-func revisionB(p conformance.Part) conformance.Part {
-	p.Erase5C = true
+func revisionB(dies int, p conformance.Part) conformance.Part {
+	p.Dies, p.Erase5C = dies, true
 	return p
 }
 
 func authenta(kind byte) conformance.Part {
-	p := part(16*mib, kind, 0x18)
-	p.ID, p.RPMC = [6]byte{0x20, kind, 0x18, 0x12, 0x00, 0x8C}, true
+	p := part(16*mib, kind, 0x18, 0x00)
+	p.ID, p.RPMC, p.CRC = [6]byte{0x20, kind, 0x18, 0x12, 0x00, 0x8C}, true, false
 	return p
 }
 
 var uid = [14]byte{0xD1, 0x7E, 0x33, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0A, 0x0B}
 
+// newChip has something in its OTP.
 func newChip(t *testing.T, name string, o nor.Options) *nor.Chip {
 	t.Helper()
 	c, err := nor.New(name, uid, o)
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, out := range [][]byte{{0x06}, {0x42, 0, 0, 0, 0x10, 0x32, 0x54, 0x76}, {0x06}, {0x42, 0, 0, 0x20, 0x98, 0xBA}} {
+		c.Select()
+		c.Shift(out, nil)
+		c.Deselect()
+		if o.Pace == nor.Real {
+			time.Sleep(time.Second)
+		}
+	}
 	return c
 }
 
-// run tries the suite on a chip of the simulator with all that it may do.
-func run(t *testing.T, c *nor.Chip, wait bool, change func(*conformance.Options)) ([]conformance.Result, error) {
+// free is all that a run may do on a chip.
+func free(c *nor.Chip) conformance.Options {
+	return conformance.Options{
+		Power: func(_ context.Context, on bool) error { c.Power(on); return nil },
+		Area:  conformance.Range{Size: c.Size()}, Full: true, NVCR: true,
+	}
+}
+
+// try runs the suite on a chip of the simulator.
+func try(t *testing.T, c *nor.Chip, p conformance.Part, o conformance.Options) ([]conformance.Result, error) {
 	t.Helper()
-	p, ok := parts[c.Part()]
-	if !ok {
+	if p.Size == 0 {
 		t.Fatalf("the test knows no part %s", c.Part())
 	}
-	o := conformance.Options{
-		Power: func(_ context.Context, on bool) error { c.Power(on); return nil },
-		Area:  conformance.Range{Size: p.Size}, Full: true, NVCR: true,
-	}
-	if change != nil {
-		change(&o)
-	}
-	return conformance.Run(t.Context(), pins{c, wait}, p, o)
+	return conformance.Run(t.Context(), pins{t: t, chip: c, rpmc: p.RPMC, wait: true, n: new(int)}, p, o)
 }
 
 // judge fails for each failed result, and for each observation that is not in observed.
@@ -125,66 +154,17 @@ func judge(t *testing.T, results []conformance.Result, err error, observed map[s
 	}
 }
 
-// sides are what the simulator does with its zero options, where no source is sure.
-var sides = map[string]string{
-	"reading SFDP wraps at its end": "the area is 256 bytes",
-	"81 needs WEL":                  "WEL is cleared by it",
-	"61 needs WEL":                  "WEL is cleared by it",
-	"C5 needs WEL":                  "WEL is cleared by it",
-	"B7 needs WEL":                  "WEL is cleared by it",
-	"E9 needs WEL":                  "WEL is cleared by it",
-	"E5 needs WEL":                  "WEL is cleared by it",
-	"E1 needs WEL":                  "WEL is cleared by it",
-	"A6 needs WEL":                  "WEL is cleared by it",
-	"what a program of more than 256 bytes keeps":               "the last 256",
-	"what 66 and 99 do while busy":                              "they are ignored",
-	"what a program elsewhere does while an erase is suspended": "it is not executed",
-	"VCR and EVCR behind reset":                                 "VCR FB, EVCR FF",
-	"what 01 does with two bytes":                               "nothing",
-	"96 answers the general-purpose read register":              strings.TrimSpace(strings.Repeat("FF ", 16)),
-	"what the extended address does in 4-byte mode":             "nothing",
-	"what E2 answers":                                           "FF free, 00 locked",
-	"E5 on bits that are locked down changes nothing":           "silent, WEL stays",
-	"what one volatile lock bit governs in the first sector":    "4 KiB",
-	"what one volatile lock bit governs in the last sector":     "4 KiB",
-	"what an erase does over one locked 4 KiB of its sector":    "it is refused whole: error bits 1 5, WEL stays",
-	"what E3 does while frozen":                                 "error bits 1 4, WEL stays",
-	"what E4 does while frozen":                                 "error bits 1 5, WEL stays",
-	"what a freeze does to volatile lock bits":                  "nothing",
-	"02 is refused by a nonvolatile lock bit":                   "error bits 1 4, WEL stays",
-	"02 is refused by a volatile lock bit":                      "error bits 1 4, WEL stays",
-	"02 is refused by block protection":                         "error bits 1 4, WEL stays",
-	"12 is refused by a nonvolatile lock bit":                   "error bits 1 4, WEL stays",
-	"12 is refused by a volatile lock bit":                      "error bits 1 4, WEL stays",
-	"12 is refused by block protection":                         "error bits 1 4, WEL stays",
-	"C7 is refused where one sector is locked":                  "it is: error bits 1 5, WEL stays",
-	"what 66 99 does to error bits":                             "silent, WEL clears",
-	"in deep power-down only AB is accepted, and AB ends it":    "only AB",
-	"what power-up does to error bits":                          "silent, WEL clears",
-}
-
-// switches are the options of the simulator that show through frames, and what the suite has to say then.
-var switches = []struct {
-	name     string
-	options  nor.Options
-	observed map[string]string
-}{
-	{"UnlockedReads01", nor.Options{UnlockedReads01: true}, map[string]string{"what E2 answers": "01 free, 00 locked"}},
-	{"FrozenSilent", nor.Options{FrozenSilent: true}, map[string]string{
-		"what E3 does while frozen": "silent, WEL stays", "what E4 does while frozen": "silent, WEL stays"}},
-	{"WholeSectorVLB", nor.Options{WholeSectorVLB: true}, map[string]string{
-		"what one volatile lock bit governs in the first sector": "64 KiB", "what one volatile lock bit governs in the last sector": "64 KiB"}},
-}
-
-// TestContract runs the suite on each part of the simulator, on both sides of each of its switches, at the datasheet's pace and
-// at none: nothing fails, and what is observed is what the chip was made to do.
+// TestContract runs the suite on each part of the simulator and on the other side of each of its switches at the datasheet's pace,
+// and at none: nothing fails, and what is observed is what the chip was made to do. Afterwards the chip is blank and free.
 func TestContract(t *testing.T) {
 	for _, name := range nor.Parts() {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				results, err := run(t, newChip(t, name, nor.Options{Pace: nor.Real}), true, nil)
+				c := newChip(t, name, nor.Options{Pace: nor.Real})
+				results, err := try(t, c, parts[name], free(c))
 				judge(t, results, err, nil)
-				if n := tried(results); n < 105 {
+				clean(t, c)
+				if n := tried(results); n < 110 {
 					t.Errorf("only %d of %d cases were tried", n, len(results))
 				}
 			})
@@ -194,11 +174,12 @@ func TestContract(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s.options.Pace = nor.Real
-				results, err := run(t, newChip(t, "MT25QL256ABA", s.options), true, nil)
+				c := newChip(t, s.part, s.options)
+				results, err := try(t, c, parts[s.part], free(c))
 				judge(t, results, err, s.observed)
+				clean(t, c)
 				for name := range s.observed {
-					i := slices.IndexFunc(results, func(r conformance.Result) bool { return r.Case.Name == name })
-					if i < 0 || results[i].Status != conformance.Observed {
+					if i := find(results, name); i < 0 || results[i].Status != conformance.Observed {
 						t.Errorf("%q was not observed", name)
 					}
 				}
@@ -206,9 +187,51 @@ func TestContract(t *testing.T) {
 		})
 	}
 	t.Run("no pace", func(t *testing.T) {
-		results, err := run(t, newChip(t, "MT25QU256ABA", nor.Options{}), false, nil)
-		judge(t, results, err, nil)
+		synctest.Test(t, func(t *testing.T) {
+			c := newChip(t, "MT25QU256ABA", nor.Options{})
+			results, err := try(t, c, parts[c.Part()], free(c))
+			judge(t, results, err, nil)
+			clean(t, c)
+		})
 	})
+}
+
+// clean looks behind the pins for what a run left.
+func clean(t *testing.T, c *nor.Chip) {
+	t.Helper()
+	registers(t, c)
+	const piece = 1 << 20
+	for at := 0; at < c.Size(); at += piece {
+		if !bytes.Equal(c.Bytes(uint32(at), piece), blank) {
+			t.Errorf("the MiB at %08X is not blank", at)
+		}
+	}
+}
+
+var blank = bytes.Repeat([]byte{0xFF}, 1<<20)
+
+// registers looks for what a run left beside the array.
+func registers(t *testing.T, c *nor.Chip) {
+	t.Helper()
+	ask := func(n int, out ...byte) []byte {
+		in := make([]byte, n)
+		c.Select()
+		c.Shift(out, nil)
+		c.Shift(nil, in)
+		c.Deselect()
+		return in
+	}
+	if sr, fsr, nvcr, ear := ask(1, 0x05)[0], ask(1, 0x70)[0], ask(2, 0xB5), ask(1, 0xC8)[0]; sr != 0 || fsr != 0x80 || nvcr[0] != 0xFF || nvcr[1] != 0xFF || ear != 0 {
+		t.Errorf("left with SR %02X, FSR %02X, NVCR % X, EAR %02X", sr, fsr, nvcr, ear)
+	}
+	for i := range c.Size() >> 16 {
+		if c.LockedNonvolatile(i) {
+			t.Errorf("sector %d is left locked", i)
+		}
+	}
+	if c.Frozen() || c.SPR() != 0xFFFF {
+		t.Errorf("left frozen %v, SPR %04X", c.Frozen(), c.SPR())
+	}
 }
 
 // tried counts what was not skipped.
@@ -219,4 +242,8 @@ func tried(results []conformance.Result) (n int) {
 		}
 	}
 	return n
+}
+
+func find(results []conformance.Result, name string) int {
+	return slices.IndexFunc(results, func(r conformance.Result) bool { return r.Case.Name == name })
 }

@@ -35,38 +35,68 @@ func crc64(reflected bool, data []byte) (sum uint64) {
 
 var crc = []Case{
 	{Name: "9B 27 FE checks a range: silent for the right CRC, bit 4 for a wrong one, which 96 then tells", Section: "9", Destructive: true,
-		needs: area | hasCRC | standard, run: func(b *bench) {
+		needs: area | low | hasCRC | standard, run: func(b *bench) {
 			at, data := b.sector(1), pattern(page, 17)
 			b.blank(at)
 			b.store(at, data...)
-			wrong := crc64(false, data) ^ crc64(true, data) ^ 0x1234
-			b.crc(wrong, at, at+page-1)
-			if b.fsr()&0x10 == 0 {
-				b.observe(true, "this frame is not taken")
+			kinds := []uint64{crc64(true, data), crc64(false, data), crc64(true, data[:page-1]), crc64(false, data[:page-1])}
+			wrong := kinds[0] ^ kinds[1] ^ 0x1234
+			width := 4
+			for ; width >= 3; width-- {
+				if b.crc(width, wrong, at, at+page-1); b.fsr()&failed != 0 {
+					break
+				}
+			}
+			if width < 3 {
+				b.observe(true, "no such frame is taken")
 				return
 			}
-			told := binary.LittleEndian.Uint64(b.read(8, 0x96))
 			b.status("behind a wrong one", b.sr05()&wel, 0x10)
-			b.send(0x50)
-			more := b.load(at, page)
-			kinds := []uint64{crc64(true, more), crc64(false, more), crc64(true, more[:page-1]), crc64(false, more[:page-1])}
-			i := slices.Index(kinds, told)
-			b.check(i >= 0, "96 tells %016X, none of %016X", told, kinds)
+			told := b.read(9, 0x96)
+			dummies, i := 1, slices.Index(kinds, binary.LittleEndian.Uint64(told[1:]))
 			if i < 0 {
+				dummies, i = 0, slices.Index(kinds, binary.LittleEndian.Uint64(told))
+			}
+			if i < 0 {
+				b.failf("96 tells % X, none of %016X", told, kinds)
 				return
 			}
-			b.observe((i%2 == 0) != b.part.CRCReflected || i > 1, "%s, %s", []string{"reflected", "not reflected"}[i%2],
-				[]string{"the stop address is the last one", "the stop address is the one behind"}[i/2])
-			b.crc(told, at, at+page-1)
+			b.observe((i%2 == 0) != b.part.CRCReflected || i > 1, "%s, %d address bytes, the stop address is %s, %d dummy bytes behind 96",
+				[]string{"reflected", "not reflected"}[i%2], width, []string{"the last", "one behind"}[i/2], dummies)
+			b.send(0x50)
+			b.crc(width, kinds[i], at, at+page-1)
 			b.status("behind the right one", b.sr05()&wel, 0)
+			b.enabled(limitShort, to(0x02, 0x12, at+page-2, 0x00)...)
+			b.crc(width, kinds[i], at, at+page-1)
+			b.status("behind the one of other data", b.sr05()&wel, 0x10)
+		}},
+	{Name: "9B 27 FF checks all: silent for the CRC that 96 tells, bit 4 for another", Section: "9", Destructive: true,
+		needs: area | full | hasCRC | standard, run: func(b *bench) {
+			b.blank(b.sector(1))
+			b.store(b.sector(1), pattern(16, 20)...)
+			check := func(sum []byte) byte {
+				b.send(append([]byte{0x9B, 0x27, 0xFF}, sum...)...)
+				b.wait(limitBulk)
+				flags := b.fsr() & failed
+				b.send(0x50)
+				return flags
+			}
+			if check(pattern(8, 21)) == 0 {
+				b.observe(true, "no such frame is taken")
+				return
+			}
+			told := b.read(9, 0x96)
+			right := check(told[1:]) == 0 || check(told[:8]) == 0
+			b.check(right, "what 96 tells is wrong: % X", told)
 		}},
 }
 
-// crc has the chip compare the CRC of the array between two addresses.
-func (b *bench) crc(want uint64, start, stop int) {
+// crc has the chip compare the CRC of the array between two addresses, of so many bytes each.
+func (b *bench) crc(width int, want uint64, start, stop int) {
 	frame := binary.LittleEndian.AppendUint64([]byte{0x9B, 0x27, 0xFE}, want)
-	frame = binary.BigEndian.AppendUint32(frame, uint32(start))
-	frame = binary.BigEndian.AppendUint32(frame, uint32(stop))
+	for _, at := range []int{start, stop} {
+		frame = append(frame, wide4(0, at)[5-width:]...)
+	}
 	b.send(frame...)
 	b.wait(limitErase)
 }

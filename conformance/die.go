@@ -1,10 +1,6 @@
 package conformance
 
-import (
-	"bytes"
-
-	"station/spi"
-)
+import "bytes"
 
 var dies = []Case{
 	{Name: "03 goes on from die to die", Section: "8", Destructive: true, needs: area | stacked, run: func(b *bench) {
@@ -19,26 +15,8 @@ var dies = []Case{
 		b.store(at, data[20:]...)
 		b.same("40 bytes across", b.load(at-20, 40), data)
 	}},
-	{Name: "what 70 tells while one die is busy", Section: "8", Destructive: true, needs: area | stacked, run: func(b *bench) {
-		more := make([]spi.Frame, 2*b.part.Dies)
-		for i := range more {
-			more[i] = in(1, 0x70)
-		}
-		b.erasing(more...)
-		ready := 0
-		for _, f := range more {
-			ready += int(f.In[0] >> 7)
-		}
-		switch ready {
-		case 0:
-			b.observe(false, "each read tells of all dies")
-		case 2 * (b.part.Dies - 1):
-			b.observe(false, "each read tells of another die")
-		default:
-			b.failf("%d of %d reads tell that the part is ready", ready, 2*b.part.Dies)
-		}
-		b.erased()
-	}},
+	{Name: "what 70 tells while one die is busy", Section: "8", Destructive: true, needs: area | stacked, run: func(b *bench) { b.turns(0x70, 0x80, 0x80) }},
+	{Name: "what 05 tells while one die is busy", Section: "8", Destructive: true, needs: area | stacked, run: func(b *bench) { b.turns(0x05, wip, 0) }},
 	{Name: "C7 and 60 are not executed on several dies", Section: "8", Destructive: true, needs: area | stacked | full | whole, run: func(b *bench) {
 		for d := range b.part.Dies {
 			at := d * (b.part.Size / b.part.Dies)
@@ -79,20 +57,51 @@ var dies = []Case{
 			want[2], want[3] = 0xFF, 0xFF
 			b.same("the marks in all dies", marks(), want)
 		}},
-	{Name: "which dies E4 reaches", Section: "8", Destructive: true, needs: area | stacked | locks, run: func(b *bench) {
+	{Name: "what one volatile lock bit governs in the first sector of the second die", Section: "6.4", needs: stacked, run: func(b *bench) {
+		b.cells(b.part.Size / b.part.Dies)
+	}},
+	{Name: "E4 and the freeze reach all dies", Section: "8", Destructive: true, needs: area | stacked | locks, run: func(b *bench) {
 		size := b.part.Size / b.part.Dies
-		for d := range b.part.Dies {
-			b.lock(d * size)
+		for at := 0; at < b.part.Size; at += size {
+			b.lock(at)
 		}
 		b.enabled(limitErase, 0xE4)
-		n := 0
-		for d := range b.part.Dies {
-			if !b.locked(d * size) {
-				n++
-			}
+		for at := 0; at < b.part.Size; at += size {
+			b.check(!b.locked(at), "the sector at %08X is locked behind E4", at)
 		}
-		b.observe(n != b.part.Dies, "%d of %d", n, b.part.Dies)
+		b.enabled(limitShort, 0xA6)
+		for at := 0; at < b.part.Size; at += size {
+			b.set = true
+			b.enabled(limitShort, wide4(0xE3, at)...)
+			b.check(!b.locked(at), "the sector at %08X was locked while frozen", at)
+			b.send(0x50)
+		}
 	}},
+}
+
+// turns reads a status register in many frames while one die is busy, and observes whether these tell of one die each: of which the ready
+// ones have bit at the value ready.
+func (b *bench) turns(op, bit, ready byte) {
+	var many []look
+	for range 2 * b.part.Dies {
+		many = append(many, in(1, op))
+	}
+	b.erasing(many...)
+	n := 0
+	for _, l := range many {
+		if l[0].In[0]&bit == ready {
+			n++
+		}
+	}
+	switch n {
+	case 0:
+		b.observe(false, "each read tells of all dies")
+	case 2 * (b.part.Dies - 1):
+		b.observe(false, "each read tells of another die")
+	default:
+		b.failf("%d of %d reads tell that the part is ready", n, 2*b.part.Dies)
+	}
+	b.erased()
 }
 
 // border is an address in the Area where a die begins, two sectors of the Area around it, or 0.

@@ -32,14 +32,15 @@ func erase() (cases []Case) {
 					b.enabled(limitErase, out...)
 				}
 				b.status("behind it", 0, 0)
-				b.check(blank(b.load(at, e.size)), "the %d KiB from %08X on are not blank", e.size>>10, at)
+				b.isBlank(at, e.size)
 				b.same("what lies before", b.load(marks[0], 4), pattern(4, 0))
 				b.same("what lies behind", b.load(marks[4], 4), pattern(4, 4))
 			}})
 	}
 	for _, op := range []byte{0xC7, 0x60} {
-		cases = append(cases, Case{Name: fmt.Sprintf("%02X erases all", op), Section: "2.3", Destructive: true, needs: area | single | full | whole,
+		cases = append(cases, Case{Name: fmt.Sprintf("%02X erases all", op), Section: "2.3", Destructive: true, needs: area | single | full | whole | unlocked,
 			run: func(b *bench) {
+				b.openAll()
 				last := b.part.Size - sector
 				for i, at := range []int{0, b.part.Size / 2, last} {
 					b.blank(at)

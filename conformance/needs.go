@@ -9,6 +9,7 @@ const (
 	area     need = 1 << iota // an Area to write to
 	low                       // an Area that three address bytes reach
 	locks                     // lock bits that may be set, and taken back by E4
+	unlocked                  // no nonvolatile lock bit set
 	full                      // Options.Full
 	whole                     // an Area that is the whole chip
 	supply                    // Options.Power
@@ -48,6 +49,7 @@ func (b *bench) unmet(n need) string {
 		{nvcr, !o.NVCR, "NVCR may not be written"},
 		{factory, b.nvcr[0] != 0xFF || b.nvcr[1] != 0xFF, "NVCR is not FFFF, and with it the state after power-up"},
 		{locks, b.held != "", b.held},
+		{unlocked, b.mark >= 0, fmt.Sprintf("a lock bit is set, at %08X", b.mark)},
 	} {
 		if n&row.n != 0 && row.bad {
 			return row.why
@@ -58,8 +60,8 @@ func (b *bench) unmet(n need) string {
 
 // lockable says why lock bits may not be set on this chip, or nothing: what cannot be taken back is not done.
 func (b *bench) lockable() string {
-	if b.part.Dies > 1 && !b.opt.Full {
-		return "whether E4 reaches all dies is not known: only in a full run"
+	if b.part.Dies > 1 && !b.part.StackedProtection {
+		return "whether E4 reaches all dies of the part is not known"
 	}
 	if spr := b.read(2, 0x2D); spr[0] != 0xFF || spr[1] != 0xFF {
 		return fmt.Sprintf("the sector protection register is %02X%02X", spr[1], spr[0])
@@ -67,10 +69,26 @@ func (b *bench) lockable() string {
 	if b.byte(0xA7)&1 == 0 {
 		return "the chip is frozen"
 	}
-	for at := 0; at < b.part.Size; at += sector {
-		if b.locked(at) {
-			return fmt.Sprintf("a lock bit is set already, at %08X", at)
-		}
+	if b.mark >= 0 {
+		return fmt.Sprintf("a lock bit is set already, at %08X", b.mark)
 	}
 	return ""
+}
+
+// marked is the first sector whose nonvolatile lock bit is set, or -1.
+func (b *bench) marked() int {
+	const many = 256 // in one Do
+	for at := 0; at < b.part.Size; at += many * sector {
+		var all []look
+		for a := at; a < min(at+many*sector, b.part.Size); a += sector {
+			all = append(all, in(1, wide4(0xE2, a)...))
+		}
+		b.batch(all...)
+		for i, l := range all {
+			if l[0].In[0]&b.part.NVLBMask == 0 && !b.ended && b.err == nil {
+				return at + i*sector
+			}
+		}
+	}
+	return -1
 }

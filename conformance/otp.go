@@ -1,5 +1,7 @@
 package conformance
 
+import "bytes"
+
 // otpSize is 64 bytes of data and the control byte.
 const otpSize = 65
 
@@ -21,6 +23,19 @@ var otp = []Case{
 		b.enabled(limitShort, 0xB7)
 		b.same("4B", b.read(otpSize, append(wide4(0x4B, 0), 0)...), p)
 		b.same("4B from 00000010 on", b.read(otpSize-0x10, append(wide4(0x4B, 0x10), 0)...), p[0x10:])
+	}},
+	{Name: "what 4B goes on with behind the control byte", Section: "2.3", needs: hasOTP, run: func(b *bench) {
+		p := b.otp(0, otpSize+8)
+		switch more := p[otpSize:]; {
+		case bytes.Equal(more, p[:8]) && bytes.Equal(more, bytes.Repeat(p[0x40:0x41], 8)):
+			b.observe(false, "byte 0 again or the control byte, which are alike")
+		case bytes.Equal(more, p[:8]):
+			b.observe(false, "byte 0 again")
+		case bytes.Equal(more, bytes.Repeat(p[0x40:0x41], 8)):
+			b.observe(false, "the control byte again")
+		default:
+			b.observe(false, "% X", more)
+		}
 	}},
 }
 

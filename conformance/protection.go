@@ -69,7 +69,7 @@ var lockBits = []Case{
 		b.store(b.sector(1)-1, 0x00)
 		b.store(b.sector(2), 0x00)
 		for _, at := range []int{b.sector(1), b.sector(2) - 1} {
-			b.refused(at, to(0x02, 0x12, at, 0x00), b.part.ProgramRefused)
+			b.refused(at, to(0x02, 0x12, at, 0x00))
 		}
 	}},
 	{Name: "E3 on a locked sector raises no error", Section: "4.1", Destructive: true, needs: area | locks, run: func(b *bench) {
@@ -143,7 +143,7 @@ var freeze = []Case{
 		b.lock(b.sector(2))
 		b.enabled(limitShort, 0xA6)
 		b.store(b.sector(1), 0x00)
-		b.refused(b.sector(2), to(0x02, 0x12, b.sector(2), 0x00), b.part.ProgramRefused)
+		b.refused(b.sector(2), to(0x02, 0x12, b.sector(2), 0x00))
 		b.check(b.locked(b.sector(2)), "the lock bit is gone")
 	}},
 }

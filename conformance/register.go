@@ -17,6 +17,17 @@ var registers = []Case{
 			b.same("the register", b.read(1, r.read), []byte{was})
 		}
 	}},
+	{Name: "bits 7 to 4 of VCR are the dummy clocks of 0B", Section: "5", Destructive: true, needs: area, run: func(b *bench) {
+		data := pattern(33, 19)
+		b.blank(b.sector(1))
+		b.store(b.sector(1), data...)
+		b.enabled(limitShort, 0x81, b.byte(0x85)&0x0F|0xA0) // 10 clocks: the bytes come two clocks late
+		got := b.read(33, append(to(0x0B, 0x0C, b.sector(1)), 0)...)
+		for i := range 32 {
+			got[i] = got[i]<<2 | got[i+1]>>6
+		}
+		b.same("0B behind 10 clocks", got[:32], data[:32])
+	}},
 	{Name: "01 writes the block protection bits, and WEL clears", Section: "3", Destructive: true, needs: area, run: func(b *bench) {
 		for _, v := range []byte{0x04, 0x28, 0x40, 0x10, 0x00} {
 			b.enabled(limitShort, 0x01, v|b.sr&0x80)

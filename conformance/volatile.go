@@ -5,6 +5,7 @@ import "bytes"
 var volatileLocks = []Case{
 	{Name: "E5 writes the volatile lock bits of a sector, E8 reads them, and repeats", Section: "6.2", run: func(b *bench) {
 		at := 2 * sector
+		b.near(at)
 		b.same("E8", b.read(2, narrow(0xE8, at)...), []byte{0, 0})
 		b.enabled(limitShort, narrow(0xE5, at, 1)...)
 		b.same("E8", b.read(3, narrow(0xE8, at)...), []byte{1, 1, 1})
@@ -15,6 +16,7 @@ var volatileLocks = []Case{
 	}},
 	{Name: "E1 and E0 are E5 and E8 with four address bytes", Section: "2.4", needs: wide, run: func(b *bench) {
 		for _, at := range []int{2 * sector, b.part.Size - 2*sector} {
+			b.near(at)
 			b.enabled(limitShort, wide4(0xE1, at, 1)...)
 			b.same("E0", b.read(1, wide4(0xE0, at)...), []byte{1})
 			b.same("E0 behind it", b.read(1, wide4(0xE0, at+sector)...), []byte{0})
@@ -29,12 +31,19 @@ var volatileLocks = []Case{
 		b.enabled(limitShort, narrow(0xE5, 2*sector, 0xFD)...)
 		b.same("E8", b.read(1, narrow(0xE8, 2*sector)...), []byte{1})
 	}},
-	{Name: "volatile lock bits are 0 behind 66 99, those that are locked down too", Section: "6.2", run: func(b *bench) {
+	{Name: "volatile lock bits come back behind 66 99, those that are locked down too: 0, but on secure parts", Section: "6.2", run: func(b *bench) {
 		b.enabled(limitShort, narrow(0xE5, 2*sector, 1)...)
 		b.enabled(limitShort, narrow(0xE5, 3*sector, 3)...)
 		b.same("E8", append(b.read(1, narrow(0xE8, 2*sector)...), b.read(1, narrow(0xE8, 3*sector)...)...), []byte{1, 3})
 		b.reset()
-		b.same("E8", append(b.read(1, narrow(0xE8, 2*sector)...), b.read(1, narrow(0xE8, 3*sector)...)...), []byte{0, 0})
+		for _, at := range []int{0, 2 * sector, 3 * sector, b.part.Size / 2, b.part.Size - 1} {
+			b.check(b.vlb(at) == b.boot, "at %08X they are %02X", at, b.vlb(at))
+		}
+		if b.secure() {
+			b.observe(b.boot != 0, "%d", b.boot)
+			return
+		}
+		b.check(b.boot == 0, "they are %d", b.boot)
 	}},
 	{Name: "E5 on bits that are locked down changes nothing", Section: "4.1", run: func(b *bench) {
 		b.enabled(limitShort, narrow(0xE5, 2*sector, 3)...)
@@ -77,9 +86,22 @@ var volatileLocks = []Case{
 	}},
 }
 
+// near opens a sector and its neighbours.
+func (b *bench) near(at int) {
+	for _, a := range []int{at - sector, at, at + sector} {
+		if a >= 0 && a < b.part.Size {
+			b.open(a)
+		}
+	}
+}
+
+// secure tells of the secure option, whose own protection is not public.
+func (b *bench) secure() bool { return b.part.ID[5] == 0x73 }
+
 // cells observes how far a volatile lock bit reaches in the sector at first: set for its second 4 KiB, and tried on the array where the
 // Area has the sector.
 func (b *bench) cells(first int) {
+	b.near(first)
 	mine := b.holds(first, sector)
 	if mine {
 		b.blank(first)

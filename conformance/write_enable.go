@@ -80,8 +80,8 @@ var enabled = []needing{
 	changesArray("21", area|wide, limitErase, func(b *bench) []byte { return wide4(0x21, b.sector(1)) }),
 	changesArray("5C", area|wide|has5C, limitErase, func(b *bench) []byte { return wide4(0x5C, b.sector(1)) }),
 	changesArray("DC", area|wide, limitErase, func(b *bench) []byte { return wide4(0xDC, b.sector(1)) }),
-	changesArray("C7", area|single|full|whole, limitBulk, func(b *bench) []byte { return []byte{0xC7} }),
-	changesArray("60", area|single|full|whole, limitBulk, func(b *bench) []byte { return []byte{0x60} }),
+	changesArray("C7", area|single|full|whole|unlocked, limitBulk, func(b *bench) []byte { return []byte{0xC7} }),
+	changesArray("60", area|single|full|whole|unlocked, limitBulk, func(b *bench) []byte { return []byte{0x60} }),
 	{name: "01", needs: area, limit: limitShort,
 		out:   func(b *bench) []byte { return []byte{0x01, b.sr ^ 0x04} },
 		state: func(b *bench) []byte { return []byte{b.sr05() &^ wel} }},
@@ -104,10 +104,10 @@ var enabled = []needing{
 		out:   func(b *bench) []byte { return []byte{0xE9} },
 		state: func(b *bench) []byte { return []byte{b.fsr() & 1} }},
 	{name: "E5",
-		out:   func(b *bench) []byte { return narrow(0xE5, sector, 1) },
+		out:   func(b *bench) []byte { return narrow(0xE5, sector, b.boot^1) },
 		state: func(b *bench) []byte { return b.read(1, narrow(0xE8, sector)...) }},
 	{name: "E1", needs: wide,
-		out:   func(b *bench) []byte { return wide4(0xE1, sector, 1) },
+		out:   func(b *bench) []byte { return wide4(0xE1, sector, b.boot^1) },
 		state: func(b *bench) []byte { return b.read(1, wide4(0xE0, sector)...) }},
 	{name: "E3", needs: area | locks, limit: limitShort, before: func(b *bench) { b.set = true },
 		out:   func(b *bench) []byte { return wide4(0xE3, b.sector(1)) },
@@ -124,6 +124,9 @@ var enabled = []needing{
 func changesArray(name string, needs need, limit time.Duration, out func(*bench) []byte) needing {
 	return needing{name: name, needs: needs, limit: limit, out: out,
 		before: func(b *bench) {
+			if needs&whole != 0 {
+				b.openAll()
+			}
 			b.blank(b.sector(1))
 			b.store(b.sector(1), 0x12, 0x34, 0x56, 0x78)
 		},

@@ -1,0 +1,299 @@
+package conformance_test
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"testing"
+	"testing/synctest"
+
+	"station/conformance"
+	"station/sim/nor"
+)
+
+// bad are chips that no station may pass, and how a run says so: by failed cases, or by one of the errors.
+var bad = []struct {
+	name   string
+	faults nor.Faults
+	before func(*nor.Chip) // while the chip is still good
+	err    error
+	failed string // a case that must fail
+}{
+	{name: "StuckBusy", faults: nor.Faults{StuckBusy: true}, err: conformance.ErrBusy},
+	{name: "FailProgram", faults: nor.Faults{FailProgram: true}, failed: "02 programs one byte and 256"},
+	{name: "FailErase", faults: nor.Faults{FailErase: true}, failed: "20 erases the 4 KiB around its address, and no more"},
+	{name: "IgnoreLocks", faults: nor.Faults{IgnoreLocks: true}, failed: "E3 takes effect as soon as it completes, on its sector alone"},
+	{name: "Flip", faults: nor.Faults{Flip: map[uint32]byte{0x010005: 0x10}}, failed: "02 programs one byte and 256"},
+	{name: "ID", faults: nor.Faults{ID: []byte{0x20, 0xBA, 0x20}}, failed: "9F answers the six bytes of the part"},
+	{name: "ID", faults: nor.Faults{ID: []byte{0xFF, 0xFF, 0xFF}}, err: conformance.ErrContact},
+	{name: "ID", faults: nor.Faults{ID: make([]byte, 20)}, err: conformance.ErrContact},
+	{name: "WeakContact", faults: nor.Faults{WeakContact: 20}, err: conformance.ErrContact},
+	{name: "WeakContact", faults: nor.Faults{WeakContact: 300}, err: conformance.ErrContact},
+	{name: "WeakContact", faults: nor.Faults{WeakContact: 5000}, err: conformance.ErrContact},
+	{name: "WeakContact", faults: nor.Faults{WeakContact: 100_000}, err: conformance.ErrContact},
+	{name: "DropByte", faults: nor.Faults{DropByte: 300}, err: conformance.ErrContact},
+	{name: "DropByte", faults: nor.Faults{DropByte: 5000}, err: conformance.ErrContact},
+	{name: "SPRReadsFFFF", faults: nor.Faults{SPRReadsFFFF: true}, before: func(c *nor.Chip) { write(c, 0x2C, 0xFB, 0xFF) },
+		failed: "the freeze bit is 1 again behind 66 99"},
+}
+
+// write sends 06 and a frame to a chip that has no pace.
+func write(c *nor.Chip, out ...byte) {
+	for _, p := range [][]byte{{0x06}, out} {
+		c.Select()
+		c.Shift(p, nil)
+		c.Deselect()
+	}
+}
+
+func TestBadChipsAreFound(t *testing.T) {
+	for _, row := range bad {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newChip(t, "MT25QL256ABA", nor.Options{})
+				if row.before != nil {
+					row.before(c)
+				}
+				c.SetFaults(row.faults)
+				results, err := try(t, c, parts[c.Part()], free(c))
+				if !errors.Is(err, row.err) {
+					t.Fatalf("the error is %v, want %v", err, row.err)
+				}
+				t.Log(err)
+				for _, r := range results {
+					if r.Status == conformance.Fail && row.err != nil {
+						t.Errorf("%v: but the contact or a busy chip is to blame", r)
+					}
+					if r.Status == conformance.Fail && len(r.Evidence) == 0 {
+						t.Errorf("%v: without evidence", r)
+					}
+				}
+				if row.failed == "" {
+					return
+				}
+				if i := find(results, row.failed); i < 0 || results[i].Status != conformance.Fail {
+					t.Errorf("%q did not fail", row.failed)
+				}
+			})
+		})
+	}
+}
+
+func TestEveryFaultIsTried(t *testing.T) {
+	tried := map[string]bool{"PasswordReadsFF": true} // 27 is a secret, and never sent
+	for _, row := range bad {
+		tried[row.name] = true
+	}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[nor.Faults]()) {
+		if !tried[f.Name] {
+			t.Errorf("nor.Faults.%s is not tried", f.Name)
+		}
+	}
+}
+
+// TestAreaIsKept marks a chip all around an Area, and behind it nothing has changed, whatever the part.
+func TestAreaIsKept(t *testing.T) {
+	for _, name := range []string{"MT25QL128ABA", "MT25QL256ABA", "MT25QL512ABB", "MT25QL01GBBB", "MT25QL128ABB"} {
+		for _, first := range []int{0, 7, parts[name].Size>>17 - 2, parts[name].Size>>16 - 4} {
+			c := newChip(t, name, nor.Options{})
+			area := conformance.Range{Addr: first << 16, Size: 4 << 16}
+			var marks []uint32
+			for s := range c.Size() >> 16 {
+				if s < first || s >= first+4 {
+					for _, off := range []int{0, 0x3000, 0x8000, 0xFFFF} {
+						marks = append(marks, uint32(s<<16+off))
+					}
+				}
+			}
+			for _, at := range marks {
+				write(c, 0x12, byte(at>>24), byte(at>>16), byte(at>>8), byte(at), 0xA0)
+			}
+			o := free(c)
+			o.Area = area
+			synctest.Test(t, func(t *testing.T) {
+				results, err := try(t, c, parts[name], o)
+				judge(t, results, err, nil)
+				if n := tried(results); n < 90 {
+					t.Errorf("%s from sector %d on: only %d cases were tried", name, first, n)
+				}
+			})
+			for _, at := range marks {
+				if c.Bytes(at, 1)[0] != 0xA0 {
+					t.Fatalf("%s, area %08X: %08X has changed", name, area.Addr, at)
+				}
+			}
+		}
+	}
+}
+
+// TestNothingIsDestroyed runs without an Area: no operation that outlasts the supply takes effect.
+func TestNothingIsDestroyed(t *testing.T) {
+	for _, name := range nor.Parts() {
+		c := newChip(t, name, nor.Options{})
+		before := c.Counters()
+		synctest.Test(t, func(t *testing.T) {
+			o := conformance.Options{Full: true}
+			results, err := try(t, c, parts[name], o)
+			judge(t, results, err, nil)
+			if n := tried(results); n < 25 {
+				t.Errorf("only %d cases were tried", n)
+			}
+			for _, r := range results {
+				if r.Case.Destructive && r.Status != conformance.Skipped {
+					t.Errorf("%v: without an area", r)
+				}
+			}
+		})
+		if after := c.Counters(); !reflect.DeepEqual(before, after) {
+			t.Errorf("%s: counted %v, before %v", name, after, before)
+		}
+	}
+}
+
+// TestLockBitsThatStay: where a lock bit could not be taken back, none is set, and none that is there is cleared.
+func TestLockBitsThatStay(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		part   string
+		before []byte
+		honest bool // the profile does not claim that E4 reaches all dies
+		locks  uint64
+	}{
+		{"a lock bit is set", "MT25QL256ABA", []byte{0xE3, 0x00, 0x50, 0x00, 0x00}, false, 1},
+		{"password mode is ruled out", "MT25QL256ABA", []byte{0x2C, 0xFD, 0xFF}, false, 0},
+		{"password mode is on", "MT25QL256ABA", []byte{0x2C, 0xFB, 0xFF}, false, 0},
+		{"E4 may not reach all dies", "MT25QL01GBBB", nil, true, 0},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newChip(t, row.part, nor.Options{FirstDieProtection: true})
+				if row.before != nil {
+					write(c, row.before...)
+				}
+				p := parts[row.part]
+				p.StackedProtection = !row.honest
+				results, err := try(t, c, p, free(c))
+				judge(t, results, err, nil)
+				if n := c.Counters(); n[nor.CountLock] != row.locks || n[nor.CountUnlockAll] != 0 {
+					t.Errorf("%d lock bits were set, want %d; E4 took effect %d times", n[nor.CountLock], row.locks, n[nor.CountUnlockAll])
+				}
+			})
+		})
+	}
+}
+
+// TestCancelled ends a run at many a frame: the error is that of ctx, and the chip is as it was but for its array.
+func TestCancelled(t *testing.T) {
+	cut := 0
+	for at, done := 3, false; !done; at += 809 {
+		synctest.Test(t, func(t *testing.T) {
+			c := newChip(t, "MT25QU256ABA", nor.Options{Pace: nor.Real})
+			o := free(c)
+			o.Area.Size, o.Full = 4<<16, false
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			n := 0
+			results, err := conformance.Run(ctx, pins{t: t, chip: c, wait: true, n: &n, before: func(i int) {
+				if i == at {
+					cancel()
+				}
+			}}, parts[c.Part()], o)
+			// A cancellation amid the last tidying up comes too late.
+			if done = err == nil && len(results) == len(conformance.Cases()); !done && !errors.Is(err, context.Canceled) {
+				t.Errorf("the error is %v", err)
+			}
+			if more := n - at; more > 5000 {
+				t.Errorf("%d more frames were sent", more)
+			}
+			registers(t, c)
+		})
+		if t.Failed() {
+			t.Fatalf("cancelled at frame %d", at)
+		}
+		if !done {
+			cut++
+		}
+	}
+	if cut < 20 {
+		t.Errorf("a run was cut short at %d frames only", cut)
+	}
+}
+
+// TestBadPartsAndAreas: no frame is sent for what makes no sense.
+func TestBadPartsAndAreas(t *testing.T) {
+	good := parts["MT25QL128ABA"]
+	for _, row := range []struct {
+		part func(*conformance.Part)
+		area conformance.Range
+	}{
+		{part: func(p *conformance.Part) { p.Size = 0 }},
+		{part: func(p *conformance.Part) { p.Size = 16<<20 + 1 }},
+		{part: func(p *conformance.Part) { p.Dies = 0 }},
+		{part: func(p *conformance.Part) { p.Dies = 3 }},
+		{part: func(p *conformance.Part) { p.AddressBytes = 2 }},
+		{area: conformance.Range{Size: 3 << 16}},
+		{area: conformance.Range{Size: 4<<16 + 1}},
+		{area: conformance.Range{Addr: 0x8000, Size: 4 << 16}},
+		{area: conformance.Range{Addr: -1 << 16, Size: 4 << 16}},
+		{area: conformance.Range{Addr: 16<<20 - 3<<16, Size: 4 << 16}},
+	} {
+		p, n := good, 0
+		if row.part != nil {
+			row.part(&p)
+		}
+		_, err := conformance.Run(t.Context(), pins{t: t, chip: newChip(t, "MT25QL128ABA", nor.Options{}), n: &n}, p, conformance.Options{Area: row.area})
+		if err == nil || n != 0 {
+			t.Errorf("%+v, %+v: error %v, and %d frames", p, row.area, err, n)
+		}
+	}
+}
+
+// TestCases: each has a name of its own, a section, and nobody can take two for one.
+func TestCases(t *testing.T) {
+	seen := map[string]bool{}
+	for _, c := range conformance.Cases() {
+		if c.Name == "" || c.Section == "" || seen[c.Name] {
+			t.Errorf("%q (%s): no name, no section, or twice", c.Name, c.Section)
+		}
+		seen[c.Name] = true
+	}
+	if len(seen) < 150 {
+		t.Errorf("only %d cases", len(seen))
+	}
+}
+
+// TestWrongProfile: a stacked part whose profile claims that E4 reaches all dies, and does not, is found.
+func TestWrongProfile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newChip(t, "MT25QL01GBBB", nor.Options{FirstDieProtection: true})
+		results, err := try(t, c, parts[c.Part()], free(c))
+		if i := find(results, "E4 and the freeze reach all dies"); err != nil || i < 0 || results[i].Status != conformance.Fail {
+			t.Errorf("not found; error %v", err)
+		}
+	})
+}
+
+// TestDiffers: what is observed is compared with what the profile assumes.
+func TestDiffers(t *testing.T) {
+	p := parts["MT25QL256ABA"]
+	p.VLB4K, p.NVLBMask, p.ProgramRefused, p.CRCReflected = false, 0xFE, 0x10, false
+	differ := map[string]bool{whatE2: false, firstCells: true, lastCells: true, rangeCRC: true}
+	for _, by := range []string{"a nonvolatile lock bit", "a volatile lock bit", "block protection"} {
+		differ["02 is refused by "+by], differ["12 is refused by "+by] = true, true
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c := newChip(t, "MT25QL256ABA", nor.Options{})
+		results, err := try(t, c, p, free(c))
+		if err != nil {
+			t.Error(err)
+		}
+		for _, r := range results {
+			if r.Status == conformance.Fail {
+				t.Errorf("%v: an assumption that is wrong is no fault of the chip", r)
+			}
+			if r.Differs != differ[r.Case.Name] {
+				t.Errorf("%v: differs %v", r, r.Differs)
+			}
+		}
+	})
+}
