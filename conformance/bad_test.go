@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"station/conformance"
 	"station/sim/nor"
@@ -216,6 +218,55 @@ func TestCancelled(t *testing.T) {
 	}
 	if cut < 20 {
 		t.Errorf("a run was cut short at %d frames only", cut)
+	}
+}
+
+// TestFound: how a chip may be found, and what a run makes of it.
+func TestFound(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		out   []byte
+		err   string // of Run
+		tried int    // cases at least
+		sr    byte   // then
+	}{
+		{"as from the factory", []byte{0x04}, "", 120, 0},
+		{"asleep", []byte{0xB9}, "", 120, 0},
+		{"in 4-byte mode", []byte{0xB7}, "", 120, 0},
+		{"frozen, until the next reset", []byte{0xA6}, "", 120, 0},
+		{"with block protection", []byte{0x01, 0x08}, "", 40, 0x08},
+		{"with another drive strength", []byte{0xB1, 0x7F, 0xFF}, "", 110, 0},
+		{"in 4-byte mode from power-up on", []byte{0xB1, 0xFE, 0xFF}, "NVCR is FFFE", 0, 0},
+		{"in a bulk erase", []byte{0xC7}, "chip stays busy", 0, 0},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newChip(t, "MT25QL256ABA", nor.Options{Pace: nor.Real})
+				write(c, row.out...)
+				if row.err != "chip stays busy" {
+					time.Sleep(time.Second)
+				}
+				results, err := try(t, c, parts[c.Part()], free(c))
+				if row.err == "" {
+					judge(t, results, err, nil)
+				} else if err == nil || !strings.Contains(err.Error(), row.err) {
+					t.Errorf("the error is %v, want %s", err, row.err)
+				}
+				if n := tried(results); n < row.tried {
+					t.Errorf("only %d cases were tried", n)
+				}
+				if row.err != "chip stays busy" {
+					in := make([]byte, 1)
+					c.Select()
+					c.Shift([]byte{0x05}, nil)
+					c.Shift(nil, in)
+					c.Deselect()
+					if in[0] != row.sr {
+						t.Errorf("left with status %02X, want %02X", in[0], row.sr)
+					}
+				}
+			})
+		})
 	}
 }
 

@@ -128,6 +128,7 @@ const (
 	limitNVCR   = 3 * time.Second
 	limitBulk   = 23 * time.Minute // 512 Mb, a die
 	limitTidy   = 30 * time.Minute // all that has to be put back after a case, a bulk erase under way included
+	limitPower  = time.Minute      // off and on
 	afterReset  = time.Millisecond
 	afterPower  = 10 * time.Millisecond
 	afterWake   = 100 * time.Microsecond

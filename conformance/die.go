@@ -58,7 +58,7 @@ var dies = []Case{
 			b.same("the marks in all dies", marks(), want)
 		}},
 	{Name: "what one volatile lock bit governs in the first sector of the second die", Section: "6.4", needs: stacked, run: func(b *bench) {
-		b.cells(b.part.Size / b.part.Dies)
+		b.cells(b.part.Size/b.part.Dies, false)
 	}},
 	{Name: "E4 and the freeze reach all dies", Section: "8", Destructive: true, needs: area | stacked | locks, run: func(b *bench) {
 		size := b.part.Size / b.part.Dies

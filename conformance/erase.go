@@ -53,5 +53,16 @@ func erase() (cases []Case) {
 				}
 			}})
 	}
-	return cases
+	return append(cases, Case{Name: "what C4 does on a part of one die", Section: "2.3", Destructive: true, needs: area | single | full | whole | unlocked,
+		run: func(b *bench) {
+			b.openAll()
+			b.blank(b.sector(1))
+			b.store(b.sector(1), 0x00)
+			b.enabled(limitBulk, to(0xC4, 0, b.sector(0))...)
+			if b.load(b.sector(1), 1)[0] == 0 {
+				b.observe(false, "it is not executed: %s", b.words())
+			} else {
+				b.observe(false, "it erases all")
+			}
+		}})
 }

@@ -42,6 +42,7 @@ func (b *bench) unmet(n need) string {
 		{hasCRC, !p.CRC, "the part has no CRC check"},
 		{has5C, !p.Erase5C, "the part has no 5C"},
 		{area, o.Area.Size == 0, "nothing may be destroyed"},
+		{area, b.sr != 0, fmt.Sprintf("block protection is on: the status register was %02X", b.sr)},
 		{low, o.Area.Addr+4*sector > 1<<24, "the area is beyond three address bytes"},
 		{full, !o.Full, "only in a full run"},
 		{whole, o.Area.Size != p.Size, "the whole chip would have to be free to be destroyed"},

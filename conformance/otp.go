@@ -11,7 +11,7 @@ var otp = []Case{
 		b.same("4B again", b.otp(0, otpSize), p)
 		b.same("4B from 000010 on", b.otp(0x10, otpSize-0x10), p[0x10:])
 		b.same("4B of the control byte", b.otp(0x40, 1), p[0x40:])
-		b.same("4B without room for the dummy byte", b.read(otpSize+1, narrow(0x4B, 0)...)[1:], p)
+		b.check(!b.early(p), "4B answers without dummy clocks")
 		if p[0x40]&1 != 0 {
 			b.observe(false, "not locked")
 		} else {
@@ -37,6 +37,16 @@ var otp = []Case{
 			b.observe(false, "% X", more)
 		}
 	}},
+}
+
+// early tells whether what comes amid the dummy clocks is data: the byte before, at each address. Where all bytes are alike nobody can tell.
+func (b *bench) early(p []byte) bool {
+	alike, differ := true, false
+	for at := 1; at < otpSize; at++ {
+		alike = alike && b.byte(narrow(0x4B, at)...) == p[at-1]
+		differ = differ || p[at] != p[0]
+	}
+	return alike && differ
 }
 
 // otp reads n bytes of the one-time-programmable area in 3-byte mode.

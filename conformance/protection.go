@@ -72,6 +72,15 @@ var lockBits = []Case{
 			b.refused(at, to(0x02, 0x12, at, 0x00))
 		}
 	}},
+	{Name: "what E3 does with a data byte", Section: "2.4", Destructive: true, needs: area | locks, run: func(b *bench) {
+		b.set = true
+		b.enabled(limitShort, wide4(0xE3, b.sector(1), 0x00)...)
+		if b.locked(b.sector(1)) {
+			b.observe(false, "it locks")
+		} else {
+			b.observe(false, "it is not executed: %s", b.words())
+		}
+	}},
 	{Name: "E3 on a locked sector raises no error", Section: "4.1", Destructive: true, needs: area | locks, run: func(b *bench) {
 		b.lock(b.sector(1))
 		b.lock(b.sector(1))
@@ -101,6 +110,14 @@ var freeze = []Case{
 		b.same("A7", b.read(3, 0xA7), []byte{1, 1, 1})
 		b.enabled(limitShort, 0xA6)
 		b.same("A7", b.read(3, 0xA7), []byte{0, 0, 0})
+	}},
+	{Name: "what A6 does with a data byte", Section: "2.4", needs: locks, run: func(b *bench) {
+		b.enabled(limitShort, 0xA6, 0x00)
+		if b.byte(0xA7) == 0 {
+			b.observe(false, "it freezes")
+		} else {
+			b.observe(false, "it is not executed: %s", b.words())
+		}
 	}},
 	{Name: "the freeze bit is 1 again behind 66 99", Section: "6.5", run: func(b *bench) {
 		spr := b.read(2, 0x2D)

@@ -60,23 +60,33 @@ func valid(p Part, a Range) error {
 	return nil
 }
 
-// meet reads what the chip is and how it was found.
+// ordinary are the bits of NVCR that have to be 1 for a chip that comes up as the statements expect it: dummy clocks, protocols,
+// segment, address bytes.
+const ordinary = 0xF02F
+
+// meet reads what the chip is and how it was found. A chip of another part is left alone behind its ID.
 func (b *bench) meet() error {
-	b.id = b.read(20, 0x9F)
-	if !b.contact(looks) || len(bytes.Trim(b.id[:3], "\x00\xFF")) == 0 {
-		if b.err != nil {
-			return b.err
-		}
-		return fmt.Errorf("%w: the ID reads % X, and not always", ErrContact, b.id)
+	b.pause(afterWake, 0xAB)
+	if b.stuck(b.each(0x05)) {
+		return fmt.Errorf("%w: before the first case", ErrBusy)
 	}
-	if b.stranger() != "" {
+	b.id = b.read(20, 0x9F)
+	steady := b.contact(looks)
+	switch {
+	case b.err != nil:
+		return b.err
+	case !steady || len(bytes.Trim(b.id[:3], "\x00\xFF")) == 0:
+		return fmt.Errorf("%w: the ID reads % X, want it always the same, and neither 00 nor FF", ErrContact, b.id)
+	case b.stranger() != "":
 		return nil
 	}
-	b.pause(afterReset, 0x66)
-	b.pause(afterReset, 0x99)
+	b.reset()
 	b.send(0x50)
 	b.sr = b.sr05() &^ (wel | wip)
 	b.nvcr = b.read(2, 0xB5)
+	if v := uint16(b.nvcr[0]) | uint16(b.nvcr[1])<<8; b.err == nil && v&ordinary != ordinary {
+		return fmt.Errorf("NVCR is %04X, and the chip comes up in another state than the statements expect", v)
+	}
 	b.boot = b.vlb(2 * sector)
 	b.mark = b.marked()
 	b.held = b.lockable()
@@ -234,11 +244,13 @@ func (b *bench) reset() {
 
 // cycle takes the supply away and gives it back.
 func (b *bench) cycle() {
+	ctx, cancel := context.WithTimeout(b.ctx, limitPower)
+	defer cancel()
 	for _, on := range []bool{false, true} {
 		if b.ended || b.err != nil {
 			return
 		}
-		b.err = b.opt.Power(b.ctx, on)
+		b.err = b.opt.Power(ctx, on)
 	}
 	b.frames(spi.Frame{Idle: afterPower})
 }
