@@ -81,6 +81,7 @@ func (b *bench) blank(at int) {
 		return
 	}
 	b.enabled(limitErase, to(0xD8, 0xDC, at)...)
+	b.status("behind an erase", 0, 0)
 	b.isBlank(at, sector)
 }
 

@@ -99,7 +99,7 @@ func (b *bench) wait(limit time.Duration) {
 	b.limit = max(b.limit, limit)
 	idle := min(max(limit/2000, 20*time.Microsecond), 20*time.Millisecond)
 	for end := time.Now().Add(limit); !b.ended && b.err == nil; {
-		kept := len(b.trace)
+		kept := b.trace
 		sr, fsr := b.sr05(), b.fsr()
 		if sr&wip == 0 && fsr&0x80 != 0 {
 			return
@@ -108,9 +108,8 @@ func (b *bench) wait(limit time.Duration) {
 			b.failf("busy for longer than %v", limit)
 			return
 		}
-		b.trace = b.trace[:min(kept, len(b.trace))] // one poll is evidence enough
 		b.frames(spi.Frame{Idle: idle})
-		b.trace = b.trace[:len(b.trace)-min(1, len(b.trace))]
+		b.trace = kept // one poll is evidence enough
 	}
 }
 

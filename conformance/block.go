@@ -14,6 +14,12 @@ func blockCases() (cases []Case) {
 		}
 		cases = append(cases, Case{Name: "each value of BP protects its size from the " + side, Section: "3", Destructive: true, needs: area | unlocked | full,
 			run: func(b *bench) {
+				b.open(b.sector(1))
+				b.lockVLB(b.sector(1), 1)
+				if !b.tries(b.sector(1)) {
+					b.skipf("a program of FF is not refused by this chip")
+				}
+				b.lockVLB(b.sector(1), 0)
 				for n := range 16 {
 					size := 0
 					if n > 0 {

@@ -10,7 +10,7 @@ import (
 	"station/spi"
 )
 
-// How often the ID is read: before the first case, and behind a failure, where a contact that garbles one answer byte in
+// How often the ID is read: before the first case, and behind a failure and the last one, where a contact that garbles one answer byte in
 // thousands is still to be noticed.
 const (
 	looks     = 64
@@ -43,7 +43,10 @@ func Run(ctx context.Context, conn spi.Conn, part Part, o Options) ([]Result, er
 			o.Report(r)
 		}
 	}
-	return results, nil
+	if b.stranger() == "" && !b.contact(suspicion) && b.err == nil {
+		return results, fmt.Errorf("%w: the ID is not always % X at the end", ErrContact, b.id)
+	}
+	return results, b.err
 }
 
 func valid(p Part, a Range) error {
@@ -165,6 +168,12 @@ func (b *bench) tidy() error {
 	b.result, b.ended, b.trace = Result{}, false, nil
 	b.restore()
 	undone := b.result
+	if undone.Status == Fail {
+		b.result, b.ended, b.trace = Result{}, false, nil
+		if b.restore(); b.result.Status != Fail && b.err == nil {
+			return fmt.Errorf("%w: the case could not be undone (%s), and then could", ErrContact, undone.Detail)
+		}
+	}
 	b.result, b.ended, b.unclean = result, false, undone.Status == Fail
 	if l := b.each(0x05); b.stuck(l) {
 		return fmt.Errorf("%w: 05 reads %02X", ErrBusy, l.sr())
