@@ -155,13 +155,17 @@ var power = []Case{
 		for _, i := range []int{0, 2} {
 			b.blank(b.sector(i))
 		}
-		b.store(b.sector(1)-page, data...)
-		b.store(b.sector(2), data...)
+		for off := 0; off < sector; off += 4 << 10 {
+			b.store(b.sector(0)+off, data...)
+			b.store(b.sector(2)+off, data...)
+		}
 		b.erasing()
 		b.cycle()
 		b.status("behind power-up", 0, 0)
-		b.same("what lies before", b.load(b.sector(1)-page, 32), data)
-		b.same("what lies behind", b.load(b.sector(2), 32), data)
+		for off := 0; off < sector; off += 4 << 10 {
+			b.same("what lies before", b.load(b.sector(0)+off, 32), data)
+			b.same("what lies behind", b.load(b.sector(2)+off, 32), data)
+		}
 		b.open(b.sector(1))
 		b.enabled(limitErase, to(0xD8, 0xDC, b.sector(1))...)
 		b.isBlank(b.sector(1), sector)
