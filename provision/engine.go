@@ -110,7 +110,11 @@ func (r *run) carryOut(ctx context.Context) error {
 		return err
 	}
 	r.onRelease(func() { r.e.letGo("chip " + uid) })
-	r.emit(Event{Kind: Identified, Title: r.chip.Part().Name + " " + uid})
+	title := r.chip.Part().Name + " " + uid
+	if words := r.chip.Recovered(); len(words) > 0 {
+		title += ", recovered from " + strings.Join(words, ", ")
+	}
+	r.emit(Event{Kind: Identified, Title: title})
 	if err := r.checkVoltage(r.chip.Part()); err != nil {
 		return err
 	}

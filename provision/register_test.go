@@ -259,3 +259,23 @@ func TestRaw(t *testing.T) {
 		})
 	}
 }
+
+// A board that was left in another state than the station needs is brought out of it, and the person is told.
+func TestLeftAsideIsRecovered(t *testing.T) {
+	for want, left := range map[string][][]byte{
+		"deep power-down":       {{0xB9}},
+		"quad or dual protocol": {{0x35}},
+		"4-byte mode":           {{0x06}, {0xB7}},
+	} {
+		t.Run(want, func(t *testing.T) {
+			l := newLine(t, Options{})
+			chip := fresh(t, 1, nor.Options{})
+			l.socket.put("1", chip)
+			frames(chip, left...)
+			l.want(l.run(recipe(t, 1, full), "1", "S1"), ledger.Pass, "")
+			if title := l.events[0].Title; l.events[0].Kind != Identified || !strings.HasSuffix(title, ", recovered from "+want) {
+				t.Errorf("told %q", title)
+			}
+		})
+	}
+}
