@@ -249,4 +249,7 @@ func (b *file) save(slot []byte, seq uint64) error {
 	return err
 }
 
-func (b *file) close() error { return b.f.Close() }
+// close unlocks first: a process that is being started just now holds a copy of the descriptor, and with it the lock, until it is under way.
+func (b *file) close() error {
+	return errors.Join(syscall.Flock(int(b.f.Fd()), syscall.LOCK_UN), b.f.Close())
+}
