@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"station/sim/nor"
 	"station/spi"
 )
@@ -302,4 +304,148 @@ func TestStackedCancel(t *testing.T) {
 			w.idle(t)
 		}
 	})
+}
+
+// Random plans on whole chips, sparse in content, with one die and with two, carried out through the driver: the chip then holds the wanted image, a byte outside of the
+// plan's ranges is as it was, and no program asked for a 1 where a 0 was.
+func TestApplyMakesTheImage(t *testing.T) {
+	one, err := partNamed("MT25QL128ABA")
+	must(t, err)
+	one.DieErase = &Erase{Size: one.Size, Opcode: 0xC7, Typ: 38 * time.Second, Max: 114 * time.Second}
+	two, err := partNamed("MT25QL01GBBB")
+	must(t, err)
+	for _, p := range []*Part{one, two} { // a thousandth of the times: rapid runs in no bubble
+		p.DieErase.Typ /= 1000
+		for i := range p.Erases {
+			p.Erases[i].Typ /= 1000
+		}
+	}
+	dies, applied := 0, 0
+	rapid.Check(t, func(rt *rapid.T) {
+		part := rapid.SampledFrom([]*Part{one, two}).Draw(rt, "part")
+		w := newWire(t, part.Name, nor.Options{})
+		c, err := Identify(t.Context(), w, part)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		if rapid.Bool().Draw(rt, "4-byte mode") {
+			if err := c.mode(t.Context(), true); err != nil {
+				rt.Fatal(err)
+			}
+		}
+		size := part.dieSize()
+		border := rapid.SampledFrom([]int64{0, 0x8000, size / 2, size - 0x20000, part.Size - 0x30000}).Draw(rt, "border")
+		model := map[int64][]byte{} // by sector, what is not blank
+		put := func(addr int64, data []byte) {
+			for i, b := range data {
+				s := (addr + int64(i)) / part.Sector
+				if model[s] == nil {
+					model[s] = bytes.Repeat([]byte{0xFF}, int(part.Sector))
+				}
+				model[s][(addr+int64(i))%part.Sector] = b
+			}
+		}
+		for range rapid.IntRange(0, 4).Draw(rt, "old") {
+			addr := min(border+rapid.Int64Range(0, 0x30000).Draw(rt, "at")/256*256, part.Size-256)
+			data := noise(uint64(addr), 256)
+			if s := model[addr/part.Sector]; s != nil && !blank(s[addr%part.Sector:][:256]) {
+				continue
+			}
+			if err := c.program(t.Context(), addr, data); err != nil {
+				rt.Fatal(err)
+			}
+			put(addr, data)
+		}
+		var want []Extent
+		if rapid.IntRange(0, 3).Draw(rt, "whole") == 0 {
+			die := rapid.Int64Range(0, int64(part.Dies)-1).Draw(rt, "die")
+			want = append(want, Extent{die * size, size, noise(9, rapid.IntRange(0, 3000).Draw(rt, "data"))})
+		} else {
+			lo := border
+			for range rapid.IntRange(1, 3).Draw(rt, "extents") {
+				lo += rapid.SampledFrom([]int64{0, 5, 4096, 40000}).Draw(rt, "gap")
+				n := rapid.SampledFrom([]int64{1, 300, 4096, 33000, 65536}).Draw(rt, "size")
+				if lo+n > part.Size {
+					break
+				}
+				want = append(want, Extent{lo, n, noise(uint64(lo), rapid.IntRange(0, int(n)).Draw(rt, "data"))})
+				lo = (lo + n + 4095) / 4096 * 4096
+			}
+		}
+		unknown := rapid.Bool().Draw(rt, "unknown")
+		known := func(s int) Knowledge {
+			data := model[int64(s)]
+			switch {
+			case unknown:
+				return Knowledge{}
+			case data == nil:
+				return Knowledge{Blank: true}
+			}
+			return Knowledge{Data: data}
+		}
+		plan, err := NewPlan(part, want, known)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		dies += plan.Erases[size]
+		w.onDo = func(frames ...spi.Frame) {
+			for _, f := range frames {
+				if n := len(f.Out); f.Out[0] == 0x12 || f.Out[0] == 0x02 {
+					head := 4
+					if f.Out[0] == 0x12 || c.wide {
+						head = 5
+					}
+					var addr uint32
+					for _, b := range f.Out[1:head] {
+						addr = addr<<8 | uint32(b)
+					}
+					for i, old := range w.chip.Bytes(addr, n-head) {
+						if f.Out[head+i]&^old != 0 {
+							rt.Fatalf("0 to 1 at 0x%X", addr+uint32(i))
+						}
+					}
+				}
+			}
+		}
+		if err := c.Apply(t.Context(), plan, nil); err != nil {
+			rt.Fatal(err)
+		}
+		applied++
+		touched := map[int64]bool{}
+		for s := range model {
+			touched[s] = true
+		}
+		for _, r := range plan.Ranges {
+			for s := r.Addr / part.Sector; s <= (r.Addr+r.Size-1)/part.Sector; s++ {
+				if r.Size < size || model[s] != nil {
+					touched[s] = true
+				}
+			}
+			for s, data := range model {
+				lo, hi := max(r.Addr, s*part.Sector), min(r.Addr+r.Size, (s+1)*part.Sector)
+				for a := lo; a < hi; a++ {
+					data[a-s*part.Sector] = 0xFF
+				}
+			}
+		}
+		for _, e := range want {
+			put(e.Addr, e.Data)
+		}
+		for s := range model {
+			touched[s] = true
+		}
+		for s := range touched {
+			goal := model[s]
+			if goal == nil {
+				goal = bytes.Repeat([]byte{0xFF}, int(part.Sector))
+			}
+			if !bytes.Equal(w.chip.Bytes(uint32(s*part.Sector), int(part.Sector)), goal) {
+				rt.Fatalf("sector %d is not as wanted", s)
+			}
+		}
+	})
+	if dies == 0 {
+		t.Error("no die was erased whole")
+	}
+	t.Logf("%d plans, %d dies erased", applied, dies)
 }

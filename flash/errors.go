@@ -14,6 +14,8 @@ var (
 	ErrNotExecuted = errors.New("the chip did not carry out the command")
 	// ErrFrozen: the global freeze bit is 0, so nonvolatile lock bits cannot be changed. Nothing was sent.
 	ErrFrozen = errors.New("the chip is frozen")
+	// ErrCells: a volatile lock bit locks more, or less, than the cell that the part profile says it has.
+	ErrCells = errors.New("the chip's volatile lock cells are not as the part profile says")
 	// ErrStacked: no source tells whether protection acts on all dies of a stacked part, and the profile does not say that it was seen to. Nothing was sent.
 	ErrStacked = errors.New("protection of stacked parts is not confirmed")
 )

@@ -84,7 +84,7 @@ func (c *Chip) nonvolatile(ctx context.Context, op string, sectors []int, want b
 }
 
 // LockVolatile sets the volatile lock bits (E1, E5) of all cells in ranges, and reads them back. down: their lock-down bits too, so that nothing but reset or
-// power-off changes them again. Ranges that do not begin and end with cells, and stacked parts (ErrStacked), are refused before anything is sent. Errors as LockNonvolatile.
+// power-off changes them again. Ranges that do not begin and end with cells, and stacked parts (ErrStacked), are refused before anything is sent. Errors as LockNonvolatile; ErrCells where the chip's cells are not those of the profile.
 func (c *Chip) LockVolatile(ctx context.Context, down bool, ranges ...Range) error {
 	cells, err := c.part.cells(ranges)
 	if err == nil {
@@ -94,6 +94,10 @@ func (c *Chip) LockVolatile(ctx context.Context, down bool, ranges ...Range) err
 		return err
 	}
 	if err := c.begin(ctx); err != nil {
+		return err
+	}
+	edges, before, err := c.edges(ctx, cells)
+	if err != nil {
 		return err
 	}
 	bits := byte(volatileLock)
@@ -120,7 +124,44 @@ func (c *Chip) LockVolatile(ctx context.Context, down bool, ranges ...Range) err
 			return fmt.Errorf("%s: the lock bits read 0x%02X: %w", at("volatile lock", cell.Addr), got[i], ErrNotExecuted)
 		}
 	}
+	_, after, err := c.edges(ctx, cells)
+	if err != nil {
+		return err
+	}
+	for i, edge := range edges {
+		want := before[i]
+		if slices.ContainsFunc(cells, func(cell Range) bool { return cell.Addr <= edge.Addr && edge.Addr < cell.Addr+cell.Size }) {
+			want |= bits
+		}
+		if after[i] != want {
+			return fmt.Errorf("%s: the lock bits read 0x%02X, want 0x%02X: %w", at("volatile lock", edge.Addr), after[i], want, ErrCells)
+		}
+	}
 	return nil
+}
+
+// edges are the smallest erase units of the first and of the last sector, as far as cells are in these, and their volatile lock bits. Whether each has
+// its own is a value of the profile: so they are all looked at, before and after.
+func (c *Chip) edges(ctx context.Context, cells []Range) (units []Range, got []byte, err error) {
+	size := c.part.Erases[0].Size
+	for _, sector := range slices.Compact([]int64{0, c.part.Size - c.part.Sector}) {
+		if !slices.ContainsFunc(cells, func(cell Range) bool { return sector <= cell.Addr && cell.Addr < sector+c.part.Sector }) {
+			continue
+		}
+		for addr := sector; addr < sector+c.part.Sector; addr += size {
+			units = append(units, Range{addr, size})
+		}
+	}
+	if len(units) == 0 {
+		return nil, nil, nil
+	}
+	got, err = c.twice(ctx, "read volatile locks", len(units), func(in []byte) (frames []spi.Frame) {
+		for i, unit := range units {
+			frames = append(frames, c.readVolatile(unit, in[i:i+1]))
+		}
+		return frames
+	})
+	return units, got, err
 }
 
 // cells are the volatile cells that ranges consist of.

@@ -92,6 +92,7 @@ type Part struct {
 	EraseRefused     byte `yaml:"erase_refused" json:"erase_refused"`           // an erase that met a lock
 	LockRefused      byte `yaml:"lock_refused" json:"lock_refused"`             // E3 to a frozen chip
 	LockEraseRefused byte `yaml:"lock_erase_refused" json:"lock_erase_refused"` // E4 to a frozen chip
+	VolatileRefused  byte `yaml:"volatile_refused" json:"volatile_refused"`     // E1, E5 to a cell that is locked down
 
 	RPMC *RPMC `yaml:"rpmc" json:"rpmc,omitempty"` // nil: the part has no replay-protected monotonic counters
 	OTP  *OTP  `yaml:"otp" json:"otp,omitempty"`   // nil: the one-time programmable area is not used

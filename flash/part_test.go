@@ -139,9 +139,9 @@ func TestParsePart(t *testing.T) {
 // The vectors were made from the canonical JSON that another program wrote for the same profiles.
 func TestDigestVectors(t *testing.T) {
 	for part, want := range map[string]string{
-		"MT25QL128ABA": "sha256:30f3a0cbe8ff6b38d39524fd29357f0d57fd89cf273dfa7e197718e635066281",
-		"MT25QL128ABB": "sha256:dfcd64113269a48ddbf727a96330d5adbb37d144834b2b3aeebefaca563ea3ed",
-		"MT25QL01GBBB": "sha256:603fb1faf0cc00dda247053d0d3af993592d2efdbe7aa3f971138d3654f1da66",
+		"MT25QL128ABA": "sha256:b443f4b43b52cc9aa24b418bbd643c475430a6a61297b588d27ace4200990306",
+		"MT25QL128ABB": "sha256:044e61691b20d656d08fd73a7a0cbb0c6668176a0b9a0db882cf6eb5602025bd",
+		"MT25QL01GBBB": "sha256:e1f9ea28e77e8df79d94795b39c4e851f33ffc182ea4747571d80d60f876cff1",
 	} {
 		p, err := partNamed(part)
 		must(t, err)

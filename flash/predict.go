@@ -47,7 +47,7 @@ func (p Protection) Refuses(cmd Command) *Refusal {
 		}
 	case ActVolatile:
 		if i := p.part.cell(cmd.Range.Addr); p.Volatile[i]&volatileDown != 0 {
-			return &Refusal{}
+			return &Refusal{p.part.VolatileRefused}
 		}
 	}
 	return nil

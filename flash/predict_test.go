@@ -19,7 +19,6 @@ type life struct {
 	flash     *Chip // the same chip, through the driver
 	state     Protection
 	wide      bool
-	powerUp   bool              // what the freeze bit is after power-up or reset: password mode
 	witnesses [64]int64         // addresses that were programmed last; their bytes are not FF, or were erased since
 	outcomes  map[[2]string]int // commands by what became of them
 }
@@ -271,19 +270,16 @@ func (l *life) event() {
 		enable()
 		l.frame([]byte{0xE9, 0xB7}[n%2])
 		l.wide = n%2 == 1
-	case n < 33 && l.IntN(50) == 0: // for ever
-		value := uint16(PasswordMode)
-		if l.IntN(3) == 0 {
-			value = PersistentMode
-		}
-		enable()
-		l.frame(0x2C, byte(value), byte(value>>8))
-		if l.state.SPR == FactoryMode {
-			l.state.SPR = value
-		}
 	}
 	l.frame(0x50)
 	l.frame(0x04)
+}
+
+// mode programs the sector protection register, for the rest of this life.
+func (l *life) mode(value uint16) {
+	l.frame(0x06)
+	l.frame(0x2C, byte(value), byte(value>>8))
+	l.state.SPR = value
 }
 
 func (l *life) reset() {
@@ -308,6 +304,11 @@ func TestMillion(t *testing.T) {
 		if n%lifetime == 0 {
 			l = newLife(t, n/lifetime, r)
 			l.outcomes = outcomes
+		}
+		if n%lifetime == lifetime/3 {
+			if value := []uint16{FactoryMode, PasswordMode, PersistentMode}[n/lifetime%3]; value != FactoryMode {
+				l.mode(value)
+			}
 		}
 		l.event()
 		l.step(t)

@@ -94,10 +94,14 @@ func (c *Chip) settle(ctx context.Context) error {
 		if s.fsr&fsrProgramSuspend != 0 {
 			word = "suspended program"
 		}
-		if err := c.conn.Do(ctx, spi.Frame{Out: []byte{opResume}}); err != nil {
+		// Whether resume wants a write enable is not told everywhere; LLD sends one. What is left of it is cleared.
+		if err := c.conn.Do(ctx, spi.Frame{Out: []byte{opWriteEnable}}, spi.Frame{Out: []byte{opResume}}); err != nil {
 			return fmt.Errorf("resume: %w", err)
 		}
-		if s, err = c.ready(ctx, longest); err != nil {
+		if s, err = c.ready(ctx, longest); err == nil && s.sr&statusWEL != 0 {
+			err = c.conn.Do(ctx, spi.Frame{Out: []byte{opWriteDisable}})
+		}
+		if err != nil {
 			return fmt.Errorf("resume: %w", err)
 		}
 		c.recovered = append(c.recovered, word)

@@ -228,7 +228,7 @@ func TestRecoveryThatFails(t *testing.T) {
 		w = suspended()
 		ctx, cancel := context.WithCancel(t.Context())
 		w.onDo = func(frames ...spi.Frame) {
-			if frames[0].Out[0] == 0x7A {
+			if frames[len(frames)-1].Out[0] == 0x7A {
 				cancel()
 			}
 		}

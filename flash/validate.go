@@ -88,7 +88,7 @@ func (p *Part) Validate() error {
 	must(p.BlankPassword == 0 || p.BlankPassword == 0xFF, "blank_password 0x%02X is neither 0x00 nor 0xFF", p.BlankPassword)
 	must(p.ProgramRefused&fsrProtection != 0, "program_refused 0x%02X lacks the protection bit", p.ProgramRefused)
 	must(p.EraseRefused&fsrProtection != 0, "erase_refused 0x%02X lacks the protection bit", p.EraseRefused)
-	must((p.ProgramRefused|p.EraseRefused|p.LockRefused|p.LockEraseRefused)&^fsrErrors == 0, "a refusal has other bits than the errors 0x%02X", fsrErrors)
+	must((p.ProgramRefused|p.EraseRefused|p.LockRefused|p.LockEraseRefused|p.VolatileRefused)&^fsrErrors == 0, "a refusal has other bits than the errors 0x%02X", fsrErrors)
 	if r := p.RPMC; r != nil {
 		must(r.Counters >= 1 && r.Counters <= 16, "rpmc: counters %d is not within 1 to 16", r.Counters)
 		must(r.Op1 != 0 && r.Op2 != 0 && r.Op1 != r.Op2, "rpmc: op1 0x%02X and op2 0x%02X are not two opcodes", r.Op1, r.Op2)
