@@ -154,7 +154,7 @@ func (p *Part) Digest() string {
 const (
 	maxProfile      = 64 << 10 // bytes
 	maxProfileDepth = 8        // collections inside each other
-	maxProfileItems = 2000     // lines and commas, which part keys and items: the library compares every key with every other
+	maxProfileItems = 1000     // lines and commas, which part keys and items: the library compares every key with every other
 	maxComplaint    = 2000     // bytes of what is wrong with the YAML
 )
 

@@ -112,7 +112,7 @@ func hostile() map[string]string {
 		"indented mappings":    indented(350),
 		"sequences in between": "assumed:\n" + strings.Repeat("- [", most/3-10),
 		"keys without end":     strings.Repeat("a: {", most/4),
-		"many keys":            numbered(1900, "\n"),
+		"many keys":            numbered(900, "\n"),
 		"more keys":            numbered(12000, "\n"),
 		"more keys, old lines": numbered(12000, "\r"),
 		"keys in a line":       "{" + strings.ReplaceAll(numbered(12000, ","), ":", "") + "}",
