@@ -89,6 +89,8 @@ func verdictOf(err error, slot string) verdict {
 		return verdict{ledger.Refused, "wrong-sfdp", err.Error(), "The part is not what its ID says: put the board aside for incoming inspection."}
 	case errors.Is(err, flash.ErrFrozen):
 		return verdict{ledger.Error, "frozen", "The chip is frozen, so its lock bits cannot be changed.", "Take the board out so that it loses its power, put it back and scan it again."}
+	case errors.Is(err, flash.ErrCells), errors.Is(err, flash.ErrStacked):
+		return verdict{ledger.Error, "profile", "The part profile does not describe this chip: " + err.Error(), "Stop the line and call the person who looks after the recipes."}
 	case errors.As(err, &mismatch):
 		return verdict{ledger.Fail, "verify-mismatch", fmt.Sprintf("Verify failed at 0x%06X: wanted %02X, the chip holds %02X.", mismatch.Addr, mismatch.Want, mismatch.Got), disposition}
 	case errors.As(err, &busy) && !busy.StuckBusy:

@@ -279,3 +279,11 @@ func TestLeftAsideIsRecovered(t *testing.T) {
 		})
 	}
 }
+
+// A profile that is wrong about the volatile cells locks nothing that it cannot see, and the unit is not blamed.
+func TestProfileThatDoesNotFit(t *testing.T) {
+	l := newLine(t, Options{})
+	l.socket.put("1", fresh(t, 1, nor.Options{WholeSectorVLB: true}))
+	r := regionsRecipe(t, "  high: {at: 0x1FFF000, size: 4KiB}\n", "  - erase: {regions: [high]}\n  - lock: {regions: [high], bits: volatile}\n")
+	l.want(l.run(r, "1", "S1"), ledger.Error, "profile")
+}

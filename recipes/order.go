@@ -126,12 +126,8 @@ func (p *parser) order() {
 		keys: map[int]key{}, counted: map[int]int{}}
 	for _, d := range p.steps {
 		line := d.node.Line
-		switch step := d.step.(type) {
-		case Lock:
-			if step.Bits != Block {
-				p.protectable(d)
-			}
-		case Freeze, Password, PersistentProtection:
+		switch d.step.(type) {
+		case Lock, Freeze, Password, PersistentProtection:
 			p.protectable(d)
 		}
 		switch step := d.step.(type) {
