@@ -7,14 +7,27 @@ import (
 	"slices"
 )
 
-// UserParts are the profiles in the *.yaml files of fsys, by ascending file name, validated and marked User. A name of a shipped part, and the same name twice,
-// are errors. Every error names its file.
-func UserParts(fsys fs.FS) ([]*Part, error) {
-	files, err := fs.Glob(fsys, "*.yaml")
+// ParseUserPart is ParsePart for a profile that is not shipped: it is marked User, and the name of a shipped part is an error.
+func ParseUserPart(text []byte) (*Part, error) {
+	p, err := ParsePart(text)
 	if err != nil {
 		return nil, err
 	}
-	shipped, err := shipped()
+	parts, err := shipped()
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(parts, func(q *Part) bool { return q.Name == p.Name }) {
+		return nil, fmt.Errorf("a part %q is shipped with the station: give yours another name", p.Name)
+	}
+	p.User = true
+	return p, nil
+}
+
+// UserParts are the profiles in the *.yaml files of fsys, by ascending file name, as ParseUserPart reads them. The same name twice
+// is an error. Every error names its file.
+func UserParts(fsys fs.FS) ([]*Part, error) {
+	files, err := fs.Glob(fsys, "*.yaml")
 	if err != nil {
 		return nil, err
 	}
@@ -24,11 +37,7 @@ func UserParts(fsys fs.FS) ([]*Part, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
-		named := func(q *Part) bool { return q.Name == p.Name }
-		if slices.ContainsFunc(shipped, named) {
-			return nil, fmt.Errorf("%s: a part %q is shipped with the station: give yours another name", file, p.Name)
-		}
-		if slices.ContainsFunc(parts, named) {
+		if slices.ContainsFunc(parts, func(q *Part) bool { return q.Name == p.Name }) {
 			return nil, fmt.Errorf("%s: another file has a part %q, too", file, p.Name)
 		}
 		parts = append(parts, p)
@@ -46,10 +55,5 @@ func userPart(fsys fs.FS, file string) (*Part, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := ParsePart(text)
-	if err != nil {
-		return nil, err
-	}
-	p.User = true
-	return p, nil
+	return ParseUserPart(text)
 }

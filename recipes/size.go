@@ -15,6 +15,18 @@ var (
 	sizeLoose = regexp.MustCompile(`^(?i)([0-9]+)[ _]?(k|m)i?b?$`)
 )
 
+// ParseSize reads an address or a size in bytes as recipes write them: 65536, 0x10000, 64KiB or 4MiB.
+func ParseSize(text string) (int64, error) {
+	n, suggestion, err := parseSize(text)
+	switch {
+	case err != nil && suggestion != "":
+		return 0, fmt.Errorf("%q %w: %s", text, err, suggestion)
+	case err != nil:
+		return 0, fmt.Errorf("%q %w", text, err)
+	}
+	return n, nil
+}
+
 // parseSize reads an address or a size in bytes: 4194304, 0x400000, 64KiB, 4MiB.
 // suggestion is set where the intention is plain.
 func parseSize(text string) (n int64, suggestion string, err error) {

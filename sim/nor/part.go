@@ -96,6 +96,16 @@ func newPart(name string, kind, density byte, size uint32, sfdp37, sfdp5B byte, 
 // Parts lists the part names that New and Create know, sorted.
 func Parts() []string { return slices.Sorted(maps.Keys(parts)) }
 
+// PartWithID is the name of the part whose READ ID begins with these six bytes; "" where New and Create know none.
+func PartWithID(id [6]byte) string {
+	for name, p := range parts {
+		if p.id == id {
+			return name // ids are unique, as a test sees to
+		}
+	}
+	return ""
+}
+
 // sfdp is the discoverable-parameters area of MT25QU256ABA (JESD216 revision 1.6: header, basic table at
 // 30h, 4-byte-address table at 80h).
 var sfdp = [136]byte{
