@@ -10,6 +10,8 @@ import (
 var (
 	// ErrAbsent: every answer was FF, or every answer was 00. Nothing is connected, or nothing is powered.
 	ErrAbsent = errors.New("no chip answers")
+	// ErrUnsteady: of many readings of the same thing some came out differently.
+	ErrUnsteady = errors.New("the contact is unstable")
 	// ErrNotExecuted: the command raised no error, and reading back shows that it had no effect.
 	ErrNotExecuted = errors.New("the chip did not carry out the command")
 	// ErrFrozen: the global freeze bit is 0, so nonvolatile lock bits cannot be changed. Nothing was sent.
