@@ -11,15 +11,17 @@ import (
 // voltageTolerance is how far a slot may be from a part's nominal supply, of that supply.
 const voltageTolerance = 0.1
 
+// Feeds tells whether a slot that gives volts feeds a part; 0, what a slot gives is not known, feeds any.
+func Feeds(volts float64, p *flash.Part) bool {
+	return volts == 0 || math.Abs(volts-p.Volts) <= voltageTolerance*p.Volts+1e-9 // the addend is for binary fractions
+}
+
 // checkVoltage refuses a slot that gives what none of the parts takes. Nothing is known of a slot without volts.
 func (r *run) checkVoltage(parts ...*flash.Part) error {
 	volts := r.e.bench.Volts(r.o.Slot)
-	if volts == 0 {
-		return nil
-	}
 	var takes []string
 	for _, p := range parts {
-		if math.Abs(volts-p.Volts) <= voltageTolerance*p.Volts+1e-9 { // the addend is for binary fractions
+		if Feeds(volts, p) {
 			return nil
 		}
 		takes = append(takes, fmt.Sprintf("%s takes %v V", p.Name, p.Volts))

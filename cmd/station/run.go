@@ -16,9 +16,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"station/flash"
 	"station/ledger"
 	"station/provision"
 	"station/recipes"
+	"station/sim/nor"
 	"station/yamltext"
 )
 
@@ -214,13 +216,21 @@ func (b *bench) insert(recipe *recipes.Recipe, scans, files []pair) error {
 		if i := slices.IndexFunc(files, func(f pair) bool { return f.slot == p.slot }); i >= 0 {
 			err = b.boards.InsertFile(p.slot, b.places[p.slot], files[i].value)
 		} else {
-			err = b.boards.Scan(p.slot, b.places[p.slot], p.value, recipe.Parts()[0].Name)
+			err = b.boards.Scan(p.slot, b.places[p.slot], p.value, simulatedPart(recipe.Parts()[0]))
 		}
 		if err != nil {
 			return exit(exitRefused, err)
 		}
 	}
 	return nil
+}
+
+// simulatedPart is what the simulator calls a part: a profile of one's own may have another name for the same six bytes of ID.
+func simulatedPart(p *flash.Part) string {
+	if !p.User {
+		return p.Name
+	}
+	return cmp.Or(nor.PartWithID(p.ID), p.Name)
 }
 
 // engine returns the engine of this station. A simulated one has its hands: it reseats the boards that the engine asks for.

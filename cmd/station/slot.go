@@ -9,7 +9,7 @@ import (
 
 func (a *app) slot() *cobra.Command {
 	c := &cobra.Command{Use: "slot", Short: "The station's slots and programmers"}
-	c.AddCommand(a.slotList())
+	c.AddCommand(a.slotList(), a.slotTest())
 	return c
 }
 

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"station/fixtures"
+	"station/flash"
+	"station/provision"
+	"station/spi"
+)
+
+func (a *app) chip() *cobra.Command {
+	c := &cobra.Command{Use: "chip", Short: "An engineer's look at the part in a slot, without a recipe and without a line in the ledger"}
+	c.AddCommand(a.chipInfo(), a.chipRead(), a.chipVerify(), a.chipWrite(), a.chipErase(), a.chipProtection())
+	return c
+}
+
+// seat says which chip a command is about.
+type seat struct{ slot, board, part, recipes string }
+
+func seatFlags(c *cobra.Command) *seat {
+	var s seat
+	f := c.Flags()
+	f.StringVar(&s.slot, "slot", "", "`NAME` of the slot")
+	f.StringVar(&s.board, "sim-board", "", "insert this board `FILE` into the slot first (simulated stations only)")
+	f.StringVar(&s.part, "part", "", "`PART` that it has to be (default: any that the station knows)")
+	f.StringVar(&s.recipes, "recipes", "recipes", "`DIR`ectory of the recipes; its parts/*.yaml are profiles, too")
+	c.MarkFlagRequired("slot")
+	return &s
+}
+
+// seated is an open slot, for as long as one command takes.
+type seated struct {
+	seat
+	app   *app
+	bench *bench
+	conn  spi.Conn
+	parts []*flash.Part // that it may be
+	other []*flash.Part // that the slot does not feed
+	chip  *flash.Chip   // nil until it is identified
+	watch func(provision.Event)
+	title string // of what was shown to begin, "" for nothing
+}
+
+// inSlot opens the station and the slot, and does something to what is there.
+func (a *app) inSlot(ctx context.Context, at *seat, do func(*seated) error) error {
+	parts, err := profiles(at.recipes)
+	if err != nil {
+		return err
+	}
+	if at.part != "" {
+		p, err := profile(parts, at.part)
+		if err != nil {
+			return err
+		}
+		parts = []*flash.Part{p}
+	}
+	b, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	if err := b.seat(at); err != nil {
+		return err
+	}
+	volts := b.rack.Volts(at.slot)
+	var fed, other []*flash.Part
+	for _, p := range parts {
+		if provision.Feeds(volts, p) {
+			fed = append(fed, p)
+		} else {
+			other = append(other, p)
+		}
+	}
+	if len(fed) == 0 {
+		return exit(exitRefused, fmt.Errorf("REFUSED: slot %s gives %v V, and %s takes %v V: the slot was not opened", at.slot, volts, other[0].Name, other[0].Volts))
+	}
+	conn, release, err := b.rack.Lease(ctx, at.slot)
+	if err != nil {
+		return exit(exitError, err)
+	}
+	defer release()
+	watch, done := a.watch(ctx)
+	s := &seated{seat: *at, app: a, bench: b, conn: conn, parts: fed, other: other, watch: watch}
+	err = s.fault(ctx, do(s))
+	s.over(err)
+	done()
+	return err
+}
+
+// seat puts the board file into the slot, where one is named.
+func (b *bench) seat(at *seat) error {
+	if !slices.ContainsFunc(b.rack.Slots(), func(s fixtures.Slot) bool { return s.Name == at.slot }) {
+		return exit(exitRefused, fmt.Errorf("there is no slot %q; `station slot list` shows them", at.slot))
+	}
+	switch {
+	case at.board == "":
+		return nil
+	case !b.simulated:
+		return exit(exitRefused, errors.New("--sim-board is for simulated stations; this one is real"))
+	}
+	if err := b.boards.InsertFile(at.slot, b.places[at.slot], at.board); err != nil {
+		return exit(exitRefused, err)
+	}
+	return nil
+}
+
+// onChip is inSlot with the chip identified, and ready.
+func (a *app) onChip(ctx context.Context, at *seat, do func(*seated) error) error {
+	return a.inSlot(ctx, at, func(s *seated) error {
+		if err := s.identify(ctx); err != nil {
+			return err
+		}
+		return do(s)
+	})
+}
+
+func (s *seated) identify(ctx context.Context) (err error) {
+	if s.chip, err = flash.Identify(ctx, s.conn, s.parts...); err != nil {
+		var part *flash.WrongPartError
+		if errors.As(err, &part) {
+			for _, p := range s.other {
+				if p.ID == part.Got {
+					return fmt.Errorf("a %s takes %v V, and slot %s gives %v V: take it out: %w", p.Name, p.Volts, s.slot, s.bench.rack.Volts(s.slot), err)
+				}
+			}
+		}
+		return err
+	}
+	for _, word := range s.chip.Recovered() {
+		printf(s.app.stderr, "slot %s: the chip was left in %s, and was recovered from it\n", s.slot, word)
+	}
+	return nil
+}
+
+// fault is the sentence and the exit code of what went wrong with a chip. Before it blames a chip it tests the contact again.
+func (s *seated) fault(ctx context.Context, err error) error {
+	var (
+		said     *exitErr
+		unstable *flash.UnstableError
+		other    *flash.OtherChipError
+		part     *flash.WrongPartError
+		sfdp     *flash.WrongSFDPError
+		mismatch *flash.MismatchError
+		busy     *flash.BusyError
+		op       *flash.OperationError
+		locked   *flash.ProtectedError
+	)
+	bad := func(why string) error {
+		return exit(exitError, fmt.Errorf("ERROR: slot %s: %s: reseat the board; if it happens again, clean the slot (%w)", s.slot, why, err))
+	}
+	switch {
+	case err == nil, errors.As(err, &said):
+		return err
+	case errors.Is(err, context.Canceled):
+		return exit(exitAborted, fmt.Errorf("ABORTED: slot %s: someone stopped it; the chip is ready", s.slot))
+	case errors.Is(err, flash.ErrAbsent) && s.bench.simulated:
+		return exit(exitError, fmt.Errorf("ERROR: slot %s: no chip answers: put a board in with --sim-board FILE", s.slot))
+	case errors.Is(err, flash.ErrAbsent):
+		return exit(exitError, fmt.Errorf("ERROR: slot %s: no chip answers: put the board in, or reseat it; if it happens again, clean the slot (%w)", s.slot, err))
+	case errors.As(err, &unstable), errors.Is(err, flash.ErrUnsteady):
+		return bad("the contact is unstable")
+	case errors.As(err, &other):
+		return bad("another chip answers than before")
+	case errors.As(err, &busy) && !busy.StuckBusy:
+		return bad("the chip stopped answering")
+	case errors.As(err, &part), errors.As(err, &sfdp), errors.Is(err, flash.ErrSFDP):
+		return exit(exitRefused, fmt.Errorf("REFUSED: slot %s: %w; nothing was changed, and `station chip info` tells more", s.slot, err))
+	case errors.As(err, &mismatch), errors.As(err, &busy), errors.As(err, &op), errors.As(err, &locked), errors.Is(err, flash.ErrNotExecuted):
+		if s.chip != nil {
+			if contact := s.chip.Contact(context.WithoutCancel(ctx)); contact != nil {
+				err = errors.Join(err, contact)
+				return bad("the contact is unstable")
+			}
+		}
+		return exit(exitNo, fmt.Errorf("slot %s: %w", s.slot, err))
+	}
+	return exit(exitError, fmt.Errorf("ERROR: slot %s: %w: check the programmer and its cable", s.slot, err))
+}
+
+// begins shows what comes next; progress then measures it.
+func (s *seated) begins(title string) {
+	s.title = title
+	s.watch(provision.Event{Kind: provision.StepBegan, Slot: s.slot, Serial: s.who(), Title: title})
+}
+
+func (s *seated) progress(move string) func(done, total int64) {
+	return func(done, total int64) {
+		s.watch(provision.Event{Kind: provision.Progress, Slot: s.slot, Serial: s.who(), Title: s.title, Move: move, Done: done, Total: total})
+	}
+}
+
+// who is what stands in the place of a serial: nobody scanned one.
+func (s *seated) who() string {
+	if s.chip == nil {
+		return "-"
+	}
+	return s.chip.Part().Name
+}
+
+// over ends the showing of what began.
+func (s *seated) over(err error) {
+	if s.title == "" {
+		return
+	}
+	result := &provision.Result{Outcome: "done"}
+	if err != nil {
+		result.Outcome = "not done"
+	}
+	s.watch(provision.Event{Kind: provision.Ended, Slot: s.slot, Serial: s.who(), Title: s.title, Result: result})
+}
