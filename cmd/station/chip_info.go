@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -47,45 +48,46 @@ func (a *app) chipInfo() *cobra.Command {
 	c := &cobra.Command{Use: "info --slot NAME", Short: "What the part is, and what its registers hold; changes nothing", Args: cobra.NoArgs}
 	at := seatFlags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		ctx := c.Context()
-		return a.inSlot(ctx, at, func(s *seated) error {
-			err := s.identify(ctx)
-			var part *flash.WrongPartError
-			var sfdp *flash.WrongSFDPError
-			if errors.As(err, &part) || errors.As(err, &sfdp) || errors.Is(err, flash.ErrSFDP) {
-				return s.foreign(c, err)
-			}
-			if err != nil {
-				return err
-			}
-			p := s.chip.Part()
-			id := s.chip.ID()
-			j := infoJSON{Slot: s.slot, Part: p.Name, Variant: flash.Variant(p.ID), ID: hexBytes(id[:]), UID: s.chip.UID(), SFDP: sfdpText(s.chip.SFDP()),
-				Recovered: append([]string{}, s.chip.Recovered()...), Assumed: append([]string{}, p.Assumed...)}
-			r, err := s.chip.Registers(ctx)
-			if err != nil {
-				return err
-			}
-			j.Registers = r.Text()
-			if p.RPMC != nil {
-				j.RPMC = p.RPMC.Counters
-			}
-			if p.OTP != nil {
-				otp, err := s.chip.OTP(ctx)
-				if err != nil {
-					return err
-				}
-				j.OTP = &otpJSON{hexBytes(otp.Data), otp.Locked()}
-			}
-			return a.printInfo(j)
-		})
+		return a.inSlot(c.Context(), at, func(s *seated) error { return s.info(c.Context()) })
 	}
 	return c
 }
 
+func (s *seated) info(ctx context.Context) error {
+	err := s.identify(ctx)
+	var part *flash.WrongPartError
+	var sfdp *flash.WrongSFDPError
+	if errors.As(err, &part) || errors.As(err, &sfdp) || errors.Is(err, flash.ErrSFDP) {
+		return s.foreign(ctx, err)
+	}
+	if err != nil {
+		return err
+	}
+	p := s.chip.Part()
+	id := s.chip.ID()
+	j := infoJSON{Slot: s.slot, Part: p.Name, Variant: flash.Variant(p.ID), ID: hexBytes(id[:]), UID: s.chip.UID(), SFDP: sfdpText(s.chip.SFDP()),
+		Recovered: append([]string{}, s.chip.Recovered()...), Assumed: append([]string{}, p.Assumed...)}
+	r, err := s.chip.Registers(ctx)
+	if err != nil {
+		return err
+	}
+	j.Registers = r.Text()
+	if p.RPMC != nil {
+		j.RPMC = p.RPMC.Counters
+	}
+	if p.OTP != nil {
+		otp, err := s.chip.OTP(ctx)
+		if err != nil {
+			return err
+		}
+		j.OTP = &otpJSON{hexBytes(otp.Data), otp.Locked()}
+	}
+	return s.app.printInfo(j)
+}
+
 // foreign tells what it can of a chip that no profile fits.
-func (s *seated) foreign(c *cobra.Command, why error) error {
-	f, err := flash.Look(c.Context(), s.conn)
+func (s *seated) foreign(ctx context.Context, why error) error {
+	f, err := flash.Look(ctx, s.conn)
 	if err != nil {
 		return err
 	}

@@ -40,23 +40,33 @@ func (a *app) conform(ctx context.Context, at *seat, area string, yes, force boo
 				return err
 			}
 		}
-		suite := &verdicts{app: a}
-		_, err := conformance.Run(ctx, s.conn, suitePart(p), conformance.Options{
-			Power: s.supply(),
-			Area:  conformance.Range{Addr: int(r.Addr), Size: int(r.Size)},
-			Full:  r.Size == p.Size,
-			// Bit 0 alone is written there: a chip that comes up with four address bytes is one that the station knows how to talk to.
-			NVCR:   p.NVCR != nil && p.NVCR.Change&1 != 0,
-			Report: suite.report,
-		})
-		if err != nil {
-			return s.suiteFault(err)
-		}
-		if suite.err != nil {
-			return suite.err
-		}
-		return suite.end(s)
+		return s.suite(ctx, r)
 	})
+}
+
+// suite runs every case with r free to be destroyed.
+func (s *seated) suite(ctx context.Context, r flash.Range) error {
+	p := s.chip.Part()
+	v := &verdicts{app: s.app}
+	_, err := conformance.Run(ctx, s.conn, suitePart(p), conformance.Options{
+		Power: s.supply(),
+		Area:  conformance.Range{Addr: int(r.Addr), Size: int(r.Size)},
+		Full:  r.Size == p.Size,
+		// Bit 0 alone is written there: a chip that comes up with four address bytes is one that the station knows how to talk to.
+		NVCR:   p.NVCR != nil && p.NVCR.Change&1 != 0,
+		Report: v.report,
+	})
+	switch {
+	case errors.Is(err, conformance.ErrContact):
+		return exit(exitError, fmt.Errorf("ERROR: slot %s: the contact is unstable: reseat the board; if it happens again, clean the slot (%w)", s.slot, err))
+	case errors.Is(err, conformance.ErrBusy):
+		return exit(exitNo, fmt.Errorf("FAIL: slot %s: %w", s.slot, err))
+	case err != nil:
+		return err
+	case v.err != nil:
+		return v.err
+	}
+	return v.end(s)
 }
 
 // parseArea reads FIRST..LAST, both inside, as ranges are printed everywhere.
@@ -90,17 +100,6 @@ func suitePart(p *flash.Part) conformance.Part {
 		out.CRCReflected = p.CRC.Reflected
 	}
 	return out
-}
-
-// suiteFault is fault for what ends a run of the suite.
-func (s *seated) suiteFault(err error) error {
-	switch {
-	case errors.Is(err, conformance.ErrContact):
-		return exit(exitError, fmt.Errorf("ERROR: slot %s: the contact is unstable: reseat the board; if it happens again, clean the slot (%w)", s.slot, err))
-	case errors.Is(err, conformance.ErrBusy):
-		return exit(exitNo, fmt.Errorf("FAIL: slot %s: %w", s.slot, err))
-	}
-	return err
 }
 
 // supply switches the part's supply: the programmer does, where it can, else the simulator's hands or a person reseat the board. nil: nobody is there.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -44,7 +45,7 @@ func (a *app) slotTest() *cobra.Command {
 		if destructive {
 			return a.conform(c.Context(), &at, area, yes, force)
 		}
-		return a.inSlot(c.Context(), &at, func(s *seated) error { return s.contact(c) })
+		return a.inSlot(c.Context(), &at, func(s *seated) error { return s.contact(c.Context()) })
 	}
 	return c
 }
@@ -67,8 +68,7 @@ type contactJSON struct {
 }
 
 // contact reads the same things many times.
-func (s *seated) contact(c *cobra.Command) error {
-	ctx := c.Context()
+func (s *seated) contact(ctx context.Context) error {
 	// A contact can be tested on a part that nobody knows, and on one that answers otherwise each time; only a chip that sleeps has to be woken.
 	if err := s.identify(ctx); err != nil && (errors.Is(err, flash.ErrAbsent) || ctx.Err() != nil) {
 		return err

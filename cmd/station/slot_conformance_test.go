@@ -1,0 +1,90 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"station/flash"
+	"station/provision"
+	"station/sim/nor"
+)
+
+// TestSlotTestSaysNo: which exit code and which words slot test has for a bad chip, a bad contact, and Ctrl-C; a chip that does not hold its
+// locks is a FAIL with the frames that show it.
+func TestSlotTestSaysNo(t *testing.T) {
+	t.Parallel()
+	area := flash.Range{Size: leastArea}
+	garbled := func(every int) func(out, in []byte) {
+		n := 0
+		return func(out, in []byte) {
+			if out[0] != 0x9F {
+				return
+			}
+			if n++; n > 100 && n%every == 0 {
+				in[7] ^= 0x10
+			}
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		faults nor.Faults
+		forge  func(out, in []byte)
+		stop   int // transfers, 0: never
+		do     func(ctx context.Context, s *seated) error
+		code   int
+		want   []string
+	}{
+		{name: "good", do: func(ctx context.Context, s *seated) error { return s.suite(ctx, area) }, want: []string{": the supply cannot be switched", " 0 failed"}},
+		{name: "locks that do not hold", faults: nor.Faults{IgnoreLocks: true}, do: func(ctx context.Context, s *seated) error { return s.suite(ctx, area) }, code: exitNo,
+			want: []string{"\nFAIL ", "FAIL: slot 1: ", "statements of the data sheet are not true of this chip"}},
+		{name: "a bad contact in the suite", forge: garbled(90), do: func(ctx context.Context, s *seated) error { return s.suite(ctx, area) }, code: exitError,
+			want: []string{"ERROR: slot 1: the contact is unstable: reseat the board"}},
+		{name: "Ctrl-C in the suite", stop: 300, do: func(ctx context.Context, s *seated) error { return s.suite(ctx, area) }, code: exitAborted, want: []string{"ABORTED: slot 1"}},
+		{name: "a bad contact", forge: garbled(200), do: func(ctx context.Context, s *seated) error { return s.contact(ctx) }, code: exitError,
+			want: []string{"contact     BAD\n", "; 5 others\n", "5 of 1000 readings of the ID, 0 of 10 of the SFDP and 0 of the status differ", "reseat the board; if it happens again, clean the slot"}},
+		{name: "Ctrl-C in the contact test", stop: 100, do: func(ctx context.Context, s *seated) error { return s.contact(ctx) }, code: exitAborted, want: []string{"ABORTED: slot 1"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := flash.Parts()[2]
+				chip, err := nor.New(p.Name, [14]byte{1}, nor.Options{Pace: nor.Real, Faults: c.faults})
+				if err != nil {
+					t.Fatal(err)
+				}
+				pins := &pinsConn{chip: chip}
+				var out bytes.Buffer
+				s := &seated{seat: seat{slot: "1"}, app: &app{stdout: &out, stderr: &out}, bench: &bench{}, conn: pins, parts: []*flash.Part{p}, watch: func(provision.Event) {}}
+				if err := s.identify(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				pins.forge = c.forge
+				if c.stop > 0 {
+					pins.after, pins.cancel = c.stop, cancel
+				}
+				err = s.fault(ctx, c.do(ctx, s))
+				code := 0
+				var said *exitErr
+				if errors.As(err, &said) {
+					code = said.code
+					out.WriteString(said.Error())
+				} else if err != nil {
+					t.Fatal(err)
+				}
+				if code != c.code {
+					t.Errorf("exit %d, want %d\n%s", code, c.code, &out)
+				}
+				for _, want := range c.want {
+					if !strings.Contains(out.String(), want) {
+						t.Errorf("no %q in\n%s", want, &out)
+					}
+				}
+			})
+		})
+	}
+}
