@@ -146,6 +146,9 @@ func (a *app) printInfo(j infoJSON) error {
 		for _, t := range s.Tables {
 			row("", "table "+t)
 		}
+		if s.RPMC > 0 {
+			row("", fmt.Sprintf("%d monotonic counters by table FF03", s.RPMC))
+		}
 		row("", s.Digest)
 	} else {
 		row("SFDP", "malformed")

@@ -4,14 +4,35 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 
+	"station/conformance"
 	"station/flash"
 	"station/provision"
 	"station/sim/nor"
 )
+
+// TestSiliconNamesCases: every statement that docs/silicon.md sends its reader to is one of the suite's.
+func TestSiliconNamesCases(t *testing.T) {
+	text, err := os.ReadFile("../../docs/silicon.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile(`suite \*([^*]+)\*`).FindAllStringSubmatch(string(text), -1)
+	if len(named) < 30 {
+		t.Errorf("only %d are named", len(named))
+	}
+	for _, n := range named {
+		if !slices.ContainsFunc(conformance.Cases(), func(c conformance.Case) bool { return c.Name == n[1] }) {
+			t.Errorf("the suite has no %q", n[1])
+		}
+	}
+}
 
 // TestSlotTestSaysNo: which exit code and which words slot test has for a bad chip, a bad contact, and Ctrl-C; a chip that does not hold its
 // locks is a FAIL with the frames that show it.
