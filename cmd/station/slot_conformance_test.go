@@ -1,15 +1,18 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"station/conformance"
 	"station/flash"
@@ -17,7 +20,7 @@ import (
 	"station/sim/nor"
 )
 
-// TestSiliconNamesCases: every statement that docs/silicon.md sends its reader to is one of the suite's.
+// TestSiliconNamesCases: every statement that docs/silicon.md sends its reader to is one of the suite's, and every fact that a profile assumes has its row.
 func TestSiliconNamesCases(t *testing.T) {
 	text, err := os.ReadFile("../../docs/silicon.md")
 	if err != nil {
@@ -30,6 +33,14 @@ func TestSiliconNamesCases(t *testing.T) {
 	for _, n := range named {
 		if !slices.ContainsFunc(conformance.Cases(), func(c conformance.Case) bool { return c.Name == n[1] }) {
 			t.Errorf("the suite has no %q", n[1])
+		}
+	}
+	// And nothing that a profile assumes is forgotten there.
+	for _, p := range flash.Parts() {
+		for _, fact := range p.Assumed {
+			if !strings.Contains(string(text), "`"+fact+"`") && !strings.Contains(string(text), "`"+fact+".") {
+				t.Errorf("there is no row for %s, which %s assumes", fact, p.Name)
+			}
 		}
 	}
 }
@@ -108,4 +119,78 @@ func TestSlotTestSaysNo(t *testing.T) {
 			})
 		})
 	}
+}
+
+// poweredPins switches the supply of its chip.
+type poweredPins struct{ pinsConn }
+
+func (p *poweredPins) Power(_ context.Context, on bool) error { p.chip.Power(on); return nil }
+
+// TestSupply: a programmer that switches the supply is used; else a person reseats the board and says so, and nothing goes on before it makes
+// contact again; nobody there, or Ctrl-C, ends it.
+func TestSupply(t *testing.T) {
+	t.Parallel()
+	part := flash.Parts()[2]
+	newChip := func(t *testing.T) *nor.Chip {
+		chip, err := nor.New(part.Name, [14]byte{1}, nor.Options{Pace: nor.Real})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return chip
+	}
+	synctest.Test(t, func(t *testing.T) {
+		pins := &poweredPins{pinsConn{chip: newChip(t)}}
+		s, err := testSeat(t, pins, part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		power, before := s.supply(), pins.chip.PowerUps()
+		if err := power(t.Context(), false); err != nil || pins.chip.Powered() {
+			t.Errorf("off: %v, powered %t", err, pins.chip.Powered())
+		}
+		if err := power(t.Context(), true); err != nil || pins.chip.PowerUps() != before+1 {
+			t.Errorf("on: %v, %d power-ups", err, pins.chip.PowerUps()-before)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		chip := newChip(t)
+		s, err := testSeat(t, &pinsConn{chip: chip}, part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.supply() != nil {
+			t.Error("nobody is there, and yet somebody would reseat")
+		}
+		var said bytes.Buffer
+		s.app.stderr = &said
+		in, person := io.Pipe()
+		ask := s.askReseat(bufio.NewReader(in))
+		go func() {
+			chip.Power(false)
+			person.Write([]byte("\n"))
+			time.Sleep(time.Second) // the spring bounces
+			chip.Power(true)
+		}()
+		start := time.Now()
+		if err := ask(t.Context()); err != nil || time.Since(start) < time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		if want := "Take the board out of slot 1, put the same board back, and press Enter.\n"; said.String() != want {
+			t.Errorf("it said %q", &said)
+		}
+		go func() { chip.Power(false); person.Write([]byte("\n")) }()
+		if err := ask(t.Context()); !errors.Is(err, flash.ErrAbsent) {
+			t.Errorf("a board that does not come back: %v", err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Minute, cancel)
+		if err := ask(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("Ctrl-C: %v", err)
+		}
+		person.Close()
+		synctest.Wait()
+		if err := ask(t.Context()); !errors.Is(err, io.EOF) {
+			t.Errorf("nobody: %v", err)
+		}
+	})
 }
