@@ -60,7 +60,7 @@ func (a *app) check(file string) (code int, err error) {
 		j.Warnings = append(j.Warnings, r.Warnings()...)
 	case errors.As(err, &mistakes):
 		j.Problems, code = mistakes.Problems, exitRefused
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, recipes.ErrParts):
 		return exitRefused, exit(exitRefused, err)
 	default:
 		return exitError, exit(exitError, err)

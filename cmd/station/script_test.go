@@ -40,6 +40,11 @@ func TestScripts(t *testing.T) {
 		UpdateScripts:       *update,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("ESC", "\x1b") // what no name may have
+			profile, err := filepath.Abs("../../flash/parts/MT25QL256ABA.yaml")
+			if err != nil {
+				return err
+			}
+			env.Setenv("PROFILE", profile)
 			return errors.Join(writeRecipe(env.WorkDir), writeConfig(env.WorkDir, "escrow.yaml"))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
