@@ -81,7 +81,7 @@ func (r Registers) Text() []RegisterText {
 	say(&fsr, r.FSR&fsrProgramSuspend != 0, "a program is suspended", "")
 	say(&fsr, r.FSR&fsrProtection != 0, "something was refused, protected", "")
 	say(&fsr, r.FSR&fsrFourByte != 0, "4-byte addresses", "3-byte addresses")
-	say(&nvcr, r.NVCR == 0xFFFF, "as it left the factory", "comes up with:")
+	say(&nvcr, r.NVCR == 0xFFFF, "as it left the factory", "changed")
 	if r.NVCR != 0xFFFF {
 		nvcr = append(nvcr, dummies(byte(r.NVCR>>12)))
 		say(&nvcr, r.NVCR>>9&7 == 7, "", fmt.Sprintf("execute in place, code %d", r.NVCR>>9&7))
