@@ -101,11 +101,14 @@ func (r *run) checkCounters() error {
 
 // checkUnlocked refuses a chip that carries locks which this station did not set, where the recipe wants to write.
 func (r *run) checkUnlocked() error {
+	const next = "It is not a fresh board. Put it aside, or ask for rework."
 	for _, s := range r.o.Recipe.Steps() {
+		if l, is := s.(recipes.Lock); is && l.Bits == recipes.Block && r.before.BlockRange().Size > 0 {
+			return refuse("locked-before", fmt.Sprintf("this chip already has block protection over %s, which the recipe would lift", r.before.BlockRange()), next)
+		}
 		for _, x := range r.wanted(s) {
 			if r.before.Touched(x.Addr, x.Size) {
-				return refuse("locked-before", fmt.Sprintf("this chip already has locked sectors between 0x%06X and 0x%06X", x.Addr, x.Addr+x.Size-1),
-					"It is not a fresh board. Put it aside, or ask for rework.")
+				return refuse("locked-before", fmt.Sprintf("this chip already has locked sectors between 0x%06X and 0x%06X", x.Addr, x.Addr+x.Size-1), next)
 			}
 		}
 	}

@@ -287,3 +287,63 @@ func TestProfileThatDoesNotFit(t *testing.T) {
 	r := regionsRecipe(t, "  high: {at: 0x1FFF000, size: 4KiB}\n", "  - erase: {regions: [high]}\n  - lock: {regions: [high], bits: volatile}\n")
 	l.want(l.run(r, "1", "S1"), ledger.Error, "profile")
 }
+
+// A chip that locks more than it was told to, of whichever kind, fails; one that brings block protection along keeps it.
+func TestStrayLocks(t *testing.T) {
+	const regions = "  low: {at: 0, size: 64KiB}\n"
+	for _, c := range []struct {
+		bits   string
+		sent   byte   // from this command on
+		answer []byte // frames that begin so
+		tells  byte
+	}{
+		{"nonvolatile", 0xE3, []byte{0xE2, 0, 5}, 0x00},
+		{"volatile", 0xE1, []byte{0xE0, 0, 5}, 0x01},
+		{"block", 0x01, []byte{0x05}, 0x28}, // two sectors from the bottom
+	} {
+		t.Run(c.bits, func(t *testing.T) {
+			l := newLine(t, Options{})
+			l.socket.put("1", fresh(t, 1, nor.Options{}))
+			sent := false
+			l.socket.after = func(_ string, f spi.Frame) error {
+				sent = sent || f.Out[0] == c.sent
+				if sent && bytes.HasPrefix(f.Out, c.answer) {
+					for i := range f.In {
+						f.In[i] = c.tells
+					}
+				}
+				return nil
+			}
+			r := regionsRecipe(t, regions, "  - erase: {regions: [low]}\n  - lock: {regions: [low], bits: "+c.bits+"}\n")
+			res := l.run(r, "1", "S1")
+			if want := map[string]string{"block": "no-effect"}[c.bits]; res.Outcome != ledger.Fail || res.Cause != "stray-lock" && res.Cause != want {
+				t.Errorf("%s %s (%v)", res.Outcome, res.Cause, res.Err)
+			}
+		})
+	}
+	t.Run("block protection from elsewhere", func(t *testing.T) {
+		l := newLine(t, Options{})
+		chip := fresh(t, 1, nor.Options{})
+		l.socket.put("1", chip)
+		frames(chip, []byte{0x06}, []byte{0x01, 0x60}) // the bottom 8 MiB
+		high := regionsRecipe(t, "  high: {at: 0x1FF0000, size: 64KiB}\n", "  - erase: {regions: [high]}\n  - lock: {regions: [high], bits: block}\n")
+		l.want(l.run(high, "1", "S1"), ledger.Refused, "locked-before")
+		frames(chip, []byte{0x06}, []byte{0x01, 0x00})
+		l.socket.before = func(_ string, f spi.Frame) error { // it comes once the run has begun
+			if len(l.books.records) > 1 && f.Out[0] != 0x06 {
+				l.socket.before = nil
+				frames(chip, []byte{0x06}, []byte{0x01, 0x60})
+			}
+			return nil
+		}
+		l.want(l.run(high, "1", "S1"), ledger.Fail, "stray-lock")
+		var sr [1]byte
+		chip.Select()
+		chip.Shift([]byte{0x05}, nil)
+		chip.Shift(nil, sr[:])
+		chip.Deselect()
+		if sr[0] != 0x60 {
+			t.Errorf("status register %02X: what was protected is not any more", sr[0])
+		}
+	})
+}

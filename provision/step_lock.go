@@ -24,6 +24,9 @@ func (l *lock) observe(ctx context.Context) (err error) {
 
 func (l *lock) decide() (bool, error) {
 	l.missing = l.open(l.before)
+	if l.s.Bits == recipes.Block { // setting it would lift what it protects elsewhere
+		return len(l.missing) > 0, l.stray(l.before, l.before)
+	}
 	return len(l.missing) > 0, nil
 }
 
@@ -52,9 +55,8 @@ func (l *lock) confirm(ctx context.Context) (proof, error) {
 	if still := l.open(after); len(still) > 0 {
 		return proof{}, fmt.Errorf("lock bits of 0x%06X read back open: %w", still[0].Addr, flash.ErrNotExecuted)
 	}
-	if stray := l.stray(after); len(stray) > 0 {
-		return proof{}, &verdict{ledger.Fail, "stray-lock",
-			fmt.Sprintf("Lock bits outside the recipe's regions are set, from 0x%06X.", stray[0].Addr), "Put the board into the reject bin; it needs disposition."}
+	if err := l.stray(l.before, after); err != nil {
+		return proof{}, err
 	}
 	how := "lock bits read back"
 	if l.s.Bits == recipes.Block {
@@ -99,14 +101,20 @@ func (l *lock) open(p flash.Protection) (out []flash.Range) {
 	return out
 }
 
-// stray is what became locked although neither this step nor anything before it wanted so.
-func (l *lock) stray(after flash.Protection) (out []flash.Range) {
-	wanted := l.bits(l.before)
+// stray wants nothing locked now but what was locked before or is to be. Block protection is one range, so it is not to be anywhere else.
+func (l *lock) stray(before, now flash.Protection) error {
+	var wanted []flash.Range
+	if l.s.Bits != recipes.Block {
+		wanted = l.bits(before)
+	}
 	for _, g := range l.s.Regions {
 		wanted = append(wanted, flash.Range{Addr: g.At, Size: g.Size})
 	}
-	for _, x := range l.bits(after) {
-		out = append(out, without(x, wanted)...)
+	for _, x := range l.bits(now) {
+		if out := without(x, wanted); len(out) > 0 {
+			return &verdict{ledger.Fail, "stray-lock", fmt.Sprintf("Locks outside the recipe's regions are set, from 0x%06X.", out[0].Addr),
+				"Put the board into the reject bin; it needs disposition."}
+		}
 	}
-	return out
+	return nil
 }
