@@ -444,7 +444,7 @@ func TestApplyMakesTheImage(t *testing.T) {
 			}
 		}
 	})
-	if dies == 0 {
+	if dies == 0 && !testing.Short() {
 		t.Error("no die was erased whole")
 	}
 	t.Logf("%d plans, %d dies erased", applied, dies)

@@ -191,7 +191,8 @@ func TestPlanMakesTheImage(t *testing.T) {
 			t.Fatalf("when all is right the plan still has %d ops (%v)", len(plan.Ops), err)
 		}
 	})
-	if whole == 0 {
+	t.Logf("%d dies were erased whole", whole)
+	if whole == 0 && !testing.Short() {
 		t.Error("no die was erased whole")
 	}
 }
