@@ -1,10 +1,12 @@
 package flash
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"slices"
+	"strings"
 )
 
 // ParseUserPart is ParsePart for a profile that is not shipped: it is marked User, and the name of a shipped part is an error.
@@ -24,25 +26,35 @@ func ParseUserPart(text []byte) (*Part, error) {
 	return p, nil
 }
 
-// UserParts are the profiles in the *.yaml files of fsys, by ascending file name, as ParseUserPart reads them. The same name twice
-// is an error. Every error names its file.
+// UserParts are the profiles in the *.yaml files of fsys, by ascending file name, as ParseUserPart reads them. One bad file keeps no other from being
+// read: the profiles that are right come with the error, every line of which begins with the name of its file. A name that several files have is
+// none of them.
 func UserParts(fsys fs.FS) ([]*Part, error) {
 	files, err := fs.Glob(fsys, "*.yaml")
 	if err != nil {
 		return nil, err
 	}
 	var parts []*Part
+	var errs []error
+	first := map[string]string{} // name -> the file that has it
 	for _, file := range files {
 		p, err := userPart(fsys, file)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
+		switch {
+		case err != nil:
+			for line := range strings.Lines(err.Error()) {
+				if line = strings.TrimSpace(line); line != "" {
+					errs = append(errs, fmt.Errorf("%s: %s", file, line))
+				}
+			}
+		case first[p.Name] != "":
+			errs = append(errs, fmt.Errorf("%s: %s has a part %q, too", file, first[p.Name], p.Name))
+			parts = slices.DeleteFunc(parts, func(q *Part) bool { return q.Name == p.Name })
+		default:
+			first[p.Name] = file
+			parts = append(parts, p)
 		}
-		if slices.ContainsFunc(parts, func(q *Part) bool { return q.Name == p.Name }) {
-			return nil, fmt.Errorf("%s: another file has a part %q, too", file, p.Name)
-		}
-		parts = append(parts, p)
 	}
-	return parts, nil
+	return parts, errors.Join(errs...)
 }
 
 func userPart(fsys fs.FS, file string) (*Part, error) {

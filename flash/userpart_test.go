@@ -60,7 +60,7 @@ func TestUserParts(t *testing.T) {
 		"a folder":     {fstest.MapFS{"x.yaml/y": {}}, []string{"x.yaml"}},
 	} {
 		parts, err := UserParts(x.files)
-		if err == nil || parts != nil {
+		if err == nil || len(parts) > 0 {
 			t.Fatalf("%s: %v", name, parts)
 		}
 		for _, s := range x.says {
@@ -68,6 +68,27 @@ func TestUserParts(t *testing.T) {
 				t.Errorf("%s: %v lacks %q", name, err, s)
 			}
 		}
+	}
+}
+
+// TestBadNeighbours: what is wrong with one file keeps no other from being read, and every line tells whose it is.
+func TestBadNeighbours(t *testing.T) {
+	text := func(name string) []byte {
+		return []byte(strings.Replace(profileText(t, "MT25QU256ABA"), "name: MT25QU256ABA", "name: "+name, 1))
+	}
+	parts, err := UserParts(fstest.MapFS{
+		"a.yaml": {}, "b.yaml": {Data: text("GOOD")}, "c.yaml": {Data: text("TWICE")}, "d.yaml": {Data: text("TWICE")}, "e.yaml": {Data: text("TWICE")},
+		"f.yaml": {Data: bytes.Replace(bytes.Replace(text("BAD"), []byte("page: 256"), []byte("page: 257"), 1), []byte("volts: 1.8"), []byte("volts: 18"), 1)},
+	})
+	if len(parts) != 1 || parts[0].Name != "GOOD" || err == nil {
+		t.Fatalf("%v, %v", parts, err)
+	}
+	var files []string
+	for _, line := range strings.Split(err.Error(), "\n") {
+		files = append(files, line[:6])
+	}
+	if got := strings.Join(slices.Compact(files), " "); got != "a.yaml d.yaml e.yaml f.yaml" || strings.Count(err.Error(), "f.yaml: ") < 2 {
+		t.Errorf("%v", err)
 	}
 }
 

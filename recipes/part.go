@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"station/flash"
 )
@@ -15,11 +16,14 @@ var ErrParts = errors.New("a part profile cannot be used")
 // PartsFolder is where the user's own part profiles lie, beside the recipes.
 const PartsFolder = "parts"
 
-// Parts are the profiles that recipes in a folder may name: the shipped ones, and after them those of its parts/*.yaml. Errors wrap ErrParts.
+// Parts are the profiles that recipes in a folder may name: the shipped ones, and after them those of its parts/*.yaml. An error wraps ErrParts and
+// has a line for each mistake, which names its file; the profiles that are right come with it.
 func Parts(dir string) ([]*flash.Part, error) {
-	own, err := flash.UserParts(os.DirFS(filepath.Join(dir, PartsFolder)))
+	folder := filepath.Join(dir, PartsFolder)
+	own, err := flash.UserParts(os.DirFS(folder))
+	parts := append(flash.Parts(), own...)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s/%w", ErrParts, filepath.Join(dir, PartsFolder), err)
+		return parts, fmt.Errorf("%w: %s", ErrParts, folder+"/"+strings.ReplaceAll(err.Error(), "\n", "\n"+folder+"/"))
 	}
-	return append(flash.Parts(), own...), nil
+	return parts, nil
 }

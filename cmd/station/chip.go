@@ -49,10 +49,7 @@ type seated struct {
 
 // inSlot opens the station and the slot, and does something to what is there.
 func (a *app) inSlot(ctx context.Context, at *seat, do func(*seated) error) error {
-	parts, err := profiles(at.recipes)
-	if err != nil {
-		return err
-	}
+	parts := a.profiles(at.recipes)
 	if at.part != "" {
 		p, err := profile(parts, at.part)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,13 +29,13 @@ func recipesFlag(c *cobra.Command) *string {
 	return c.Flags().String("recipes", "recipes", "`DIR`ectory of the recipes; its parts/*.yaml are profiles, too")
 }
 
-// profiles are the shipped ones and those beside the recipes, and where each of the latter comes from.
-func profiles(dir string) ([]*flash.Part, error) {
+// profiles are the shipped ones and those beside the recipes. A file that is wrong is left out with a warning: it must not lock anybody out of a chip.
+func (a *app) profiles(dir string) []*flash.Part {
 	parts, err := recipes.Parts(dir)
-	if err != nil {
-		return nil, exit(exitRefused, err)
+	for _, line := range problems(err) {
+		printf(a.stderr, "warning: left out: %s\n", strings.TrimPrefix(line, recipes.ErrParts.Error()+": "))
 	}
-	return parts, nil
+	return parts
 }
 
 // profile is the one with this name.
@@ -68,10 +69,7 @@ func (a *app) partList() *cobra.Command {
 	c := &cobra.Command{Use: "list", Short: "Every part that recipes may name", Args: cobra.NoArgs}
 	dir := recipesFlag(c)
 	c.RunE = func(*cobra.Command, []string) error {
-		parts, err := profiles(*dir)
-		if err != nil {
-			return err
-		}
+		parts := a.profiles(*dir)
 		list := []partJSON{}
 		rows := [][]string{{"NAME", "ID", "VOLTS", "SIZE", "DIES", "RPMC", "OTP", "FROM"}}
 		for _, p := range parts {
@@ -128,9 +126,10 @@ func (a *app) partShow() *cobra.Command {
 	}
 	dir := recipesFlag(c)
 	c.RunE = func(_ *cobra.Command, args []string) error {
-		parts, err := profiles(*dir)
-		if err != nil {
-			return err
+		parts := flash.Parts()
+		// The file beside the recipes may be the very one that the output goes to.
+		if !slices.ContainsFunc(parts, func(p *flash.Part) bool { return p.Name == args[0] }) {
+			parts = a.profiles(*dir)
 		}
 		p, err := profile(parts, args[0])
 		if err != nil {
@@ -237,6 +236,9 @@ func readProfile(file string) (*flash.Part, error) {
 
 // problems are the lines of what is wrong, one mistake each.
 func problems(err error) (out []string) {
+	if err == nil {
+		return nil
+	}
 	for line := range strings.Lines(err.Error()) {
 		if line = strings.TrimSpace(line); line != "" {
 			out = append(out, line)
