@@ -16,7 +16,7 @@ import (
 
 func (a *app) chip() *cobra.Command {
 	c := &cobra.Command{Use: "chip", Short: "An engineer's look at the part in a slot, without a recipe and without a line in the ledger"}
-	c.AddCommand(a.chipInfo(), a.chipRead(), a.chipVerify(), a.chipWrite(), a.chipErase(), a.chipProtection())
+	c.AddCommand(a.chipInfo(), a.chipRead(), a.chipVerify(), a.chipWrite(), a.chipErase(), a.chipProtection(), a.chipUnlock())
 	return c
 }
 

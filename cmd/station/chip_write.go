@@ -233,7 +233,7 @@ func (s *seated) unlocked(ctx context.Context, plan *flash.Plan) error {
 	}
 	for _, op := range plan.Ops {
 		if protection.Touched(op.Addr, op.Size) {
-			return exit(exitRefused, fmt.Errorf("REFUSED: slot %s: 0x%06X is locked (locked are %s; `station chip protection` tells how); nothing was touched", s.slot, op.Addr, rangesText(protection.LockedRanges())))
+			return exit(exitRefused, fmt.Errorf("REFUSED: slot %s: 0x%06X is locked (locked are %s; `station chip protection` tells how, `station chip unlock` clears what can be); nothing was touched", s.slot, op.Addr, rangesText(protection.LockedRanges())))
 		}
 	}
 	return nil
