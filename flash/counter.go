@@ -47,7 +47,7 @@ func (c *Chip) SendRPMC(ctx context.Context, packet []byte, secret bool) (status
 	}
 	if err == nil {
 		op = fmt.Sprintf("RPMC command %02X of counter %d", packet[1], packet[2])
-		_, err = c.ready(ctx, c.part.longest())
+		_, err = c.ready(ctx, c.part.Longest())
 	}
 	if err == nil {
 		_, err = c.idle(ctx, r, op, time.Now())
@@ -76,7 +76,7 @@ func (c *Chip) ReadRPMC(ctx context.Context) (reply [ReplySize]byte, err error) 
 	const op = "read RPMC reply"
 	r, err := c.RPMC()
 	if err == nil {
-		_, err = c.ready(ctx, c.part.longest())
+		_, err = c.ready(ctx, c.part.Longest())
 	}
 	if err == nil {
 		_, err = c.idle(ctx, r, op, time.Now())

@@ -59,7 +59,7 @@ func Identify(ctx context.Context, conn spi.Conn, parts ...*Part) (*Chip, error)
 	}
 	var longest time.Duration
 	for _, p := range parts {
-		longest = max(longest, p.longest())
+		longest = max(longest, p.Longest())
 	}
 	c := &Chip{conn: conn}
 	for _, p := range parts {

@@ -181,7 +181,7 @@ func (p *Part) cells(ranges []Range) ([]Range, error) {
 
 // Frozen tells whether the global freeze bit (A7) is 0. Errors are those of Read.
 func (c *Chip) Frozen(ctx context.Context) (bool, error) {
-	if _, err := c.ready(ctx, c.part.longest()); err != nil {
+	if _, err := c.ready(ctx, c.part.Longest()); err != nil {
 		return false, err
 	}
 	got, err := c.twice(ctx, "read freeze bit", 1, func(in []byte) []spi.Frame {

@@ -101,7 +101,7 @@ func (c *Chip) WriteNVCR(ctx context.Context, v uint16) error {
 
 // nvcr reads the nonvolatile configuration register (B5), twice between good ID reads.
 func (c *Chip) nvcr(ctx context.Context) (uint16, error) {
-	if _, err := c.ready(ctx, c.part.longest()); err != nil {
+	if _, err := c.ready(ctx, c.part.Longest()); err != nil {
 		return 0, err
 	}
 	got, err := c.twice(ctx, "read nonvolatile configuration", 2, func(in []byte) []spi.Frame {

@@ -42,7 +42,7 @@ func (c *Chip) OTP(ctx context.Context) (OTPState, error) {
 	if c.part.OTP == nil {
 		return OTPState{}, fmt.Errorf("a %s: %w", c.part.Name, ErrNoOTP)
 	}
-	if _, err := c.ready(ctx, c.part.longest()); err != nil {
+	if _, err := c.ready(ctx, c.part.Longest()); err != nil {
 		return OTPState{}, err
 	}
 	size := c.part.OTP.Size

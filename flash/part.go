@@ -112,8 +112,8 @@ func (p *Part) Limit(longest time.Duration) time.Duration {
 	return max(time.Duration(p.LimitFactor)*longest, p.LimitFloor)
 }
 
-// longest is the limit of the longest operation that a crash can have left running.
-func (p *Part) longest() time.Duration {
+// Longest is the limit of the longest operation that a crash can have left running.
+func (p *Part) Longest() time.Duration {
 	most := max(p.LockErase.Max, p.Program.Max, p.StatusWrite.Max, p.Password.Max, p.Unlock.Max, p.Protection.Max, p.NVCR.max())
 	if p.DieErase != nil {
 		most = max(most, p.DieErase.Max)

@@ -49,7 +49,7 @@ const (
 // In password mode the chip ignores the command (LLD), which reads as all FF or as all 00. Errors are those of Read, without values.
 func (c *Chip) ReadPassword(ctx context.Context, p *Password) error {
 	const op = "read password"
-	if _, err := c.ready(ctx, c.part.longest()); err != nil {
+	if _, err := c.ready(ctx, c.part.Longest()); err != nil {
 		return fmt.Errorf("%s: %w", op, err)
 	}
 	var first, second Password
@@ -153,7 +153,7 @@ func (c *Chip) UnlockPassword(ctx context.Context, p *Password) (unlocked bool, 
 
 // SectorProtection reads the sector protection register (2D), twice between good ID reads. Errors are those of Read.
 func (c *Chip) SectorProtection(ctx context.Context) (uint16, error) {
-	if _, err := c.ready(ctx, c.part.longest()); err != nil {
+	if _, err := c.ready(ctx, c.part.Longest()); err != nil {
 		return 0, err
 	}
 	got, err := c.twice(ctx, "read sector protection", 2, func(in []byte) []spi.Frame {

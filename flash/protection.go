@@ -37,7 +37,7 @@ func (p *Part) VolatileCells() []Range {
 // Protection reads status, sector protection register, freeze bit and all lock bits, each twice, in one batch between two ID reads.
 // Errors are those of Read.
 func (c *Chip) Protection(ctx context.Context) (Protection, error) {
-	if _, err := c.ready(ctx, c.part.longest()); err != nil {
+	if _, err := c.ready(ctx, c.part.Longest()); err != nil {
 		return Protection{}, err
 	}
 	cells, sectors := c.part.VolatileCells(), c.part.Sectors()

@@ -68,7 +68,7 @@ func (c *Chip) Raw(ctx context.Context, writeEnable bool, out []byte, in int) ([
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	limit := c.part.longest()
+	limit := c.part.Longest()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit+linkLimit)
 	defer cancel()
 	answer := make([]byte, in)

@@ -17,7 +17,7 @@ func (c *Chip) Read(ctx context.Context, addr int64, p []byte) error {
 	if addr < 0 || addr > c.part.Size-int64(len(p)) {
 		return fmt.Errorf("read: 0x%X bytes at 0x%06X are not within a %s", len(p), addr, c.part.Name)
 	}
-	if _, err := c.ready(ctx, c.part.longest()); err != nil {
+	if _, err := c.ready(ctx, c.part.Longest()); err != nil {
 		return err
 	}
 	for len(p) > 0 {
@@ -55,7 +55,7 @@ func (c *Chip) Verify(ctx context.Context, want []Extent, progress func(done, to
 		}
 		total += e.Size
 	}
-	if _, err := c.ready(ctx, c.part.longest()); err != nil {
+	if _, err := c.ready(ctx, c.part.Longest()); err != nil {
 		return err
 	}
 	got, wanted, again := make([]byte, chunk), make([]byte, chunk), make([]byte, chunk)
@@ -110,7 +110,7 @@ func (c *Chip) Survey(ctx context.Context, want []Extent, progress func(done, to
 			}
 		}
 	}
-	if _, err := c.ready(ctx, c.part.longest()); err != nil {
+	if _, err := c.ready(ctx, c.part.Longest()); err != nil {
 		return nil, err
 	}
 	known := Known{}

@@ -80,7 +80,7 @@ func (c *Chip) absent(ctx context.Context) (bool, error) {
 
 // settle resumes what is suspended, awaits it, and leaves 4-byte mode where the chip does not come up in it. The chip is identified.
 func (c *Chip) settle(ctx context.Context) error {
-	longest := c.part.longest()
+	longest := c.part.Longest()
 	s, err := c.ready(ctx, longest)
 	if err != nil {
 		return err

@@ -27,7 +27,7 @@ type Registers struct {
 
 // Registers reads them all, twice in one batch between two ID reads. Errors are those of Read.
 func (c *Chip) Registers(ctx context.Context) (Registers, error) {
-	s, err := c.ready(ctx, c.part.longest())
+	s, err := c.ready(ctx, c.part.Longest())
 	if err != nil {
 		return Registers{}, err
 	}

@@ -39,7 +39,7 @@ func (c *Chip) Reset(ctx context.Context) error {
 // MarkPower sets the write enable latch (06) as a witness: it is 0 after every power-up (DS p.23). PowerLost looks at it.
 // Any write-type command in between takes it away too.
 func (c *Chip) MarkPower(ctx context.Context) error {
-	if _, err := c.ready(ctx, c.part.longest()); err != nil {
+	if _, err := c.ready(ctx, c.part.Longest()); err != nil {
 		return err
 	}
 	if err := c.conn.Do(ctx, spi.Frame{Out: []byte{opWriteEnable}}); err != nil {
@@ -54,7 +54,7 @@ func (c *Chip) MarkPower(ctx context.Context) error {
 
 // PowerLost tells whether the mark of MarkPower is gone, so that the chip was without power (or was reset) since. The same chip must answer.
 func (c *Chip) PowerLost(ctx context.Context) (bool, error) {
-	if _, err := c.ready(ctx, c.part.longest()); err != nil {
+	if _, err := c.ready(ctx, c.part.Longest()); err != nil {
 		return false, err
 	}
 	got, err := c.twice(ctx, "read status", 1, func(in []byte) []spi.Frame {

@@ -178,6 +178,15 @@ func (c *Chip) ready(ctx context.Context, longest time.Duration) (status, error)
 	return s, nil
 }
 
+// Busy tells whether the chip says at this moment that it is not idle. It waits for nothing and changes nothing. Errors: ErrAbsent, and those of spi.
+func (c *Chip) Busy(ctx context.Context) (bool, error) {
+	s, steady, err := c.poll(ctx)
+	if err == nil && s.floating() {
+		err = fmt.Errorf("read status: %w", ErrAbsent)
+	}
+	return !steady || !s.ready(), err
+}
+
 // confirm reads the registers of an idle chip again. They do not change by themselves: a difference to s is a bad contact.
 func (c *Chip) confirm(ctx context.Context, s status) (status, error) {
 	again, steady, err := c.poll(ctx)
@@ -192,7 +201,7 @@ func (c *Chip) confirm(ctx context.Context, s status) (status, error) {
 
 // begin is ready, and clears error flags that somebody left, before a write-type command.
 func (c *Chip) begin(ctx context.Context) error {
-	s, err := c.ready(ctx, c.part.longest())
+	s, err := c.ready(ctx, c.part.Longest())
 	if err != nil {
 		return err
 	}

@@ -224,7 +224,7 @@ func FuzzParsePart(f *testing.F) {
 		if err := p.Validate(); err != nil {
 			t.Fatalf("accepted, and then %v", err)
 		}
-		if p.Digest() == "" || p.longest() <= 0 || p.longest() > 101*longestTime || p.Sectors() < 1 || p.Dies < 1 {
+		if p.Digest() == "" || p.Longest() <= 0 || p.Longest() > 101*longestTime || p.Sectors() < 1 || p.Dies < 1 {
 			t.Fatalf("%+v", p)
 		}
 		cells := p.VolatileCells()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -118,7 +119,10 @@ func (a *app) onChip(ctx context.Context, at *seat, do func(*seated) error) erro
 }
 
 func (s *seated) identify(ctx context.Context) (err error) {
-	if s.chip, err = flash.Identify(ctx, s.conn, s.parts...); err != nil {
+	stop := s.patience()
+	s.chip, err = flash.Identify(ctx, s.conn, s.parts...)
+	stop()
+	if err != nil {
 		var part *flash.WrongPartError
 		if errors.As(err, &part) {
 			for _, p := range s.other {
@@ -133,6 +137,46 @@ func (s *seated) identify(ctx context.Context) (err error) {
 		printf(s.app.stderr, "slot %s: the chip was left in %s, and was recovered from it\n", s.slot, word)
 	}
 	return nil
+}
+
+// patience says, after a while, what a chip that does not identify is awaited for. stop ends it.
+func (s *seated) patience() (stop func()) {
+	const while = 2 * time.Second
+	var longest time.Duration
+	for _, p := range s.parts {
+		longest = max(longest, p.Longest())
+	}
+	known, over := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(over)
+		select {
+		case <-known:
+		case <-time.After(while):
+			printf(s.app.stderr, "slot %s: no ID after %v: a chip that was left busy is awaited for up to %v; Ctrl-C ends that\n", s.slot, while, longest)
+		}
+	}()
+	return func() {
+		close(known)
+		<-over
+	}
+}
+
+// left is what is known of the chip when somebody stopped a command.
+func (s *seated) left(ctx context.Context) string {
+	const limit = 5 * time.Second
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	if s.chip == nil {
+		return "the chip was not identified, and may be busy with what another program began"
+	}
+	busy, err := s.chip.Busy(ctx)
+	switch {
+	case err != nil:
+		return fmt.Sprintf("whether the chip is ready is not known (%v)", err)
+	case busy:
+		return fmt.Sprintf("the chip is busy, for up to %v: leave it its power", s.chip.Part().Longest())
+	}
+	return "the chip is ready"
 }
 
 // fault is the sentence and the exit code of what went wrong with a chip. Before it blames a chip it tests the contact again.
@@ -155,7 +199,7 @@ func (s *seated) fault(ctx context.Context, err error) error {
 	case err == nil, errors.As(err, &said):
 		return err
 	case errors.Is(err, context.Canceled):
-		return exit(exitAborted, fmt.Errorf("ABORTED: slot %s: someone stopped it; the chip is ready", s.slot))
+		return exit(exitAborted, fmt.Errorf("ABORTED: slot %s: someone stopped it; %s", s.slot, s.left(ctx)))
 	case errors.Is(err, flash.ErrAbsent) && s.bench.simulated:
 		return exit(exitError, fmt.Errorf("ERROR: slot %s: no chip answers: put a board in with --sim-board FILE", s.slot))
 	case errors.Is(err, flash.ErrAbsent):

@@ -125,7 +125,7 @@ func writeIsStopped(t *testing.T) {
 			break
 		}
 		var said *exitErr
-		if !errors.As(err, &said) || said.code != exitAborted {
+		if !errors.As(err, &said) || said.code != exitAborted || !strings.HasSuffix(err.Error(), "; the chip is ready") {
 			t.Fatalf("stopped at transfer %d: %v", n, err)
 		}
 		stopped++
@@ -134,6 +134,62 @@ func writeIsStopped(t *testing.T) {
 		t.Errorf("only %d transfers were tried", stopped)
 	}
 	t.Logf("stopped at %d transfers", stopped)
+}
+
+// TestBusyIsTold: a chip that another program left busy is not awaited in silence, and nobody who stops that is told that it is ready.
+func TestBusyIsTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := flash.Parts()[4]
+		chip, err := nor.New(p.Name, [14]byte{1}, nor.Options{Pace: nor.Real})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pins := &pinsConn{chip: chip}
+		var errs bytes.Buffer
+		s := &seated{seat: seat{slot: "1"}, app: &app{stdout: io.Discard, stderr: &errs}, bench: &bench{}, conn: pins, parts: []*flash.Part{p}, watch: func(provision.Event) {}}
+		if err := s.identify(t.Context()); err != nil || errs.Len() > 0 {
+			t.Fatalf("%v, %s", err, &errs)
+		}
+		bulk := func() {
+			for _, out := range []byte{0x06, 0xC7} {
+				chip.Select()
+				chip.Shift([]byte{out}, nil)
+				chip.Deselect()
+			}
+		}
+		bulk()
+		stopped := fmt.Errorf("read: %w", context.Canceled)
+		if text := s.fault(t.Context(), stopped).Error(); text != fmt.Sprintf("ABORTED: slot 1: someone stopped it; the chip is busy, for up to %v: leave it its power", p.Longest()) {
+			t.Errorf("busy: %s", text)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if err := s.identify(ctx); err == nil {
+			t.Fatal("the chip was not busy")
+		}
+		want := fmt.Sprintf("slot 1: no ID after 2s: a chip that was left busy is awaited for up to %v; Ctrl-C ends that\n", p.Longest())
+		if errs.String() != want {
+			t.Errorf("said %q, want %q", &errs, want)
+		}
+		if text := s.fault(t.Context(), stopped).Error(); !strings.HasSuffix(text, "; the chip was not identified, and may be busy with what another program began") {
+			t.Errorf("unidentified: %s", text)
+		}
+		chip.Power(false)
+		chip.Power(true)
+		time.Sleep(time.Second) // it comes up
+		if err := s.identify(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		pins.forge = func(_, in []byte) {
+			for i := range in {
+				in[i] = 0xFF
+			}
+		}
+		if text := s.fault(t.Context(), stopped).Error(); !strings.Contains(text, "; whether the chip is ready is not known (read status: no chip answers)") {
+			t.Errorf("absent: %s", text)
+		}
+	})
 }
 
 // testSeat is a slot with an identified chip, without a station.
