@@ -256,6 +256,21 @@ func TestStackedProtection(t *testing.T) {
 			if w.trips != 0 {
 				t.Errorf("something was sent: % X", w.sent)
 			}
+			// A profile of somebody's own that says what the others leave out says nothing of the dies by it.
+			unsettled := *p
+			unsettled.OTP, unsettled.NVCR = &OTP{64, p.Program}, &NVCR{Timing{200 * time.Millisecond, time.Second}, 1}
+			c.part = &unsettled
+			for name := range refusals {
+				err := calls[name]()
+				is(t, err, ErrStacked)
+				if name != "B1" && !NotSent(err) {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			if w.trips != 0 {
+				t.Errorf("something was sent: % X", w.sent)
+			}
+			c.part = p
 			// It can be read, though.
 			got, err := c.Protection(ctx)
 			must(t, err)

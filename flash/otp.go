@@ -56,14 +56,11 @@ func (c *Chip) OTP(ctx context.Context) (OTPState, error) {
 }
 
 // ProgramOTP programs data from byte at of the area on (42), and reads all of the area back: permanent, sent once and never again by this call. Nothing is
-// sent where data does not fit into the area, where the area is locked (ErrOTPLocked), where it holds data already, or a 0 would have to
+// sent where data does not fit into the area, where the area is locked (ErrOTPLocked), on stacked parts (ErrStacked), where it holds data already, or a 0 would have to
 // become 1 (ErrProgrammed). Every error is a *SentError, as those of ProgramPassword, and ErrNoOTP.
 func (c *Chip) ProgramOTP(ctx context.Context, at int, data []byte) error {
 	const op = "program OTP"
-	s, err := c.OTP(ctx)
-	if err == nil && s.Locked() {
-		err = ErrOTPLocked
-	}
+	s, err := c.openOTP(ctx)
 	if err == nil && (at < 0 || len(data) == 0 || at > len(s.Data)-len(data)) {
 		err = fmt.Errorf("%d bytes at byte %d are not within %d bytes", len(data), at, len(s.Data))
 	}
@@ -82,15 +79,27 @@ func (c *Chip) ProgramOTP(ctx context.Context, at int, data []byte) error {
 // call. A locked area is not sent anything: ErrOTPLocked. Every error is a *SentError, as those of ProgramOTP.
 func (c *Chip) LockOTP(ctx context.Context) error {
 	const op = "lock OTP"
-	s, err := c.OTP(ctx)
-	if err == nil && s.Locked() {
-		err = ErrOTPLocked
-	}
+	s, err := c.openOTP(ctx)
 	if err != nil {
 		return &SentError{op, spi.No, err}
 	}
 	want := OTPState{s.Data, s.Control &^ otpUnlocked}
 	return c.onceOTP(ctx, op, int64(len(s.Data)), []byte{want.Control}, want)
+}
+
+// openOTP reads an area that is to be programmed. Parts that have none (ErrNoOTP), stacked parts (ErrStacked), and locked areas (ErrOTPLocked) are refused,
+// the former two before anything is sent.
+func (c *Chip) openOTP(ctx context.Context) (OTPState, error) {
+	if c.part.OTP != nil {
+		if err := c.part.CanProtect(); err != nil {
+			return OTPState{}, err
+		}
+	}
+	s, err := c.OTP(ctx)
+	if err == nil && s.Locked() {
+		err = ErrOTPLocked
+	}
+	return s, err
 }
 
 // programmable tells whether a programming of old by data does something, and all that it is to.

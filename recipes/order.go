@@ -61,7 +61,7 @@ func (p *parser) blockable(regions []Region, n *yaml.Node) {
 	}
 }
 
-// protectable proves that protection commands are known to reach every die of every part.
+// protectable proves that protection commands, and those of registers and the OTP area, are known to reach every die of every part.
 func (p *parser) protectable(d draftStep) {
 	for _, part := range p.r.parts {
 		if err := part.CanProtect(); err != nil {
@@ -127,7 +127,7 @@ func (p *parser) order() {
 	for _, d := range p.steps {
 		line := d.node.Line
 		switch d.step.(type) {
-		case Lock, Freeze, Password, PersistentProtection:
+		case Lock, Freeze, Password, PersistentProtection, OTP, Config:
 			p.protectable(d)
 		}
 		switch step := d.step.(type) {

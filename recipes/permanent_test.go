@@ -171,3 +171,27 @@ func TestPermanentExactly(t *testing.T) {
 		}
 	}
 }
+
+// TestStackedRegisters: a profile of one's own with registers and an OTP area says nothing of the dies by it.
+func TestStackedRegisters(t *testing.T) {
+	for _, settled := range []bool{false, true} {
+		i := slices.IndexFunc(flash.Parts(), func(p *flash.Part) bool { return p.Name == "MT25QL01GBBB" })
+		part := flash.Parts()[i]
+		part.Name, part.StackedProtection = "OWN", settled
+		part.OTP, part.NVCR = &flash.OTP{Size: 64, Program: part.Program}, &flash.NVCR{Write: part.StatusWrite, Change: 1}
+		text := strings.Replace(head, "MT25QL256ABA, MT25QL128ABA", "OWN", 1) + "regions: {boot: {at: 0, size: 64KiB}}\nelsewhere: keep\nsteps:\n" +
+			"  - write: {region: boot, image: boot}\n  - config: {nvcr: 0xFFFE}\n  - otp: {fields: [{text: serial, size: 32}], lock: true}\npermanent: [otp]\n"
+		_, err := Parse("t", []byte(text), []*flash.Part{part}, testRead)
+		if settled {
+			if err != nil {
+				t.Errorf("%v", err)
+			}
+			continue
+		}
+		for _, want := range []string{"config: a OWN has 2 dies: protection of stacked parts is not confirmed", "otp: a OWN has 2 dies: protection of stacked parts is not confirmed"} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v lacks %q", err, want)
+			}
+		}
+	}
+}
