@@ -179,6 +179,9 @@ func (s *seated) left(ctx context.Context) string {
 	return "the chip is ready"
 }
 
+// silent is what else no chip can be.
+const silent = "one that another program left in DTR or XIP answers after its power was taken away, and in no other way"
+
 // fault is the sentence and the exit code of what went wrong with a chip. Before it blames a chip it tests the contact again.
 func (s *seated) fault(ctx context.Context, err error) error {
 	var (
@@ -201,9 +204,9 @@ func (s *seated) fault(ctx context.Context, err error) error {
 	case errors.Is(err, context.Canceled):
 		return exit(exitAborted, fmt.Errorf("ABORTED: slot %s: someone stopped it; %s", s.slot, s.left(ctx)))
 	case errors.Is(err, flash.ErrAbsent) && s.bench.simulated:
-		return exit(exitError, fmt.Errorf("ERROR: slot %s: no chip answers: put a board in with --sim-board FILE", s.slot))
+		return exit(exitError, fmt.Errorf("ERROR: slot %s: no chip answers: put a board in with --sim-board FILE; %s", s.slot, silent))
 	case errors.Is(err, flash.ErrAbsent):
-		return exit(exitError, fmt.Errorf("ERROR: slot %s: no chip answers: put the board in, or reseat it; if it happens again, clean the slot (%w)", s.slot, err))
+		return exit(exitError, fmt.Errorf("ERROR: slot %s: no chip answers: put the board in, or reseat it; if it happens again, clean the slot; %s (%w)", s.slot, silent, err))
 	case errors.As(err, &unstable), errors.Is(err, flash.ErrUnsteady):
 		return bad("the contact is unstable")
 	case errors.As(err, &other):

@@ -116,6 +116,9 @@ func (a *app) chipRead() *cobra.Command {
 	c.Flags().BoolVar(&force, "force", false, "write over a FILE that is there")
 	c.MarkFlagRequired("output")
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		if file == "" {
+			return exit(exitRefused, errors.New("-o names no file"))
+		}
 		if info, err := os.Stat(file); err == nil && (!force || !info.Mode().IsRegular()) {
 			return exit(exitRefused, fmt.Errorf("%s is there already: name another, or write over a file with --force", file))
 		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -124,7 +127,7 @@ func (a *app) chipRead() *cobra.Command {
 		if _, err := where.start(); err != nil {
 			return err
 		}
-		tmp, err := os.CreateTemp(filepath.Dir(file), ".read-*")
+		tmp, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".partial-*") // what a kill leaves tells what it is
 		if err != nil {
 			return exit(exitRefused, err)
 		}

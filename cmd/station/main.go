@@ -12,9 +12,12 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"station/yamltext"
 )
 
 // Exit codes, a contract with scripts. Of several the first of 130, 4, 3, 1, 2 wins.
@@ -101,15 +104,42 @@ func (a *app) root() *cobra.Command {
 		Short:         "Provision serial NOR flash on a production line, and prove what was done",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
-		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	f := root.PersistentFlags()
 	f.StringVar(&a.configFile, "config", "", "configuration `FILE` (default ./config.yaml, or the built-in one where there is none)")
 	f.StringVar(&a.dataDir, "data", "", "data `DIR`ectory (default: what the configuration says)")
 	f.BoolVar(&a.json, "json", false, "print facts as JSON")
 	root.AddCommand(a.demo(), a.init(), a.run(), a.recipe(), a.part(), a.chip(), a.unit(), a.audit(), a.escrow(), a.key(), a.slot(), a.sim(), a.version())
+	for _, group := range append(root.Commands(), root) {
+		if group.HasSubCommands() {
+			group.Args = noWords
+			group.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+		}
+	}
+	// The flags of a command that is misspelt are no flags of its group: it is the name that is wrong.
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		if words := c.Flags().Args(); c.HasSubCommands() && len(words) > 0 {
+			return noWords(c, words)
+		}
+		return err
+	})
 	return root
+}
+
+// noWords refuses what is none of the commands of a group.
+func noWords(c *cobra.Command, words []string) error {
+	if len(words) == 0 {
+		return nil
+	}
+	var names []string
+	for _, sub := range c.Commands() {
+		names = append(names, sub.Name())
+	}
+	err := fmt.Errorf("unknown command %q for %q", words[0], c.CommandPath())
+	if near := yamltext.Nearest(words[0], names); near != "" {
+		return fmt.Errorf("%w: did you mean %s?", err, near)
+	}
+	return fmt.Errorf("%w: its commands are %s", err, strings.Join(names, ", "))
 }
 
 // software is the program's name and version, as entries quote it.
