@@ -46,7 +46,7 @@ func (c *Chip) first(ctx context.Context, longest time.Duration) (first, second 
 // Identify reads ID and SFDP, each twice, and finds the one of parts (none given: the shipped ones) that agrees with both.
 //
 // A chip that looks absent is first recovered from deep power-down and from dual and quad protocols; the frames that do it are all that is sent to it. Once ID and
-// SFDP agree with a part, what is suspended is resumed and awaited, and 4-byte mode is left where the chip does not come up in it: Recovered tells.
+// SFDP agree with a part, what is suspended is resumed and awaited, wrapped reads are ended, and 4-byte mode is left where the chip does not come up in it: Recovered tells.
 // A chip that is refused is left as it was found, apart from the former. It never resets, and changes no lock and no freeze. A chip that is busy, because a crash left it so, is awaited first, within the limit of the
 // longest operation of any of parts. Errors: ErrAbsent, *UnstableError, *WrongPartError, *WrongSFDPError, ErrSFDP, *BusyError, and those
 // of spi, wrapped.

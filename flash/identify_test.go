@@ -33,7 +33,7 @@ func TestIdentifyOnlyReads(t *testing.T) {
 	_, err := Identify(t.Context(), w)
 	must(t, err)
 	for _, op := range w.sent {
-		if op != 0x9F && op != 0x5A && op != 0x05 && op != 0x70 {
+		if op != 0x9F && op != 0x5A && op != 0x05 && op != 0x70 && op != 0x85 {
 			t.Errorf("Identify sent %02X", op)
 		}
 	}

@@ -15,13 +15,16 @@ const (
 	opRescue          = 0xFF
 	opWake            = 0xAB // from deep power-down
 	opResume          = 0x7A
+	opWriteVCR        = 0x81
+	vcrNoXIP          = 1 << 3 // execute in place is off
+	vcrContinuous     = 0b11   // reads go on without wrapping; so it is after every power-up
 	fsrEraseSuspend   = 1 << 6
 	fsrProgramSuspend = 1 << 2
 	fsrSuspended      = fsrEraseSuspend | fsrProgramSuspend
 )
 
 // Recovered is what the chip had to be recovered from when it was identified: "deep power-down", "quad or dual protocol", "suspended erase",
-// "suspended program", "4-byte mode". nil: nothing.
+// "suspended program", "wrapped reads", "4-byte mode". nil: nothing.
 func (c *Chip) Recovered() []string { return c.recovered }
 
 // wake tries to make a chip answer that looks absent: interface rescue, release from deep power-down, interface rescue. Nothing else is sent,
@@ -78,7 +81,7 @@ func (c *Chip) absent(ctx context.Context) (bool, error) {
 	return floatingID(id), nil
 }
 
-// settle resumes what is suspended, awaits it, and leaves 4-byte mode where the chip does not come up in it. The chip is identified.
+// settle resumes what is suspended, awaits it, ends wrapped reads, and leaves 4-byte mode where the chip does not come up in it. The chip is identified.
 func (c *Chip) settle(ctx context.Context) error {
 	longest := c.part.Longest()
 	s, err := c.ready(ctx, longest)
@@ -109,6 +112,9 @@ func (c *Chip) settle(ctx context.Context) error {
 	if s.fsr&fsrSuspended != 0 {
 		return fmt.Errorf("resume: flag status 0x%02X still tells of a suspended operation: %w", s.fsr, ErrNotExecuted)
 	}
+	if err := c.unwrap(ctx); err != nil {
+		return err
+	}
 	if !c.wide {
 		return nil
 	}
@@ -124,4 +130,39 @@ func (c *Chip) settle(ctx context.Context) error {
 	}
 	c.recovered = append(c.recovered, "4-byte mode")
 	return nil
+}
+
+// unwrap makes reads go on (81) where another program made them wrap inside of 16 to 64 bytes, and reads the volatile configuration register back (85). Whether
+// a plain read wraps, too, is told by no source. A value that says XIP is on is none of a chip that answers, and is left alone.
+func (c *Chip) unwrap(ctx context.Context) error {
+	const op = "end wrapped reads"
+	vcr, err := c.vcr(ctx)
+	if err != nil || vcr&vcrContinuous == vcrContinuous || vcr&vcrNoXIP == 0 {
+		return err
+	}
+	if err := c.begin(ctx); err != nil {
+		return err
+	}
+	want := vcr | vcrContinuous
+	if err := c.execute(ctx, command{op, -1, []byte{opWriteVCR, want}, c.part.Register}); err != nil {
+		return err
+	}
+	if vcr, err = c.vcr(ctx); err == nil && vcr != want {
+		err = fmt.Errorf("%s: the register reads 0x%02X, want 0x%02X: %w", op, vcr, want, ErrNotExecuted)
+	}
+	if err == nil {
+		c.recovered = append(c.recovered, "wrapped reads")
+	}
+	return err
+}
+
+// vcr reads the volatile configuration register, twice between good ID reads.
+func (c *Chip) vcr(ctx context.Context) (byte, error) {
+	got, err := c.twice(ctx, "read volatile configuration", 1, func(in []byte) []spi.Frame {
+		return []spi.Frame{{Out: []byte{opReadVCR}, In: in}}
+	})
+	if err != nil {
+		return 0, err
+	}
+	return got[0], nil
 }

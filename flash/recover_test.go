@@ -26,6 +26,8 @@ var states = []struct {
 	{"quad by 61", func(w *wire) { w.raw([]byte{0x06}, []byte{0x61, 0x7F}) }, []string{"quad or dual protocol"}},
 	{"dual by 61", func(w *wire) { w.raw([]byte{0x06}, []byte{0x61, 0xBF}) }, []string{"quad or dual protocol"}},
 	{"4-byte mode", func(w *wire) { w.raw([]byte{0x06}, []byte{0xB7}) }, []string{"4-byte mode"}},
+	{"wrapped reads", func(w *wire) { w.raw([]byte{0x06}, []byte{0x81, 0xA8}) }, []string{"wrapped reads"}},
+	{"wrapped reads in 4-byte mode", func(w *wire) { w.raw([]byte{0x06}, []byte{0xB7}, []byte{0x06}, []byte{0x81, 0xFA}) }, []string{"wrapped reads", "4-byte mode"}},
 	{"4-byte mode from power-up on", func(w *wire) {
 		w.raw([]byte{0x06}, []byte{0xB1, 0xFE, 0xFF})
 		time.Sleep(2 * time.Second)
@@ -60,6 +62,15 @@ func TestIdentifyRecovers(t *testing.T) {
 				}
 				if !slices.Equal(c.Recovered(), s.want) {
 					t.Errorf("%s, %s: recovered %q, want %q", part, s.name, c.Recovered(), s.want)
+				}
+				r, err := c.Registers(t.Context())
+				must(t, err)
+				vcr := byte(0xFB)
+				if s.name == "wrapped reads" {
+					vcr = 0xAB // dummy clocks stay
+				}
+				if r.VCR != vcr {
+					t.Errorf("%s, %s: VCR %02X", part, s.name, r.VCR)
 				}
 				// It does everything again: wherever it was, its array is as it should be.
 				var got [1]byte
