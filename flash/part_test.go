@@ -70,47 +70,76 @@ func partNamed(name string) (*Part, error) {
 
 func TestValidateRefuses(t *testing.T) {
 	for want, spoil := range map[string]func(*Part){
-		"name is missing":      func(p *Part) { p.Name = "" },
-		"no manufacturer":      func(p *Part) { p.ID = DeviceID{} },
-		"volts":                func(p *Part) { p.Volts = 12 },
-		"sector 32768":         func(p *Part) { p.Sector = 32768 },
-		"page 100":             func(p *Part) { p.Page = 100 },
-		"page 0":               func(p *Part) { p.Page = 0 },
-		"to 256 MiB":           func(p *Part) { p.Size = 512 << 20 },
-		"dies 3":               func(p *Part) { p.Dies = 3 },
-		"up to 64 MiB each":    func(p *Part) { p.Size = 128 << 20 },
-		"size 1000":            func(p *Part) { p.Size = 1000 },
-		"address_bytes 5":      func(p *Part) { p.AddressBytes = 5 },
-		"not reached":          func(p *Part) { p.Size, p.AddressBytes = 32<<20, 3 },
-		"erases are missing":   func(p *Part) { p.Erases = nil },
-		"erases.1: size":       func(p *Part) { p.Erases[1].Size = 5000 },
-		"erases.0: opcode":     func(p *Part) { p.Erases[0].Opcode = 0 },
-		"erases.2: times":      func(p *Part) { p.Erases[2].Max = time.Microsecond },
-		"is not a sector":      func(p *Part) { p.Erases = p.Erases[:2] },
-		"program: times":       func(p *Part) { p.Program.Typ = 0 },
-		"register: times":      func(p *Part) { p.Register.Max = 0 },
-		"lock_set: times":      func(p *Part) { p.LockSet = Timing{} },
-		"lock_erase: times":    func(p *Part) { p.LockErase.Typ = -1 },
-		"password: times":      func(p *Part) { p.Password.Max = 0 },
-		"password_unlock: tim": func(p *Part) { p.Unlock.Typ = 0 },
-		"sector_protection: t": func(p *Part) { p.Protection = Timing{} },
-		"rpmc: counters 17":    func(p *Part) { p.RPMC.Counters = 17 },
-		"rpmc: op1 0x96":       func(p *Part) { p.RPMC.Op1 = 0x96 },
-		"rpmc: update_rate":    func(p *Part) { p.RPMC.UpdateRate = 0 },
-		"rpmc: poll 2s":        func(p *Part) { p.RPMC.Poll = 2 * time.Second },
-		"reset_recovery":       func(p *Part) { p.ResetRecovery = 0 },
-		"limit_factor":         func(p *Part) { p.LimitFactor = 0 },
-		"limit_floor":          func(p *Part) { p.LimitFloor = 0 },
-		"nvlb_mask":            func(p *Part) { p.NVLBMask = 0 },
-		"program_refused":      func(p *Part) { p.ProgramRefused = 0x10 },
-		`no field "erase.max"`: func(p *Part) { p.Assumed = []string{"erase.max"} },
-		`"erases.9.max"`:       func(p *Part) { p.Assumed = []string{"erases.9.max"} },
+		"name is missing":    func(p *Part) { p.Name = "" },
+		"no manufacturer":    func(p *Part) { p.ID = DeviceID{} },
+		"volts":              func(p *Part) { p.Volts = 12 },
+		"sector 32768":       func(p *Part) { p.Sector = 32768 },
+		"page 100":           func(p *Part) { p.Page = 100 },
+		"page 0":             func(p *Part) { p.Page = 0 },
+		"to 256 MiB":         func(p *Part) { p.Size = 512 << 20 },
+		"dies 3":             func(p *Part) { p.Dies = 3 },
+		"up to 64 MiB each":  func(p *Part) { p.Size = 128 << 20 },
+		"size 1000":          func(p *Part) { p.Size = 1000 },
+		"address_bytes 5":    func(p *Part) { p.AddressBytes = 5 },
+		"not reached":        func(p *Part) { p.Size, p.AddressBytes = 32<<20, 3 },
+		"erases are missing": func(p *Part) { p.Erases = nil },
+		"erases.1: size":     func(p *Part) { p.Erases[1].Size = 5000 },
+		"erases.0: opcode":   func(p *Part) { p.Erases[0].Opcode = 0 },
+		"erases.0: opcode 0xD8 is not 0x20, which erases 4096 bytes":  func(p *Part) { p.Erases[0].Opcode = 0xD8 },
+		"erases.1: opcode 0x20 is not 0x52, which erases 32768 bytes": func(p *Part) { p.Erases[1].Opcode = 0x20 },
+		"erases.2: opcode 0xDC is not 0xD8":                           func(p *Part) { p.Erases[2].Opcode = 0xDC },
+		"erases.0: opcode4 0x20 is neither 0x00 for none nor 0x21":    func(p *Part) { p.Erases[0].Opcode4 = 0x20 },
+		"erases.1: opcode4 0xDC is neither 0x00 for none nor 0x5C":    func(p *Part) { p.Erases[1].Opcode4 = 0xDC },
+		"erases.0: size 8192 is none of":                              func(p *Part) { p.Erases[0].Size = 8192 },
+		"die_erase: opcode 0xC4 is neither":                           func(p *Part) { p.DieErase = &Erase{Size: p.Size, Opcode: 0xC4, Typ: 1, Max: 1} },
+		"65 assumed fields, at most 64":                               func(p *Part) { p.Assumed = slices.Repeat([]string{"name"}, 65) },
+		"erases.2: times":                                             func(p *Part) { p.Erases[2].Max = time.Microsecond },
+		"is not a sector":                                             func(p *Part) { p.Erases = p.Erases[:2] },
+		"program: times":                                              func(p *Part) { p.Program.Typ = 0 },
+		"register: times":                                             func(p *Part) { p.Register.Max = 0 },
+		"lock_set: times":                                             func(p *Part) { p.LockSet = Timing{} },
+		"lock_erase: times":                                           func(p *Part) { p.LockErase.Typ = -1 },
+		"password: times":                                             func(p *Part) { p.Password.Max = 0 },
+		"password_unlock: tim":                                        func(p *Part) { p.Unlock.Typ = 0 },
+		"sector_protection: t":                                        func(p *Part) { p.Protection = Timing{} },
+		"rpmc: counters 17":                                           func(p *Part) { p.RPMC.Counters = 17 },
+		"rpmc: op1 0x96":                                              func(p *Part) { p.RPMC.Op1 = 0x96 },
+		"rpmc: update_rate":                                           func(p *Part) { p.RPMC.UpdateRate = 0 },
+		"rpmc: poll 2s":                                               func(p *Part) { p.RPMC.Poll = 2 * time.Second },
+		"reset_recovery":                                              func(p *Part) { p.ResetRecovery = 0 },
+		"limit_factor":                                                func(p *Part) { p.LimitFactor = 0 },
+		"limit_floor":                                                 func(p *Part) { p.LimitFloor = 0 },
+		"nvlb_mask":                                                   func(p *Part) { p.NVLBMask = 0 },
+		"program_refused":                                             func(p *Part) { p.ProgramRefused = 0x10 },
+		`no field "erase.max"`:                                        func(p *Part) { p.Assumed = []string{"erase.max"} },
+		`"erases.9.max"`:                                              func(p *Part) { p.Assumed = []string{"erases.9.max"} },
 	} {
 		p, err := partNamed("MT25QL128ABB")
 		must(t, err)
 		spoil(p)
 		if err := p.Validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q, got %v", want, err)
+		}
+	}
+}
+
+// What is just not refused, and the whole-die opcodes of stacked parts.
+func TestValidateAccepts(t *testing.T) {
+	p, err := partNamed("MT25QL128ABB")
+	must(t, err)
+	p.Erases[1].Opcode4, p.Assumed = 0x5C, slices.Repeat([]string{"name"}, 64)
+	must(t, p.Validate())
+	for _, opcode := range []byte{0xC7, 0x60} {
+		p.DieErase = &Erase{Size: p.Size, Opcode: opcode, Typ: 1, Max: 1}
+		must(t, p.Validate())
+	}
+	if p, err = partNamed("MT25QL01GBBB"); err != nil || p.DieErase.Opcode != 0xC4 {
+		t.Fatalf("%v, %+v", err, p.DieErase)
+	}
+	for _, opcode := range []byte{0xC7, 0x60, 0xD8} {
+		p.DieErase.Opcode = opcode
+		if err := p.Validate(); err == nil || !strings.Contains(err.Error(), "is not 0xC4, which erases one of several dies") {
+			t.Errorf("opcode %02X of a stacked part: %v", opcode, err)
 		}
 	}
 }

@@ -209,7 +209,7 @@ func (s *SFDP) Digest() string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// agrees compares the profile with the chip's SFDP. The profile may leave out what the chip can do, never the other way round.
+// agrees compares the profile with the chip's SFDP. The profile may leave out what the chip can do, never the other way round, but for 5C.
 func (p *Part) agrees(s *SFDP) error {
 	number := func(field string, got, want int64) error {
 		if got != want {
@@ -231,7 +231,9 @@ func (p *Part) agrees(s *SFDP) error {
 		for _, e := range s.Erases {
 			if e.Size == want.Size {
 				got = fmt.Sprintf("%02X/%02X", e.Opcode, e.Opcode4)
-				if e.Opcode == want.Opcode && (want.Opcode4 == 0 || e.Opcode4 == want.Opcode4) {
+				// Revision B dies have 5C, and the SFDP, that of revision A, does not tell (spec 1.4): there the profile decides.
+				undeclared := want.Opcode4 == 0x5C && e.Opcode4 == 0
+				if e.Opcode == want.Opcode && (want.Opcode4 == 0 || e.Opcode4 == want.Opcode4 || undeclared) {
 					got = ""
 				}
 			}

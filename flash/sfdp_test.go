@@ -7,6 +7,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"station/sim/nor"
 )
 
 // dump is the SFDP area of a real MT25QU256A, as posted to linux-mtd.
@@ -60,6 +62,42 @@ func TestSFDPOfRealChips(t *testing.T) {
 	// sha256sum of the 136 bytes.
 	if got := s.Digest(); got != "sha256:f045dbd63ca75f26cb6b3b948db77f4b0af428014e4bb7b32826d2d15ac70820" {
 		t.Errorf("digest %s", got)
+	}
+}
+
+// Revision B dies have 5C, and no SFDP says so: a profile may declare it. Of 21 and DC the SFDP has to tell.
+func TestUndeclared5C(t *testing.T) {
+	for _, part := range []string{"MT25QL512ABB", "MT25QL01GBBB", "MT25QL256ABA"} {
+		p, err := partNamed(part)
+		must(t, err)
+		p.Erases[1].Opcode4 = 0x5C
+		must(t, p.Validate())
+		c, w := identified(t, part, nor.Options{}, p)
+		at := p.Size - 96<<10
+		w.raw([]byte{0x06}, append(address(opProgram4, at, 4), 0))
+		err = c.erase(t.Context(), Op{Addr: at, Size: 32 << 10})
+		if part == "MT25QL256ABA" { // of revision A
+			is(t, err, ErrNotExecuted)
+			continue
+		}
+		must(t, err)
+		if w.count(0x5C) != 1 || w.chip.Bytes(uint32(at), 1)[0] != 0xFF {
+			t.Errorf("%s: %d times 5C, and %02X", part, w.count(0x5C), w.chip.Bytes(uint32(at), 1))
+		}
+	}
+	for name, spoil := range map[string]func(p *Part, s *SFDP){
+		"5C where another is declared": func(p *Part, s *SFDP) { p.Erases[1].Opcode4, s.Erases[2].Opcode4 = 0x5C, 0x5D },
+		"21 not declared":              func(p *Part, s *SFDP) { s.Erases[0].Opcode4 = 0 },
+		"DC not declared":              func(p *Part, s *SFDP) { s.Erases[1].Opcode4 = 0 },
+	} {
+		p, err := partNamed("MT25QU256ABA")
+		must(t, err)
+		s, err := ParseSFDP(dump(t))
+		must(t, err)
+		spoil(p, s)
+		if _, ok := errors.AsType[*WrongSFDPError](p.agrees(s)); !ok {
+			t.Errorf("%s: accepted", name)
+		}
 	}
 }
 

@@ -19,8 +19,8 @@ const (
 	maxAssumed = 64 // fields
 )
 
-// erasing are the opcodes that erase: no profile makes the driver send another one for it.
-var erasing = []byte{0x20, 0x21, 0x52, 0x5C, 0xD8, 0xDC}
+// erasing are the opcodes that erase, by size, each with its twin of four address bytes: no profile makes the driver send another one for it.
+var erasing = map[int64][2]byte{4 << 10: {0x20, 0x21}, 32 << 10: {0x52, 0x5C}, 64 << 10: {0xD8, 0xDC}}
 
 // Validate says everything that is wrong with the profile, joined.
 func (p *Part) Validate() error {
@@ -55,8 +55,10 @@ func (p *Part) Validate() error {
 	for i, e := range p.Erases {
 		name := fmt.Sprintf("erases.%d", i)
 		must(e.Size > last && last > 0 && e.Size%last == 0, "%s: size %d is not a larger multiple of %d", name, e.Size, last)
-		must(slices.Contains(erasing, e.Opcode), "%s: opcode 0x%02X is none that erases", name, e.Opcode)
-		must(e.Opcode4 == 0 || slices.Contains(erasing, e.Opcode4), "%s: opcode4 0x%02X is none that erases", name, e.Opcode4)
+		known, ok := erasing[e.Size]
+		must(ok, "%s: size %d is none of 4096, 32768 and 65536", name, e.Size)
+		must(!ok || e.Opcode == known[0], "%s: opcode 0x%02X is not 0x%02X, which erases %d bytes", name, e.Opcode, known[0], e.Size)
+		must(!ok || e.Opcode4 == 0 || e.Opcode4 == known[1], "%s: opcode4 0x%02X is neither 0x00 for none nor 0x%02X", name, e.Opcode4, known[1])
 		timing(name, Timing{e.Typ, e.Max})
 		last = e.Size
 	}
