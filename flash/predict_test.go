@@ -287,6 +287,32 @@ func (l *life) reset() {
 	l.state.Frozen, l.wide = l.state.SPR == PasswordMode, false
 }
 
+// What E5 to a cell that is locked down raises is the profile's to say, and the prediction says it: the simulated chip ignores it without a word.
+func TestVolatileRefusedIsPredicted(t *testing.T) {
+	l := newLife(t, 0, rand.New(rand.NewPCG(1, 1)))
+	const at = 0x30000
+	lock := func() {
+		l.frame(0x06)
+		l.addressed(0xE5, 0xE1, at, 3)
+	}
+	lock()
+	l.state.Volatile[l.state.part.cell(at)] = 3
+	for _, bits := range []byte{0x00, 0x12, 0x22} {
+		l.state.part.VolatileRefused = bits
+		refusal := l.state.Refuses(Command{ActVolatile, Range{at, 1}})
+		if refusal == nil || refusal.FSR != bits {
+			t.Fatalf("profile %02X: predicted %+v", bits, refusal)
+		}
+		lock()
+		enabled, errors := l.status()
+		if !enabled || (errors == refusal.FSR) != (bits == 0) {
+			t.Errorf("profile %02X: write enable %v, errors %02X", bits, enabled, errors)
+		}
+		l.frame(0x50)
+		l.frame(0x04)
+	}
+}
+
 // A million states of protection, drawn by a seeded walk: in each the chip does with a random command what flash predicts, and every ten
 // thousand states all of its protection, read through the driver, is as the walk left it.
 func TestMillion(t *testing.T) {
@@ -342,6 +368,9 @@ func TestMillion(t *testing.T) {
 				t.Errorf("%s was %s %d times only", name, outcome, n)
 			}
 		}
+	}
+	if n := outcomes[[2]string{"01", "done"}]; n < states/10_000 { // W# is high: it is never refused
+		t.Errorf("01 was done %d times only", n)
 	}
 	if len(modes) != 3 || frozen < states/20 || wide < states/20 {
 		t.Error("the walk does not reach every kind of state")

@@ -133,6 +133,12 @@ func (s *seated) identify(ctx context.Context) (err error) {
 		}
 		return err
 	}
+	taken := s.chip.Part()
+	for _, p := range s.parts {
+		if p.User && p.ID == taken.ID && p != taken {
+			printf(s.app.stderr, "warning: slot %s: taken for a %s; the profile %s has this ID, too: --part %s takes it for that\n", s.slot, taken.Name, p.Name, p.Name)
+		}
+	}
 	for _, word := range s.chip.Recovered() {
 		printf(s.app.stderr, "slot %s: the chip was left in %s, and was recovered from it\n", s.slot, word)
 	}

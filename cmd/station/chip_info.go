@@ -147,7 +147,7 @@ func (a *app) printInfo(j infoJSON) error {
 			row("", "table "+t)
 		}
 		if s.RPMC > 0 {
-			row("", fmt.Sprintf("%d monotonic counters by table FF03", s.RPMC))
+			row("", count(int64(s.RPMC), "monotonic counter")+" by table FF03")
 		}
 		row("", s.Digest)
 	} else {
@@ -168,7 +168,7 @@ func (a *app) printInfo(j infoJSON) error {
 		if j.OTP.Locked {
 			state = "locked for ever"
 		}
-		row("OTP", fmt.Sprintf("%d bytes, %s", len(j.OTP.Data)/2, state))
+		row("OTP", fmt.Sprintf("%s, %s", count(int64(len(j.OTP.Data)/2), "byte"), state))
 		for at := 0; at < len(j.OTP.Data); at += 32 {
 			row("", spaced(j.OTP.Data[at:min(at+32, len(j.OTP.Data))]))
 		}

@@ -268,7 +268,7 @@ func (a *app) printChange(j changeJSON) error {
 		}
 		programs := "nothing"
 		if j.Programs > 0 {
-			programs = fmt.Sprintf("%d pages (%s)", j.Programs, sizeText(j.ProgramBytes))
+			programs = fmt.Sprintf("%s (%s)", count(int64(j.Programs), "page"), sizeText(j.ProgramBytes))
 		}
 		rows = append(rows, []string{"erases", erases}, []string{"programs", programs},
 			[]string{"typical time", (time.Duration(j.Typical) * time.Millisecond).String()})

@@ -79,10 +79,10 @@ func (a *app) partList() *cobra.Command {
 			}
 			rpmc, otp := "-", "-"
 			if p.RPMC != nil {
-				j.RPMC, rpmc = p.RPMC.Counters, fmt.Sprintf("%d counters", p.RPMC.Counters)
+				j.RPMC, rpmc = p.RPMC.Counters, count(int64(p.RPMC.Counters), "counter")
 			}
 			if p.OTP != nil {
-				j.OTP, otp = p.OTP.Size, fmt.Sprintf("%d bytes", p.OTP.Size)
+				j.OTP, otp = p.OTP.Size, count(int64(p.OTP.Size), "byte")
 			}
 			list = append(list, j)
 			rows = append(rows, []string{j.Name, j.ID.String(), strconv.FormatFloat(j.Volts, 'g', -1, 64), sizeText(j.Size), strconv.Itoa(j.Dies), rpmc, otp, j.From})
@@ -114,7 +114,15 @@ func sizeText(n int64) string {
 	case n > 0 && n%(1<<10) == 0:
 		return fmt.Sprintf("%dKiB", n>>10)
 	}
-	return strconv.FormatInt(n, 10) + " bytes"
+	return count(n, "byte")
+}
+
+// count is "1 page", "2 pages".
+func count(n int64, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 func (a *app) partShow() *cobra.Command {
@@ -154,6 +162,7 @@ type partCheckJSON struct {
 	Part     string   `json:"part"`
 	Digest   string   `json:"digest"`
 	Problems []string `json:"problems"`
+	Warnings []string `json:"warnings"`
 }
 
 func (a *app) partCheck() *cobra.Command {
@@ -165,7 +174,7 @@ func (a *app) partCheck() *cobra.Command {
 			code := exitDone
 			named := map[string]string{}
 			for _, file := range args {
-				j := partCheckJSON{File: file, Problems: []string{}}
+				j := partCheckJSON{File: file, Problems: []string{}, Warnings: []string{}}
 				p, err := readProfile(file)
 				if err == nil && named[p.Name] != "" {
 					err = fmt.Errorf("%s has a part %s, too", named[p.Name], yamltext.Quote(p.Name))
@@ -176,6 +185,11 @@ func (a *app) partCheck() *cobra.Command {
 				} else {
 					j.OK, j.Part, j.Digest = true, p.Name, p.Digest()
 					named[p.Name] = file
+					for _, q := range flash.Parts() {
+						if q.ID == p.ID {
+							j.Warnings = append(j.Warnings, fmt.Sprintf("a chip with this ID is taken for a %s, which is shipped, where --part %s does not say otherwise", q.Name, p.Name))
+						}
+					}
 				}
 				if a.json {
 					err = a.printLine(j)
@@ -201,7 +215,11 @@ func (a *app) printCheck(j partCheckJSON) error {
 	if !j.OK {
 		return nil
 	}
-	_, err := printf(a.stdout, "%s: part %s is right\n  digest %s\n", j.File, j.Part, j.Digest)
+	text := fmt.Sprintf("%s: part %s is right\n  digest %s\n", j.File, j.Part, j.Digest)
+	for _, w := range j.Warnings {
+		text += "  warning: " + w + "\n"
+	}
+	_, err := io.WriteString(a.stdout, text)
 	return err
 }
 
