@@ -259,3 +259,37 @@ func TestErrorsReadWell(t *testing.T) {
 		}
 	}
 }
+
+// Busy tells of this moment, of any die, and waits for nothing.
+func TestBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, part := range []string{"MT25QL256ABA", "MT25QL02GCBB"} {
+			c, w := identified(t, part, nor.Options{Pace: nor.Real})
+			for i, want := range []bool{false, true, false} {
+				before := time.Now()
+				busy, err := c.Busy(t.Context())
+				must(t, err)
+				if busy != want || time.Since(before) > time.Millisecond {
+					t.Errorf("%s: busy %v after %v, want %v", part, busy, time.Since(before), want)
+				}
+				if i == 0 {
+					w.raw([]byte{0x06}, address(0xDC, c.part.Size-1, 4)) // in the last die
+				} else {
+					time.Sleep(time.Second)
+				}
+			}
+			w.forge = func(out, in []byte) {
+				if out[0] == 0x70 && len(in) > 0 {
+					in[0] ^= 0x20
+				}
+			}
+			_, err := c.Busy(t.Context())
+			if _, ok := errors.AsType[*UnstableError](err); !ok {
+				t.Errorf("%s: a bad contact: %v", part, err)
+			}
+			w.forge = func(_, in []byte) { clear(in) }
+			_, err = c.Busy(t.Context())
+			is(t, err, ErrAbsent)
+		}
+	})
+}

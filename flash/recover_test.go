@@ -88,6 +88,27 @@ func TestIdentifyRecovers(t *testing.T) {
 	}
 }
 
+// A register that says execute in place is none of a chip that answers: nothing is written to it. One that stays as it is ends the identification.
+func TestUnwrapOfOddRegisters(t *testing.T) {
+	for _, vcr := range []byte{0x00, 0xF0, 0xF8} {
+		w := newWire(t, "MT25QL256ABA", nor.Options{})
+		w.forge = func(out, in []byte) {
+			if out[0] == 0x85 {
+				in[0] = vcr
+			}
+		}
+		c, err := Identify(t.Context(), w)
+		if vcr == 0xF8 {
+			is(t, err, ErrNotExecuted)
+			continue
+		}
+		must(t, err)
+		if w.count(0x81) != 0 || c.Recovered() != nil {
+			t.Errorf("VCR %02X: %d writes, recovered %q", vcr, w.count(0x81), c.Recovered())
+		}
+	}
+}
+
 // A chip that looks absent is sent ones and AB, and is looked at: nothing else.
 func TestAbsentIsSentNothingElse(t *testing.T) {
 	for _, level := range []byte{0x00, 0xFF} {

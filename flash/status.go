@@ -178,13 +178,16 @@ func (c *Chip) ready(ctx context.Context, longest time.Duration) (status, error)
 	return s, nil
 }
 
-// Busy tells whether the chip says at this moment that it is not idle. It waits for nothing and changes nothing. Errors: ErrAbsent, and those of spi.
+// Busy tells whether the chip says at this moment that it is not idle. It waits for nothing and changes nothing. Errors: ErrAbsent, *UnstableError, and those of spi.
 func (c *Chip) Busy(ctx context.Context) (bool, error) {
 	s, steady, err := c.poll(ctx)
 	if err == nil && s.floating() {
 		err = fmt.Errorf("read status: %w", ErrAbsent)
 	}
-	return !steady || !s.ready(), err
+	if err == nil && s.ready() && !steady { // it may have become ready between two samples
+		s, err = c.confirm(ctx, s)
+	}
+	return !s.ready(), err
 }
 
 // confirm reads the registers of an idle chip again. They do not change by themselves: a difference to s is a bad contact.

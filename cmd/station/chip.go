@@ -135,7 +135,7 @@ func (s *seated) identify(ctx context.Context) (err error) {
 	}
 	taken := s.chip.Part()
 	for _, p := range s.parts {
-		if p.User && p.ID == taken.ID && p != taken {
+		if p.ID == taken.ID && p != taken {
 			printf(s.app.stderr, "warning: slot %s: taken for a %s; the profile %s has this ID, too: --part %s takes it for that\n", s.slot, taken.Name, p.Name, p.Name)
 		}
 	}

@@ -61,8 +61,8 @@ func (s *seated) unlock(ctx context.Context, yes, force bool) error {
 	}
 	something := len(j.Nonvolatile)+len(j.BlockProtect) > 0
 	switch {
-	case p.SPR == flash.PasswordMode:
-		return refused("the chip is in password mode, which is to keep its lock bits as they are")
+	case p.SPR != flash.FactoryMode && p.SPR != flash.PersistentMode:
+		return refused(fmt.Sprintf("the chip's SPR is %04X, %s: its lock bits are to stay as they are", p.SPR, protectionMode(p.SPR)))
 	case p.Frozen && something:
 		return refused("the chip is frozen: take its power away and give it back, then try again")
 	case something && !yes:
