@@ -163,6 +163,10 @@ func ParsePart(text []byte) (*Part, error) {
 	if len(text) > maxProfile {
 		return nil, fmt.Errorf("part profile: it is longer than %d bytes", maxProfile)
 	}
+	text = bytes.TrimSpace(text)
+	if len(text) == 0 {
+		return nil, errors.New("part profile: it is empty")
+	}
 	items := 0
 	for _, b := range text {
 		switch b {
@@ -180,7 +184,7 @@ func ParsePart(text []byte) (*Part, error) {
 		return nil
 	})))
 	p := new(Part)
-	if err := yaml.Load(bytes.TrimSpace(text), p, yaml.WithKnownFields(), limits); err != nil {
+	if err := yaml.Load(text, p, yaml.WithKnownFields(), limits); err != nil {
 		if text := err.Error(); len(text) > maxComplaint {
 			err = errors.New(text[:maxComplaint] + " ...")
 		}

@@ -55,7 +55,7 @@ func TestUserParts(t *testing.T) {
 		"same twice":   {fstest.MapFS{"x.yaml": {Data: []byte(mine)}, "y.yaml": {Data: []byte(mine)}}, []string{"y.yaml", `part "OURS"`}},
 		"invalid":      {fstest.MapFS{"x.yaml": {Data: []byte(strings.Replace(mine, "page: 256", "page: 257", 1))}}, []string{"x.yaml", "page 257"}},
 		"no YAML":      {fstest.MapFS{"x.yaml": {Data: []byte("\x00\xFF")}}, []string{"x.yaml"}},
-		"empty":        {fstest.MapFS{"x.yaml": {}}, []string{"x.yaml"}},
+		"empty":        {fstest.MapFS{"x.yaml": {}}, []string{"x.yaml: part profile: it is empty"}},
 		"too long":     {fstest.MapFS{"x.yaml": {Data: append([]byte(mine), bytes.Repeat([]byte("# more\n"), 10000)...)}}, []string{"x.yaml", "longer than 65536"}},
 		"a folder":     {fstest.MapFS{"x.yaml/y": {}}, []string{"x.yaml"}},
 	} {
