@@ -369,7 +369,7 @@ func TestWrongProfile(t *testing.T) {
 // TestDiffers: what is observed is compared with what the profile assumes.
 func TestDiffers(t *testing.T) {
 	p := parts["MT25QL256ABA"]
-	p.VLB4K, p.NVLBMask, p.ProgramRefused, p.CRCReflected = false, 0xFE, 0x10, false
+	p.VLB4K, p.NVLBMask, p.ProgramRefused, p.CRC = false, 0xFE, 0x10, &conformance.CRC{AddressBytes: 4, StopIncluded: true, ReadDummy: 1}
 	differ := map[string]bool{whatE2: false, firstCells: true, lastCells: true, rangeCRC: true}
 	for _, by := range []string{"a nonvolatile lock bit", "a volatile lock bit", "block protection"} {
 		differ["02 is refused by "+by], differ["12 is refused by "+by] = true, true

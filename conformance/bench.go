@@ -30,6 +30,12 @@ type bench struct {
 
 	unclean bool // the last case could not be undone
 
+	run  context.Context // of Run, for whom tidying up must not end
+	vcr  byte            // VCR as a case changed it for a witness of power-off, or 0
+	kept bool            // the chip was not without supply, and the case proves nothing
+
+	took map[byte]*waits // by the opcodes of Part.Longest
+
 	result Result // of the case under way
 	ended  bool
 	err    error // the link or ctx failed
@@ -90,27 +96,29 @@ func (b *bench) pause(d time.Duration, out ...byte) { b.frames(spi.Frame{Out: ou
 
 // enabled sends 06, then out, and waits until the chip is ready.
 func (b *bench) enabled(limit time.Duration, out ...byte) {
-	b.frames(spi.Frame{Out: []byte{0x06}}, spi.Frame{Out: out})
-	b.wait(limit)
+	b.timed(limit, spi.Frame{Out: []byte{0x06}}, spi.Frame{Out: out})
 }
 
-// wait polls both status registers until all dies tell that the chip is ready.
-func (b *bench) wait(limit time.Duration) {
+// wait polls both status registers until all dies tell that the chip is ready. It returns when the last poll began that found it
+// busy, zero if none did.
+func (b *bench) wait(limit time.Duration) (busy time.Time) {
 	b.limit = max(b.limit, limit)
 	idle := min(max(limit/2000, 20*time.Microsecond), 20*time.Millisecond)
 	for end := time.Now().Add(limit); !b.ended && b.err == nil; {
-		kept := b.trace
+		kept, now := b.trace, time.Now()
 		sr, fsr := b.sr05(), b.fsr()
 		if sr&wip == 0 && fsr&0x80 != 0 {
-			return
+			return busy
 		}
+		busy = now
 		if time.Now().After(end) {
 			b.failf("busy for longer than %v", limit)
-			return
+			return busy
 		}
 		b.frames(spi.Frame{Idle: idle})
 		b.trace = kept // one poll is evidence enough
 	}
+	return busy
 }
 
 // look is some frames of a batch; looked at once the batch is done.
@@ -173,6 +181,7 @@ func (b *bench) fsr() byte {
 const (
 	wip    = 0x01
 	wel    = 0x02
+	srwd   = 0x80
 	failed = 0x3A // flag status: erase, program, reserved, protection
 )
 

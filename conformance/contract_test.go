@@ -75,9 +75,15 @@ var parts = map[string]conformance.Part{
 	"MT25QU128ABB":      authenta(0xBB),
 }
 
+// maxima are those of section 7.
+var maxima = map[byte]time.Duration{0x02: 1800 * time.Microsecond, 0x20: 400 * time.Millisecond, 0x52: time.Second, 0xD8: time.Second,
+	0xC7: 460 * time.Second, 0xC4: 460 * time.Second, 0x01: 8 * time.Millisecond, 0xB1: time.Second, 0xE3: 500 * time.Microsecond, 0xE4: time.Second, 0x9B: 30 * time.Second}
+
 func part(size int, kind, density, security byte) conformance.Part {
 	p := conformance.Part{Size: size, Dies: 1, ID: [6]byte{0x20, kind, density, 0x10, 0x44, security}, AddressBytes: 3,
-		OTP: true, CRC: true, StackedProtection: true, VLB4K: true, NVLBMask: 0x01, ProgramRefused: 0x12, CRCReflected: true}
+		StackedProtection: true, VLB4K: true, NVLBMask: 0x01, OTPSize: 64, Rescue: []int{1, 5},
+		CRC:            &conformance.CRC{Reflected: true, AddressBytes: 4, StopIncluded: true, ReadDummy: 1},
+		ProgramRefused: 0x12, EraseRefused: 0x22, LockRefused: 0x12, LockEraseRefused: 0x22, Longest: maxima}
 	if size > 16*mib {
 		p.AddressBytes = 4
 	}
@@ -91,7 +97,7 @@ func revisionB(dies int, p conformance.Part) conformance.Part {
 
 func authenta(kind byte) conformance.Part {
 	p := part(16*mib, kind, 0x18, 0x00)
-	p.ID, p.RPMC, p.CRC = [6]byte{0x20, kind, 0x18, 0x12, 0x00, 0x8C}, true, false
+	p.ID, p.RPMC, p.CRC = [6]byte{0x20, kind, 0x18, 0x12, 0x00, 0x8C}, true, nil
 	return p
 }
 
@@ -143,6 +149,12 @@ func judge(t *testing.T, results []conformance.Result, err error, observed map[s
 		case conformance.Fail:
 			t.Errorf("%v\n\t%s", r, strings.Join(r.Evidence, "\n\t"))
 		case conformance.Observed:
+			if strings.HasPrefix(r.Case.Name, longest) { // TestLongestWaits
+				if r.Differs {
+					t.Error(r)
+				}
+				continue
+			}
 			want, ok := observed[r.Case.Name]
 			if !ok {
 				want, ok = sides[r.Case.Name]

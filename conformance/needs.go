@@ -38,11 +38,12 @@ func (b *bench) unmet(n need) string {
 		{counters, !p.RPMC, "only on parts with monotonic counters"},
 		{single, p.Dies > 1, "only on parts of one die"},
 		{stacked, p.Dies == 1, "only on parts of several dies"},
-		{hasOTP, !p.OTP, "the part has no one-time-programmable area"},
-		{hasCRC, !p.CRC, "the part has no CRC check"},
+		{hasOTP, p.OTPSize == 0, "the part has no one-time-programmable area"},
+		{hasCRC, p.CRC == nil, "the part has no CRC check"},
 		{has5C, !p.Erase5C, "the part has no 5C"},
 		{area, o.Area.Size == 0, "nothing may be destroyed"},
-		{area, b.sr != 0, fmt.Sprintf("block protection is on: the status register was %02X", b.sr)},
+		{area, b.sr == srwd, "the write disable bit of the status register is set, and W# may hold it"},
+		{area, b.sr&^srwd != 0, fmt.Sprintf("block protection is on: the status register was %02X", b.sr)},
 		{low, o.Area.Addr+4*sector > 1<<24, "the area is beyond three address bytes"},
 		{full, !o.Full, "only in a full run"},
 		{whole, o.Area.Size != p.Size, "the whole chip would have to be free to be destroyed"},
@@ -59,10 +60,17 @@ func (b *bench) unmet(n need) string {
 	return ""
 }
 
+// found tells whether a case with these needs is not tried for lock bits or block protection that were set before the run.
+func (b *bench) found(n need) bool {
+	return n&area != 0 && b.sr != 0 || n&(locks|unlocked) != 0 && b.mark >= 0
+}
+
+const stackedLocks = "whether E4 reaches all dies of the part is not known"
+
 // lockable says why lock bits may not be set on this chip, or nothing: what cannot be taken back is not done.
 func (b *bench) lockable() string {
 	if b.part.Dies > 1 && !b.part.StackedProtection {
-		return "whether E4 reaches all dies of the part is not known"
+		return stackedLocks
 	}
 	if spr := b.read(2, 0x2D); spr[0] != 0xFF || spr[1] != 0xFF {
 		return fmt.Sprintf("the sector protection register is %02X%02X", spr[1], spr[0])

@@ -2,39 +2,48 @@ package conformance
 
 import "bytes"
 
-// otpSize is 64 bytes of data and the control byte.
-const otpSize = 65
-
 var otp = []Case{
-	{Name: "4B reads the same 65 bytes each time, behind eight dummy clocks", Section: "2.3", needs: hasOTP, run: func(b *bench) {
-		p := b.otp(0, otpSize)
-		b.same("4B again", b.otp(0, otpSize), p)
-		b.same("4B from 000010 on", b.otp(0x10, otpSize-0x10), p[0x10:])
-		b.same("4B of the control byte", b.otp(0x40, 1), p[0x40:])
+	{Name: "4B reads the same bytes each time, behind eight dummy clocks", Section: "2.3", needs: hasOTP, run: func(b *bench) {
+		size := b.part.OTPSize
+		p := b.otp(0, size+1)
+		b.same("4B again", b.otp(0, size+1), p)
+		b.same("4B from the middle on", b.otp(size/2, size+1-size/2), p[size/2:])
+		b.same("4B of the control byte", b.otp(size, 1), p[size:])
 		b.check(!b.early(p), "4B answers without dummy clocks")
-		if p[0x40]&1 != 0 {
+		if p[size]&1 != 0 {
 			b.observe(false, "not locked")
 		} else {
 			b.observe(false, "locked")
 		}
 	}},
 	{Name: "4B takes four address bytes in 4-byte mode", Section: "2.3", needs: hasOTP | wide, run: func(b *bench) {
-		p := b.otp(0, otpSize)
+		n := b.part.OTPSize + 1
+		p := b.otp(0, n)
 		b.enabled(limitShort, 0xB7)
-		b.same("4B", b.read(otpSize, append(wide4(0x4B, 0), 0)...), p)
-		b.same("4B from 00000010 on", b.read(otpSize-0x10, append(wide4(0x4B, 0x10), 0)...), p[0x10:])
+		b.same("4B", b.read(n, append(wide4(0x4B, 0), 0)...), p)
+		b.same("4B from its second byte on", b.read(n-1, append(wide4(0x4B, 1), 0)...), p[1:])
 	}},
 	{Name: "what 4B goes on with behind the control byte", Section: "2.3", needs: hasOTP, run: func(b *bench) {
-		p := b.otp(0, otpSize+8)
-		switch more := p[otpSize:]; {
-		case bytes.Equal(more, p[:8]) && bytes.Equal(more, bytes.Repeat(p[0x40:0x41], 8)):
-			b.observe(false, "byte 0 again or the control byte, which are alike")
-		case bytes.Equal(more, p[:8]):
-			b.observe(false, "byte 0 again")
-		case bytes.Equal(more, bytes.Repeat(p[0x40:0x41], 8)):
-			b.observe(false, "the control byte again")
+		// Data that are no more than the profile's and differ from what comes behind them are what can tell.
+		size := b.part.OTPSize
+		p := b.otp(0, 4*(size+1))
+		tail := len(p) - 1 // the first of the bytes that are all alike up to the end
+		for tail > 0 && p[tail-1] == p[tail] {
+			tail--
+		}
+		period := 1
+		for period < len(p) && !bytes.Equal(p[period:], p[:len(p)-period]) {
+			period++
+		}
+		switch {
+		case tail == 0:
+			b.observe(false, "all bytes are %02X", p[0])
+		case period <= len(p)/2:
+			b.observe(period != size+1, "byte 0 again, behind %d bytes and the control byte", period-1)
+		case tail <= len(p)/2:
+			b.observe(tail > size, "the control byte again; there are %d bytes before it, or more", tail)
 		default:
-			b.observe(false, "% X", more)
+			b.observe(true, "no end within %d bytes", len(p))
 		}
 	}},
 }
@@ -42,7 +51,7 @@ var otp = []Case{
 // early tells whether what comes amid the dummy clocks is data: the byte before, at each address. Where all bytes are alike nobody can tell.
 func (b *bench) early(p []byte) bool {
 	alike, differ := true, false
-	for at := 1; at < otpSize; at++ {
+	for at := 1; at < len(p); at++ {
 		alike = alike && b.byte(narrow(0x4B, at)...) == p[at-1]
 		differ = differ || p[at] != p[0]
 	}

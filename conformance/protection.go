@@ -136,14 +136,14 @@ var freeze = []Case{
 		b.set = true
 		b.enabled(limitShort, wide4(0xE3, b.sector(1))...)
 		b.check(!b.locked(b.sector(1)), "the lock bit is set")
-		b.observe(false, "%s", b.words())
+		b.observe(b.fsr()&failed != b.part.LockRefused, "%s", b.words())
 	}},
 	{Name: "what E4 does while frozen", Section: "4.1", Destructive: true, needs: area | locks, run: func(b *bench) {
 		b.lock(b.sector(1))
 		b.enabled(limitShort, 0xA6)
 		b.enabled(limitErase, 0xE4)
 		b.check(b.locked(b.sector(1)), "the lock bit is cleared")
-		b.observe(false, "%s", b.words())
+		b.observe(b.fsr()&failed != b.part.LockEraseRefused, "%s", b.words())
 	}},
 	{Name: "what a freeze does to volatile lock bits", Section: "6.2", Destructive: true, needs: area | locks, run: func(b *bench) {
 		b.enabled(limitShort, 0xA6)

@@ -96,7 +96,7 @@ func refusals() (cases []Case) {
 			b.lockVLB(b.part.Size-2*sector, 1)
 			b.enabled(limitBulk, 0xC7)
 			if b.load(b.sector(1), 1)[0] == 0 {
-				b.observe(false, "it is: %s", b.words())
+				b.observe(b.fsr()&failed != b.part.EraseRefused, "it is: %s", b.words())
 			} else {
 				b.observe(true, "it erases the rest")
 			}

@@ -21,6 +21,7 @@ const (
 	behindOTP  = "what 4B goes on with behind the control byte"
 	rescue     = "whether FF in a frame of its own ends quad protocol"
 	rangeCRC   = "9B 27 FE checks a range: silent for the right CRC, bit 4 for a wrong one, which 96 then tells"
+	longest    = "the longest wait for "
 	gprr       = "96 answers the general-purpose read register"
 )
 
@@ -65,10 +66,10 @@ var sides = map[string]string{
 	"what E3 does with a data byte":                          "it is not executed: silent, WEL stays",
 	"what A6 does with a data byte":                          "it is not executed: silent, WEL stays",
 	"what a program of FF does to a locked sector":           "error bits 1 4, WEL stays",
-	rescue: "it does",
-	"4B reads the same 65 bytes each time, behind eight dummy clocks": "not locked",
-	behindOTP:                             "the control byte again",
-	rangeCRC:                              "reflected, 4 address bytes, the stop address is the last, 1 dummy bytes behind 96",
+	rescue: "one of 1 bytes does",
+	"4B reads the same bytes each time, behind eight dummy clocks": "not locked",
+	behindOTP:                             "the control byte again; there are 34 bytes before it, or more",
+	rangeCRC:                              "reflected, 4 address bytes, the stop address is the last, 1 dummy bytes behind 96, no 06 before it",
 	"what 70 tells while one die is busy": "each read tells of another die",
 	busy05:                                "each read tells of all dies",
 	"C7 and 60 are not executed on several dies":                               "silent, WEL stays",
@@ -87,14 +88,14 @@ var switches = []struct {
 	{"WholeSectorVLB", "MT25QL256ABA", nor.Options{WholeSectorVLB: true}, map[string]string{firstCells: "64 KiB", lastCells: "64 KiB"}},
 	{"DieWIP", "MT25QL01GBBB", nor.Options{DieWIP: true}, map[string]string{busy05: "each read tells of another die"}},
 	{"LockedAtBoot", "MT25QU256ABA-1SIT", nor.Options{LockedAtBoot: true}, map[string]string{bootLocks: "1"}},
-	{"OTPWraps", "MT25QL128ABA", nor.Options{OTPWraps: true}, map[string]string{behindOTP: "byte 0 again"}},
-	{"NoRescue", "MT25QL128ABA", nor.Options{NoRescue: true}, map[string]string{rescue: "it does not"}},
+	{"OTPWraps", "MT25QL128ABA", nor.Options{OTPWraps: true}, map[string]string{behindOTP: "byte 0 again, behind 64 bytes and the control byte"}},
+	{"NoRescue", "MT25QL128ABA", nor.Options{NoRescue: true}, map[string]string{rescue: "none of 1 and of 5 bytes does"}},
 	{"CRC", "MT25QL256ABA", nor.Options{CRC: nor.CRC{Unreflected: true}}, map[string]string{
-		rangeCRC: "not reflected, 4 address bytes, the stop address is the last, 1 dummy bytes behind 96"}},
+		rangeCRC: "not reflected, 4 address bytes, the stop address is the last, 1 dummy bytes behind 96, no 06 before it"}},
 	{"CRC", "MT25QL256ABA", nor.Options{CRC: nor.CRC{ModeAddresses: true}}, map[string]string{
-		rangeCRC: "reflected, 3 address bytes, the stop address is the last, 1 dummy bytes behind 96"}},
+		rangeCRC: "reflected, 3 address bytes, the stop address is the last, 1 dummy bytes behind 96, no 06 before it"}},
 	{"CRC", "MT25QL256ABA", nor.Options{CRC: nor.CRC{NoDummy: true}}, map[string]string{
-		rangeCRC: "reflected, 4 address bytes, the stop address is the last, 0 dummy bytes behind 96", gprr: "00" + strings.Repeat(" 00", 15)}},
+		rangeCRC: "reflected, 4 address bytes, the stop address is the last, 0 dummy bytes behind 96, no 06 before it", gprr: "00" + strings.Repeat(" 00", 15)}},
 }
 
 // unseen are those that do not show, and why.

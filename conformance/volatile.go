@@ -49,7 +49,7 @@ var volatileLocks = []Case{
 		b.enabled(limitShort, narrow(0xE5, 2*sector, 3)...)
 		b.enabled(limitShort, narrow(0xE5, 2*sector, 0)...)
 		b.same("E8", b.read(1, narrow(0xE8, 2*sector)...), []byte{3})
-		b.observe(false, "%s", b.words())
+		b.observe(b.fsr()&failed != b.part.VolatileRefused, "%s", b.words())
 	}},
 	{Name: "lock-down without lock holds too", Section: "6.2", run: func(b *bench) {
 		b.enabled(limitShort, narrow(0xE5, 2*sector, 2)...)
@@ -79,7 +79,7 @@ var volatileLocks = []Case{
 		b.enabled(limitErase, to(0xD8, 0xDC, at)...)
 		b.check(b.load(at+0x5000, 1)[0] == 0, "what is locked is erased")
 		if b.load(at, 1)[0] == 0 {
-			b.observe(false, "it is refused whole: %s", b.words())
+			b.observe(b.fsr()&failed != b.part.EraseRefused, "it is refused whole: %s", b.words())
 		} else {
 			b.observe(true, "it erases the rest")
 		}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 	"station/conformance"
 	"station/flash"
 	"station/recipes"
-	"station/spi"
 )
 
 // leastArea is what the suite needs at least, and takes where none is named.
@@ -47,16 +45,30 @@ func (a *app) conform(ctx context.Context, at *seat, area string, yes, force boo
 // suite runs every case with r free to be destroyed.
 func (s *seated) suite(ctx context.Context, r flash.Range) error {
 	p := s.chip.Part()
-	v := &verdicts{app: s.app}
-	_, err := conformance.Run(ctx, s.conn, suitePart(p), conformance.Options{
-		Power: s.supply(),
-		Area:  conformance.Range{Addr: int(r.Addr), Size: int(r.Size)},
-		Full:  r.Size == p.Size,
+	v := &verdicts{app: s.app, slot: s.slot}
+	power, person := s.supply()
+	o := conformance.Options{
+		Power: power,
+		Kept: func() {
+			s.app.clearLine()
+			printf(s.app.stderr, "slot %s: the chip was not without supply: take the board out for a moment\n", s.slot)
+		},
+		Area: conformance.Range{Addr: int(r.Addr), Size: int(r.Size)},
+		Full: r.Size == p.Size,
 		// Bit 0 alone is written there: a chip that comes up with four address bytes is one that the station knows how to talk to.
-		NVCR:   p.NVCR != nil && p.NVCR.Change&1 != 0,
+		NVCR:   p.NVCR != nil && p.NVCR.Change&1 != 0 && p.CanProtect() == nil,
+		Begin:  v.begin,
 		Report: v.report,
-	})
+	}
+	printf(s.app.stderr, "slot %s  %s  try %d statements of the data sheet\n", s.slot, p.Name, len(conformance.Cases()))
+	if person {
+		printf(s.app.stderr, "slot %s: the board will have to be reseated %d times: you are asked each time\n", s.slot, conformance.PowerCycles(suitePart(p), o))
+	}
+	_, err := conformance.Run(ctx, s.conn, suitePart(p), o)
+	s.app.clearLine()
 	switch {
+	case errors.Is(err, conformance.ErrState):
+		return exit(exitRefused, fmt.Errorf("REFUSED: slot %s: %w; nothing was changed, and a recipe with `config: {nvcr: 0xFFFF}` brings the register back", s.slot, err))
 	case errors.Is(err, conformance.ErrContact):
 		return exit(exitError, fmt.Errorf("ERROR: slot %s: the contact is unstable: reseat the board; if it happens again, clean the slot (%w)", s.slot, err))
 	case errors.Is(err, conformance.ErrBusy):
@@ -91,68 +103,34 @@ func parseArea(text string) (flash.Range, error) {
 
 // suitePart tells the suite, which knows no profiles, what it needs to know of the part.
 func suitePart(p *flash.Part) conformance.Part {
-	out := conformance.Part{Size: int(p.Size), Dies: p.Dies, ID: p.ID, AddressBytes: p.AddressBytes, RPMC: p.RPMC != nil, OTP: p.OTP != nil, CRC: p.CRC != nil,
-		StackedProtection: p.StackedProtection, VLB4K: p.VLB4KBoundary, NVLBMask: p.NVLBMask, ProgramRefused: p.ProgramRefused}
+	out := conformance.Part{Size: int(p.Size), Dies: p.Dies, ID: p.ID, AddressBytes: p.AddressBytes, RPMC: p.RPMC != nil,
+		StackedProtection: p.StackedProtection, VLB4K: p.VLB4KBoundary, NVLBMask: p.NVLBMask, Rescue: p.Rescue,
+		ProgramRefused: p.ProgramRefused, EraseRefused: p.EraseRefused, LockRefused: p.LockRefused, LockEraseRefused: p.LockEraseRefused, VolatileRefused: p.VolatileRefused,
+		Longest: map[byte]time.Duration{0x02: p.Program.Max, 0x01: p.StatusWrite.Max, 0xE3: p.LockSet.Max, 0xE4: p.LockErase.Max}}
 	for _, e := range p.Erases {
 		out.Erase5C = out.Erase5C || e.Opcode4 == 0x5C
+		out.Longest[e.Opcode] = e.Max
 	}
-	if p.CRC != nil {
-		out.CRCReflected = p.CRC.Reflected
+	if e := p.DieErase; e != nil {
+		out.Longest[e.Opcode] = e.Max
+	}
+	if p.OTP != nil {
+		out.OTPSize = p.OTP.Size
+	}
+	if p.NVCR != nil {
+		out.Longest[0xB1] = p.NVCR.Write.Max
+	}
+	if c := p.CRC; c != nil {
+		out.CRC = &conformance.CRC{Reflected: c.Reflected, AddressBytes: c.AddressBytes, StopIncluded: c.StopIncluded, WriteEnable: c.WriteEnable, ReadDummy: c.ReadDummy}
+		out.Longest[0x9B] = c.Limit
 	}
 	return out
 }
 
-// supply switches the part's supply: the programmer does, where it can, else the simulator's hands or a person reseat the board. nil: nobody is there.
-func (s *seated) supply() func(context.Context, bool) error {
-	if p, ok := s.conn.(spi.Powered); ok {
-		return p.Power
-	}
-	var reseat func(context.Context) error
-	if s.bench.simulated {
-		reseat = func(ctx context.Context) error { return s.bench.boards.Reseat(ctx, s.slot) }
-	} else if f, ok := s.app.stdin.(*os.File); ok && isTerminal(f) {
-		reseat = s.askReseat(bufio.NewReader(f))
-	} else {
-		return nil
-	}
-	// Out and back are one motion, and nothing is asked of the chip in between.
-	return func(ctx context.Context, on bool) error {
-		if !on {
-			return nil
-		}
-		return reseat(ctx)
-	}
-}
-
-// askReseat asks a person, and waits until the board makes good contact again.
-func (s *seated) askReseat(in *bufio.Reader) func(context.Context) error {
-	return func(ctx context.Context) error {
-		fmt.Fprintf(s.app.stderr, "Take the board out of slot %s, put the same board back, and press Enter.\n", s.slot)
-		line := make(chan error, 1)
-		go func() {
-			_, err := in.ReadString('\n')
-			line <- err
-		}()
-		select {
-		case err := <-line:
-			if err != nil {
-				return fmt.Errorf("nobody answers: %w", err)
-			}
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		var err error
-		for range 100 {
-			if err = s.chip.Contact(ctx); err == nil {
-				return nil
-			}
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(50 * time.Millisecond):
-			}
-		}
-		return err
+// clearLine takes away what begin of verdicts left on a terminal.
+func (a *app) clearLine() {
+	if f, ok := a.stderr.(*os.File); ok && isTerminal(f) {
+		fmt.Fprint(f, "\r\x1b[K")
 	}
 }
 
@@ -165,18 +143,48 @@ type verdictJSON struct {
 	Evidence []string `json:"evidence"`
 }
 
+// summaryJSON ends the lines of verdictJSON.
+type summaryJSON struct {
+	Summary struct {
+		Part     string `json:"part"`
+		UID      string `json:"uid"`
+		Passed   int    `json:"passed"`
+		Failed   int    `json:"failed"`
+		Observed int    `json:"observed"`
+		Differ   int    `json:"differ"` // observed, not as the profile says
+		Skipped  int    `json:"skipped"`
+		Locked   int    `json:"locked"` // skipped for locks that were found
+	} `json:"summary"`
+}
+
 // verdicts prints results as they come, and counts them.
 type verdicts struct {
 	app    *app
+	slot   string
+	begun  int
 	counts [4]int // by conformance.Status
 	differ int
+	locked int
 	err    error // of the output
 }
 
+// begin shows the statement under way, on a terminal.
+func (v *verdicts) begin(c conformance.Case) {
+	v.begun++
+	if f, ok := v.app.stderr.(*os.File); ok && isTerminal(f) {
+		text := []rune(fmt.Sprintf("slot %s  %d/%d  %s", v.slot, v.begun, len(conformance.Cases()), c.Name))
+		fmt.Fprintf(f, "\r\x1b[K%s", string(text[:min(len(text), 79)]))
+	}
+}
+
 func (v *verdicts) report(r conformance.Result) {
+	v.app.clearLine()
 	v.counts[r.Status]++
 	if r.Differs {
 		v.differ++
+	}
+	if r.Locked {
+		v.locked++
 	}
 	word := strings.ToUpper(r.Status.String())
 	if v.app.json {
@@ -206,15 +214,27 @@ func (v *verdicts) keep(err error) {
 
 // end is the sum, and the exit code.
 func (v *verdicts) end(s *seated) error {
-	sum := fmt.Sprintf("%d passed, %d failed, %d observed (%d not as the profile says), %d skipped", v.counts[conformance.Pass], v.counts[conformance.Fail],
-		v.counts[conformance.Observed], v.differ, v.counts[conformance.Skipped])
-	if !v.app.json {
-		if _, err := printf(v.app.stdout, "%s %s: %s\n", s.chip.Part().Name, s.chip.UID(), sum); err != nil {
-			return err
-		}
+	var j summaryJSON
+	n := &j.Summary
+	n.Part, n.UID, n.Passed, n.Failed, n.Observed = s.chip.Part().Name, fmt.Sprint(s.chip.UID()), v.counts[conformance.Pass], v.counts[conformance.Fail], v.counts[conformance.Observed]
+	n.Differ, n.Skipped, n.Locked = v.differ, v.counts[conformance.Skipped], v.locked
+	var err error
+	if v.app.json {
+		err = v.app.printLine(j)
+	} else {
+		_, err = printf(v.app.stdout, "%s %s: %d passed, %d failed, %d observed (%d not as the profile says), %d skipped\n", n.Part, n.UID, n.Passed, n.Failed, n.Observed, n.Differ, n.Skipped)
 	}
-	if v.counts[conformance.Fail] > 0 {
-		return exit(exitNo, fmt.Errorf("FAIL: slot %s: %d statements of the data sheet are not true of this chip", s.slot, v.counts[conformance.Fail]))
+	switch {
+	case err != nil:
+		return err
+	case n.Failed > 0:
+		return exit(exitNo, fmt.Errorf("FAIL: slot %s: %d statements of the data sheet are not true of this chip", s.slot, n.Failed))
+	case n.Locked > 0:
+		how := fmt.Sprintf("`station chip unlock --slot %s --yes` clears them", s.slot)
+		if err := s.chip.Part().CanProtect(); err != nil {
+			how = fmt.Sprintf("the station clears none: %v", err)
+		}
+		return exit(exitRefused, fmt.Errorf("slot %s: the chip is not in the state that the suite needs: %d statements were skipped for lock bits or block protection that were set before; %s", s.slot, n.Locked, how))
 	}
 	return nil
 }

@@ -144,8 +144,9 @@ func TestSupply(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		power, before := s.supply(), pins.chip.PowerUps()
-		if err := power(t.Context(), false); err != nil || pins.chip.Powered() {
+		power, person := s.supply()
+		before := pins.chip.PowerUps()
+		if err := power(t.Context(), false); err != nil || pins.chip.Powered() || person {
 			t.Errorf("off: %v, powered %t", err, pins.chip.Powered())
 		}
 		if err := power(t.Context(), true); err != nil || pins.chip.PowerUps() != before+1 {
@@ -158,7 +159,7 @@ func TestSupply(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.supply() != nil {
+		if power, person := s.supply(); power != nil || person {
 			t.Error("nobody is there, and yet somebody would reseat")
 		}
 		var said bytes.Buffer
@@ -178,9 +179,18 @@ func TestSupply(t *testing.T) {
 		if want := "Take the board out of slot 1, put the same board back, and press Enter.\n"; said.String() != want {
 			t.Errorf("it said %q", &said)
 		}
-		go func() { chip.Power(false); person.Write([]byte("\n")) }()
-		if err := ask(t.Context()); !errors.Is(err, flash.ErrAbsent) {
-			t.Errorf("a board that does not come back: %v", err)
+		// A board that does not come back is asked for again, for as long as it takes.
+		said.Reset()
+		go func() {
+			chip.Power(false)
+			person.Write([]byte("\n"))
+			time.Sleep(time.Hour)
+			chip.Power(true)
+			person.Write([]byte("\n"))
+		}()
+		start = time.Now()
+		if err := ask(t.Context()); err != nil || time.Since(start) < time.Hour || strings.Count(said.String(), "Take the board out") != 2 || !strings.Contains(said.String(), "no chip answers") {
+			t.Errorf("a board that comes back late: %v after %v\n%s", err, time.Since(start), &said)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Minute, cancel)
