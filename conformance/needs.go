@@ -25,8 +25,8 @@ const (
 	factory // NVCR as it left the factory
 )
 
-// unmet says why a case cannot be tried, or nothing.
-func (b *bench) unmet(n need) string {
+// unmet says why a case cannot be tried, or nothing, and whether lock bits or block protection that were found are why.
+func (b *bench) unmet(n need) (why string, locked bool) {
 	p, o := b.part, b.opt
 	for _, row := range []struct {
 		n   need
@@ -51,19 +51,16 @@ func (b *bench) unmet(n need) string {
 		{nvcr, !o.NVCR, "NVCR may not be written"},
 		{factory, b.nvcr[0] != 0xFF || b.nvcr[1] != 0xFF, "NVCR is not FFFF, and with it the state after power-up"},
 		{locks, b.held != "", b.held},
-		{unlocked, b.mark >= 0, fmt.Sprintf("a lock bit is set, at %08X", b.mark)},
+		{unlocked, b.mark >= 0, b.markedSet()},
 	} {
 		if n&row.n != 0 && row.bad {
-			return row.why
+			return row.why, row.n == area && o.Area.Size > 0 || row.n == unlocked || row.n == locks && b.held == b.markedSet()
 		}
 	}
-	return ""
+	return "", false
 }
 
-// found tells whether a case with these needs is not tried for lock bits or block protection that were set before the run.
-func (b *bench) found(n need) bool {
-	return n&area != 0 && b.sr != 0 || n&(locks|unlocked) != 0 && b.mark >= 0
-}
+func (b *bench) markedSet() string { return fmt.Sprintf("a lock bit is set, at %08X", b.mark) }
 
 const stackedLocks = "whether E4 reaches all dies of the part is not known"
 
@@ -79,7 +76,7 @@ func (b *bench) lockable() string {
 		return "the chip is frozen"
 	}
 	if b.mark >= 0 {
-		return fmt.Sprintf("a lock bit is set already, at %08X", b.mark)
+		return b.markedSet()
 	}
 	return ""
 }

@@ -125,8 +125,8 @@ func (b *bench) try(c Case) (Result, error) {
 		}
 		return Result{Case: c, Status: Skipped, Detail: who}, nil
 	}
-	if why := b.unmet(c.needs); why != "" {
-		return Result{Case: c, Status: Skipped, Detail: why, Locked: b.found(c.needs)}, nil
+	if why, locked := b.unmet(c.needs); why != "" {
+		return Result{Case: c, Status: Skipped, Detail: why, Locked: locked}, nil
 	}
 	first, err := b.once(c)
 	for range 2 {

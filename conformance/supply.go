@@ -13,7 +13,7 @@ func PowerCycles(p Part, o Options) (n int) {
 		fresh.held = stackedLocks
 	}
 	for _, c := range Cases() {
-		if c.needs&supply != 0 && fresh.unmet(c.needs) == "" {
+		if why, _ := fresh.unmet(c.needs); c.needs&supply != 0 && why == "" {
 			n++
 		}
 	}

@@ -21,6 +21,7 @@ const (
 	behindOTP  = "what 4B goes on with behind the control byte"
 	rescue     = "whether FF in a frame of its own ends quad protocol"
 	rangeCRC   = "9B 27 FE checks a range: silent for the right CRC, bit 4 for a wrong one, which 96 then tells"
+	lockedDown = "E5 on bits that are locked down changes nothing"
 	longest    = "the longest wait for "
 	gprr       = "96 answers the general-purpose read register"
 )
