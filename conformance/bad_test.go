@@ -263,7 +263,9 @@ func TestFound(t *testing.T) {
 		{"frozen, until the next reset", []byte{0xA6}, "", 120, 0},
 		{"with block protection", []byte{0x01, 0x08}, "", 40, 0x08},
 		{"with SRWD alone", []byte{0x01, 0x80}, "", 40, 0x80},
-		{"with a lock bit", []byte{0xE3, 0x00, 0x50, 0x00, 0x00}, "", 90, 0},
+		{"with a lock bit in the area", []byte{0xE3, 0x00, 0x02, 0x00, 0x00}, "", 40, 0},
+		{"with a lock bit at the end of the area", []byte{0xE3, 0x01, 0xFE, 0x00, 0x00}, "", 40, 0},
+		{"with a lock bit beyond the area", []byte{0xE3, 0x01, 0xFF, 0x00, 0x00}, "", 90, 0},
 		{"with another drive strength", []byte{0xB1, 0x7F, 0xFF}, "", 110, 0},
 		{"in 4-byte mode from power-up on", []byte{0xB1, 0xFE, 0xFF}, "NVCR is FFFE", 0, 0},
 		{"in a bulk erase", []byte{0xC7}, "chip stays busy", 0, 0},
@@ -275,7 +277,11 @@ func TestFound(t *testing.T) {
 				if row.err != "chip stays busy" {
 					time.Sleep(time.Second)
 				}
-				results, err := try(t, c, parts[c.Part()], free(c))
+				o := free(c)
+				if row.out[0] == 0xE3 {
+					o.Area.Size -= 1 << 16
+				}
+				results, err := try(t, c, parts[c.Part()], o)
 				if row.err == "" {
 					judge(t, results, err, nil)
 				} else if err == nil || !strings.Contains(err.Error(), row.err) {

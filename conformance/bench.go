@@ -22,6 +22,7 @@ type bench struct {
 	nvcr []byte // as found, low byte first
 	held string // why lock bits may not be set
 	mark int    // the first sector whose nonvolatile lock bit is set, or -1
+	shut int    // the same in the Area
 	boot byte   // volatile lock bits behind reset: 0 but on secure parts
 
 	dirty map[int]bool  // sectors written to, by address

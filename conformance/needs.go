@@ -44,6 +44,7 @@ func (b *bench) unmet(n need) (why string, locked bool) {
 		{area, o.Area.Size == 0, "nothing may be destroyed"},
 		{area, b.sr == srwd, "the write disable bit of the status register is set, and W# may hold it"},
 		{area, b.sr&^srwd != 0, fmt.Sprintf("block protection is on: the status register was %02X", b.sr)},
+		{area, b.shut >= 0, fmt.Sprintf("a lock bit of the area is set, at %08X", b.shut)},
 		{low, o.Area.Addr+4*sector > 1<<24, "the area is beyond three address bytes"},
 		{full, !o.Full, "only in a full run"},
 		{whole, o.Area.Size != p.Size, "the whole chip would have to be free to be destroyed"},
@@ -81,12 +82,12 @@ func (b *bench) lockable() string {
 	return ""
 }
 
-// marked is the first sector whose nonvolatile lock bit is set, or -1.
-func (b *bench) marked() int {
+// marked is the first sector from one address to another whose nonvolatile lock bit is set, or -1.
+func (b *bench) marked(from, to int) int {
 	const many = 256 // in one Do
-	for at := 0; at < b.part.Size; at += many * sector {
+	for at := from; at < to; at += many * sector {
 		var all []look
-		for a := at; a < min(at+many*sector, b.part.Size); a += sector {
+		for a := at; a < min(at+many*sector, to); a += sector {
 			all = append(all, in(1, wide4(0xE2, a)...))
 		}
 		b.batch(all...)

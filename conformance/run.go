@@ -94,7 +94,8 @@ func (b *bench) meet() error {
 	b.send(0x50)
 	b.sr = b.sr05() &^ (wel | wip)
 	b.boot = b.vlb(2 * sector)
-	b.mark = b.marked()
+	b.mark = b.marked(0, b.part.Size)
+	b.shut = b.marked(b.opt.Area.Addr, b.opt.Area.Addr+b.opt.Area.Size)
 	b.held = b.lockable()
 	return b.err
 }
@@ -247,7 +248,7 @@ func (b *bench) unlock() {
 	}
 	b.enabled(limitErase, 0xE4)
 	b.check(b.byte(0xA7)&1 != 0, "the freeze does not end")
-	if at := b.marked(); at >= 0 {
+	if at := b.marked(0, b.part.Size); at >= 0 {
 		b.failf("the sector at %08X is still locked behind E4", at)
 	}
 	if b.ended {
@@ -269,7 +270,7 @@ func leave(b *bench) {
 	for _, at := range slices.Sorted(maps.Keys(b.dirty)) {
 		b.blank(at)
 	}
-	if at := b.marked(); at != b.mark {
+	if at := b.marked(0, b.part.Size); at != b.mark {
 		b.failf("the first locked sector is %X, was %X", at, b.mark)
 	}
 	b.same("NVCR", b.read(2, 0xB5), b.nvcr)

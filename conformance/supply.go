@@ -8,7 +8,7 @@ import (
 
 // PowerCycles is how often at most a run takes the supply away, where the chip keeps to the statements and loses its supply each time.
 func PowerCycles(p Part, o Options) (n int) {
-	fresh := &bench{part: p, opt: o, nvcr: []byte{0xFF, 0xFF}, mark: -1}
+	fresh := &bench{part: p, opt: o, nvcr: []byte{0xFF, 0xFF}, mark: -1, shut: -1}
 	if p.Dies > 1 && !p.StackedProtection {
 		fresh.held = stackedLocks
 	}
@@ -24,6 +24,9 @@ func PowerCycles(p Part, o Options) (n int) {
 // reseated nothing), the case ends, and proves nothing. The witnesses are the write enable latch, the ID, which a busy chip does not answer and
 // neither does one in another protocol or asleep, and, where a case set it, VCR.
 func (b *bench) cycle() {
+	if b.ended || b.err != nil {
+		return
+	}
 	b.send(0x06) // not taken while busy or asleep
 	awake := false
 	for tries := range 3 {

@@ -22,21 +22,23 @@ var byPower = []string{
 func TestSupplyThatStaysOn(t *testing.T) {
 	for _, row := range []struct {
 		name    string
+		pace    nor.Pace
 		cuts    func(n int) bool // whether the n-th time of asking, from 0 on, switches the supply
 		full    bool
 		off     time.Duration // that a person takes
 		skipped int
-		kept    int // at least
+		kept    int // at least; 0: never
 	}{
-		{"each time", func(int) bool { return true }, true, 0, 0, 0},
-		{"every second time", func(n int) bool { return n%2 == 1 }, true, 0, 0, 6},
-		{"every second time, by a person", func(n int) bool { return n%2 == 1 }, true, 2 * time.Hour, 1, 6},
-		{"never", func(int) bool { return false }, false, 0, 5, 10},
-		{"never, by a person", func(int) bool { return false }, false, 2 * time.Hour, 5, 10},
+		{"each time", nor.Real, func(int) bool { return true }, true, 0, 0, 0},
+		{"each time, of a chip without pace", nor.None, func(int) bool { return true }, true, 0, 1, 0},
+		{"every second time", nor.Real, func(n int) bool { return n%2 == 1 }, true, 0, 0, 6},
+		{"every second time, by a person", nor.Real, func(n int) bool { return n%2 == 1 }, true, 2 * time.Hour, 1, 6},
+		{"never", nor.Real, func(int) bool { return false }, false, 0, 5, 10},
+		{"never, by a person", nor.Real, func(int) bool { return false }, false, 2 * time.Hour, 5, 10},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := newChip(t, "MT25QL256ABA", nor.Options{Pace: nor.Real})
+				c := newChip(t, "MT25QL256ABA", nor.Options{Pace: row.pace})
 				o, n, kept, cut := free(c), 0, 0, false
 				if !row.full {
 					o.Area, o.Full = conformance.Range{Size: 4 << 16}, false
@@ -63,7 +65,7 @@ func TestSupplyThatStaysOn(t *testing.T) {
 						skipped++
 					}
 				}
-				if skipped != row.skipped || kept < row.kept {
+				if skipped != row.skipped || kept < row.kept || (kept > 0) != (row.kept > 0) {
 					t.Errorf("%d skipped, want %d; %d times told, want %d or more", skipped, row.skipped, kept, row.kept)
 				}
 			})
