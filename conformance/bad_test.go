@@ -192,6 +192,7 @@ func TestLockBitsThatStay(t *testing.T) {
 		{"password mode is ruled out", "MT25QL256ABA", []byte{0x2C, 0xFD, 0xFF}, false, 0},
 		{"password mode is on", "MT25QL256ABA", []byte{0x2C, 0xFB, 0xFF}, false, 0},
 		{"E4 may not reach all dies", "MT25QL01GBBB", nil, true, 0},
+		{"E4 may not reach all dies, and a lock bit is set", "MT25QL01GBBB", []byte{0xE3, 0x00, 0x50, 0x00, 0x00}, true, 1},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -203,6 +204,11 @@ func TestLockBitsThatStay(t *testing.T) {
 				p.StackedProtection = !row.honest
 				results, err := try(t, c, p, free(c))
 				judge(t, results, err, nil)
+				for _, why := range lockedOut(results) {
+					if !strings.Contains(why, "a lock bit") {
+						t.Errorf("skipped for locks that were found, as it is told, and for %q", why)
+					}
+				}
 				if n := c.Counters(); n[nor.CountLock] != row.locks || n[nor.CountUnlockAll] != 0 {
 					t.Errorf("%d lock bits were set, want %d; E4 took effect %d times", n[nor.CountLock], row.locks, n[nor.CountUnlockAll])
 				}

@@ -90,6 +90,11 @@ func TestOtherSides(t *testing.T) {
 		{"NoRescue, as the profile says", nor.Options{NoRescue: true}, func(p *conformance.Part) { p.Rescue = nil }, nil},
 		{"FrozenSilent", nor.Options{FrozenSilent: true}, nil, []string{frozenE3, frozenE4}},
 		{"FrozenSilent, as the profile says", nor.Options{FrozenSilent: true}, func(p *conformance.Part) { p.LockRefused, p.LockEraseRefused = 0, 0 }, nil},
+		{"CRC.NoDummy", nor.Options{CRC: nor.CRC{NoDummy: true}}, nil, []string{rangeCRC}},
+		{"CRC.NoDummy, as the profile says", nor.Options{CRC: nor.CRC{NoDummy: true}},
+			func(p *conformance.Part) {
+				p.CRC = &conformance.CRC{Reflected: true, AddressBytes: 4, StopIncluded: true}
+			}, nil},
 		{"CRC.ModeAddresses", nor.Options{CRC: nor.CRC{ModeAddresses: true}}, nil, []string{rangeCRC}},
 		{"CRC.ModeAddresses, as the profile says", nor.Options{CRC: nor.CRC{ModeAddresses: true}},
 			func(p *conformance.Part) { p.CRC = &conformance.CRC{Reflected: true, StopIncluded: true, ReadDummy: 1} }, nil},
