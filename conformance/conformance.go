@@ -93,7 +93,7 @@ type Options struct {
 	Full bool
 	// NVCR allows writes of the nonvolatile configuration register.
 	NVCR bool
-	// Begin hears of each case before it is tried; nil: nobody does.
+	// Begin hears of each case that is not skipped at once, before it is tried; nil: nobody does.
 	Begin func(Case)
 	// Report hears of each result as it comes; nil: nobody does.
 	Report func(Result)
@@ -107,6 +107,9 @@ type Case struct {
 	needs       need
 	run         func(*bench)
 }
+
+// Minutes tells whether a case has the whole chip, or a die, erased, which takes minutes.
+func (c Case) Minutes() bool { return c.needs&whole != 0 }
 
 // Status is how a case ended.
 type Status int

@@ -31,9 +31,6 @@ func Run(ctx context.Context, conn spi.Conn, part Part, o Options) ([]Result, er
 	}
 	var results []Result
 	for _, c := range Cases() {
-		if o.Begin != nil {
-			o.Begin(c)
-		}
 		r, err := b.try(c)
 		if err != nil && b.set {
 			return results, fmt.Errorf("%s: %w (lock bits of the area may be set, E4 clears them)", c.Name, err)
@@ -128,6 +125,9 @@ func (b *bench) try(c Case) (Result, error) {
 	}
 	if why, locked := b.unmet(c.needs); why != "" {
 		return Result{Case: c, Status: Skipped, Detail: why, Locked: locked}, nil
+	}
+	if b.opt.Begin != nil {
+		b.opt.Begin(c)
 	}
 	first, err := b.once(c)
 	for range 2 {

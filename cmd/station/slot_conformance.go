@@ -161,19 +161,23 @@ type summaryJSON struct {
 type verdicts struct {
 	app    *app
 	slot   string
-	begun  int
 	counts [4]int // by conformance.Status
 	differ int
 	locked int
 	err    error // of the output
 }
 
-// begin shows the statement under way, on a terminal.
+// begin shows the statement under way: each on a terminal, else those that take minutes.
 func (v *verdicts) begin(c conformance.Case) {
-	v.begun++
+	n := 1
+	for _, some := range v.counts {
+		n += some
+	}
 	if f, ok := v.app.stderr.(*os.File); ok && isTerminal(f) {
-		text := []rune(fmt.Sprintf("slot %s  %d/%d  %s", v.slot, v.begun, len(conformance.Cases()), c.Name))
+		text := []rune(fmt.Sprintf("slot %s  %d/%d  %s", v.slot, n, len(conformance.Cases()), c.Name))
 		fmt.Fprintf(f, "\r\x1b[K%s", string(text[:min(len(text), 79)]))
+	} else if c.Minutes() {
+		printf(v.app.stderr, "slot %s  %d/%d  %s: this takes minutes\n", v.slot, n, len(conformance.Cases()), c.Name)
 	}
 }
 

@@ -121,10 +121,17 @@ func TestSlotTestSaysNo(t *testing.T) {
 	}
 }
 
-// poweredPins switches the supply of its chip.
-type poweredPins struct{ pinsConn }
+// poweredPins switches the supply of its chip, and hears whether that has a time limit.
+type poweredPins struct {
+	pinsConn
+	limited bool
+}
 
-func (p *poweredPins) Power(_ context.Context, on bool) error { p.chip.Power(on); return nil }
+func (p *poweredPins) Power(ctx context.Context, on bool) error {
+	_, p.limited = ctx.Deadline()
+	p.chip.Power(on)
+	return nil
+}
 
 // TestSupply: a programmer that switches the supply is used; else a person reseats the board and says so, and nothing goes on before it makes
 // contact again; nobody there, or Ctrl-C, ends it.
@@ -139,15 +146,15 @@ func TestSupply(t *testing.T) {
 		return chip
 	}
 	synctest.Test(t, func(t *testing.T) {
-		pins := &poweredPins{pinsConn{chip: newChip(t)}}
+		pins := &poweredPins{pinsConn: pinsConn{chip: newChip(t)}}
 		s, err := testSeat(t, pins, part)
 		if err != nil {
 			t.Fatal(err)
 		}
 		power, person := s.supply()
 		before := pins.chip.PowerUps()
-		if err := power(t.Context(), false); err != nil || pins.chip.Powered() || person {
-			t.Errorf("off: %v, powered %t", err, pins.chip.Powered())
+		if err := power(t.Context(), false); err != nil || pins.chip.Powered() || person || !pins.limited {
+			t.Errorf("off: %v, powered %t, with a limit %t", err, pins.chip.Powered(), pins.limited)
 		}
 		if err := power(t.Context(), true); err != nil || pins.chip.PowerUps() != before+1 {
 			t.Errorf("on: %v, %d power-ups", err, pins.chip.PowerUps()-before)

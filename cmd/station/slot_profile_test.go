@@ -154,7 +154,7 @@ func suiteOn(t *testing.T, p *flash.Part, forge func(out, in []byte), r flash.Ra
 	if err != nil {
 		t.Fatal(err)
 	}
-	pins := &poweredPins{pinsConn{chip: chip, forge: forge}}
+	pins := &poweredPins{pinsConn: pinsConn{chip: chip, forge: forge}}
 	if err := pins.Do(t.Context(), spi.Frame{Out: []byte{0x06}}, spi.Frame{Out: []byte{0x42, 0, 0, 0x30, 0x55}, Idle: time.Second}); err != nil {
 		t.Fatal(err)
 	}
