@@ -73,6 +73,8 @@ func (s *seated) suite(ctx context.Context, r flash.Range) error {
 		return exit(exitError, fmt.Errorf("ERROR: slot %s: the contact is unstable: reseat the board; if it happens again, clean the slot (%w)", s.slot, err))
 	case errors.Is(err, conformance.ErrBusy):
 		return exit(exitNo, fmt.Errorf("FAIL: slot %s: %w", s.slot, err))
+	case errors.Is(err, errNobody):
+		return exit(exitError, fmt.Errorf("ERROR: slot %s: %w", s.slot, err))
 	case err != nil:
 		return err
 	case v.err != nil:

@@ -206,7 +206,7 @@ func TestSupply(t *testing.T) {
 		}
 		person.Close()
 		synctest.Wait()
-		if err := ask(t.Context()); !errors.Is(err, io.EOF) {
+		if err := ask(t.Context()); !errors.Is(err, io.EOF) || !errors.Is(err, errNobody) {
 			t.Errorf("nobody: %v", err)
 		}
 	})

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -12,6 +13,9 @@ import (
 
 // limitPower is how long a fixture, or the simulator, may take to switch the supply. A person may take any time.
 const limitPower = time.Minute
+
+// errNobody: the board was to be reseated, and the input has ended.
+var errNobody = errors.New("nobody is there to reseat the board")
 
 // supply switches the part's supply: the programmer does, where it can, else the simulator's hands or a person reseat the board. nil: nobody is there.
 func (s *seated) supply() (power func(context.Context, bool) error, person bool) {
@@ -72,7 +76,7 @@ func readLine(ctx context.Context, in *bufio.Reader) error {
 	select {
 	case err := <-line:
 		if err != nil {
-			return fmt.Errorf("nobody answers: %w", err)
+			return fmt.Errorf("%w: %w", errNobody, err)
 		}
 		return nil
 	case <-ctx.Done():
