@@ -269,6 +269,7 @@ func TestFound(t *testing.T) {
 		{"frozen, until the next reset", []byte{0xA6}, "", 120, 0},
 		{"with block protection", []byte{0x01, 0x08}, "", 40, 0x08},
 		{"with SRWD alone", []byte{0x01, 0x80}, "", 40, 0x80},
+		{"with TB alone", []byte{0x01, 0x20}, "", 40, 0x20},
 		{"with a lock bit in the area", []byte{0xE3, 0x00, 0x02, 0x00, 0x00}, "", 40, 0},
 		{"with a lock bit at the end of the area", []byte{0xE3, 0x01, 0xFE, 0x00, 0x00}, "", 40, 0},
 		{"with a lock bit beyond the area", []byte{0xE3, 0x01, 0xFF, 0x00, 0x00}, "", 90, 0},
@@ -301,7 +302,7 @@ func TestFound(t *testing.T) {
 					t.Errorf("skipped for locks that were found: %q", said)
 				}
 				for _, why := range said {
-					if strings.Contains(why, "block protection") != (row.sr&0x7C != 0) {
+					if strings.Contains(why, "block protection") != (row.sr&0x5C != 0) {
 						t.Errorf("skipped for %q", why)
 					}
 				}

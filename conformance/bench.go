@@ -182,7 +182,7 @@ func (b *bench) fsr() byte {
 const (
 	wip    = 0x01
 	wel    = 0x02
-	srwd   = 0x80
+	bp     = 0x5C
 	failed = 0x3A // flag status: erase, program, reserved, protection
 )
 

@@ -80,7 +80,7 @@ func (s *seated) suite(ctx context.Context, r flash.Range) error {
 	case v.err != nil:
 		return v.err
 	}
-	return v.end(s)
+	return v.end(ctx, s)
 }
 
 // parseArea reads FIRST..LAST, both inside, as ranges are printed everywhere.
@@ -219,7 +219,7 @@ func (v *verdicts) keep(err error) {
 }
 
 // end is the sum, and the exit code.
-func (v *verdicts) end(s *seated) error {
+func (v *verdicts) end(ctx context.Context, s *seated) error {
 	var j summaryJSON
 	n := &j.Summary
 	n.Part, n.UID, n.Passed, n.Failed, n.Observed = s.chip.Part().Name, fmt.Sprint(s.chip.UID()), v.counts[conformance.Pass], v.counts[conformance.Fail], v.counts[conformance.Observed]
@@ -239,6 +239,8 @@ func (v *verdicts) end(s *seated) error {
 		how := fmt.Sprintf("`station chip unlock --slot %s --yes` clears them", s.slot)
 		if err := s.chip.Part().CanProtect(); err != nil {
 			how = fmt.Sprintf("the station clears none: %v", err)
+		} else if r, err := s.chip.Registers(ctx); err == nil && r.SR != 0 && r.SR&0x5C == 0 {
+			how += fmt.Sprintf(", but not SR %02X, which protects no block: 06 and 01 00 with any SPI tool do", r.SR)
 		}
 		return exit(exitRefused, fmt.Errorf("slot %s: the chip is not in the state that the suite needs: %d statements were skipped for lock bits or block protection that were set before; %s", s.slot, n.Locked, how))
 	}
