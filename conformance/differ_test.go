@@ -1,7 +1,6 @@
 package conformance_test
 
 import (
-	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -9,7 +8,6 @@ import (
 
 	"station/conformance"
 	"station/sim/nor"
-	"station/spi"
 )
 
 // refusedPrograms are the statements that tell Part.ProgramRefused.
@@ -112,55 +110,27 @@ func TestOtherSides(t *testing.T) {
 	}
 }
 
-// otherCRC are pins of a chip whose 9B 27 is another one: with the stop address behind the last byte, or only behind 06.
-type otherCRC struct {
-	pins
-	behind  bool // stop is the address behind
-	enable  bool // not without 06
-	enabled *bool
-}
-
-func (o otherCRC) Do(ctx context.Context, frames ...spi.Frame) error {
-	for _, f := range frames {
-		if len(f.Out) == 19 && f.Out[0] == 0x9B && o.behind {
-			f.Out = slices.Clone(f.Out)
-			f.Out[18]-- // no borrow where a page ends inside of it
-		}
-		if len(f.Out) > 0 && f.Out[0] == 0x9B && o.enable && !*o.enabled {
-			continue
-		}
-		if len(f.Out) > 0 {
-			*o.enabled = f.Out[0] == 0x06
-		}
-		if err := o.pins.Do(ctx, f); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// TestOtherCRC: what no switch of the simulator has is observed, too.
+// TestOtherCRC: where the range ends, and whether 06 is needed, is observed, and held against the profile.
 func TestOtherCRC(t *testing.T) {
 	for _, row := range []struct {
-		behind, enable bool
-		said           string
+		crc  nor.CRC
+		said string
 	}{
-		{false, false, "the stop address is the last, 1 dummy bytes behind 96, no 06 before it"},
-		{true, false, "the stop address is one behind, 1 dummy bytes behind 96, no 06 before it"},
-		{false, true, "the stop address is the last, 1 dummy bytes behind 96, 06 before it"},
+		{nor.CRC{}, "the stop address is the last, 1 dummy bytes behind 96, no 06 before it"},
+		{nor.CRC{StopExcluded: true}, "the stop address is one behind, 1 dummy bytes behind 96, no 06 before it"},
+		{nor.CRC{NeedsWEL: true}, "the stop address is the last, 1 dummy bytes behind 96, 06 before it"},
 	} {
 		for _, told := range []bool{false, true} { // the profile says so
 			synctest.Test(t, func(t *testing.T) {
-				c, p := newChip(t, "MT25QL256ABA", nor.Options{}), parts["MT25QL256ABA"]
+				c, p := newChip(t, "MT25QL256ABA", nor.Options{CRC: row.crc}), parts["MT25QL256ABA"]
 				if told {
 					crc := *p.CRC
-					crc.StopIncluded, crc.WriteEnable = !row.behind, row.enable
+					crc.StopIncluded, crc.WriteEnable = !row.crc.StopExcluded, row.crc.NeedsWEL
 					p.CRC = &crc
 				}
-				conn := otherCRC{pins{t: t, chip: c, wait: true, n: new(int)}, row.behind, row.enable, new(bool)}
-				results, err := conformance.Run(t.Context(), conn, p, free(c))
+				results, err := conformance.Run(t.Context(), pins{t: t, chip: c, wait: true, n: new(int)}, p, free(c))
 				var want []string
-				if !told && (row.behind || row.enable) {
+				if !told && row.crc != (nor.CRC{}) {
 					want = []string{rangeCRC}
 				}
 				differ(t, results, err, want)

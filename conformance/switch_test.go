@@ -87,6 +87,13 @@ var switches = []struct {
 	{"UnlockedReads01", "MT25QL256ABA", nor.Options{UnlockedReads01: true}, map[string]string{whatE2: "01 free, 00 locked"}},
 	{"FrozenSilent", "MT25QL256ABA", nor.Options{FrozenSilent: true}, map[string]string{frozenE3: "silent, WEL stays", frozenE4: "silent, WEL stays"}},
 	{"WholeSectorVLB", "MT25QL256ABA", nor.Options{WholeSectorVLB: true}, map[string]string{firstCells: "64 KiB", lastCells: "64 KiB"}},
+	{"RefusedProgramBit1", "MT25QL256ABA", nor.Options{RefusedProgramBit1: true}, map[string]string{
+		"02 is refused by a nonvolatile lock bit": "error bits 1, WEL stays", "02 is refused by a volatile lock bit": "error bits 1, WEL stays",
+		"02 is refused by block protection": "error bits 1, WEL stays", "12 is refused by a nonvolatile lock bit": "error bits 1, WEL stays",
+		"12 is refused by a volatile lock bit": "error bits 1, WEL stays", "12 is refused by block protection": "error bits 1, WEL stays",
+		"what a program of FF does to a locked sector": "error bits 1, WEL stays"}},
+	{"LockedDownRaises", "MT25QL256ABA", nor.Options{LockedDownRaises: true}, map[string]string{
+		"E5 on bits that are locked down changes nothing": "error bits 1 4, WEL stays"}},
 	{"DieWIP", "MT25QL01GBBB", nor.Options{DieWIP: true}, map[string]string{busy05: "each read tells of another die"}},
 	{"LockedAtBoot", "MT25QU256ABA-1SIT", nor.Options{LockedAtBoot: true}, map[string]string{bootLocks: "1"}},
 	{"OTPWraps", "MT25QL128ABA", nor.Options{OTPWraps: true}, map[string]string{behindOTP: "byte 0 again, behind 64 bytes and the control byte"}},
@@ -103,6 +110,7 @@ var switches = []struct {
 var unseen = map[string]string{
 	"Pace": "not a fact of chips", "Seed": "not a fact of chips", "Faults": "TestBadChipsAreFound",
 	"SecondPassword":     "28 is permanent",
+	"BlankPassword00":    "27 is a secret",
 	"UndrivenReads00":    "password mode is permanent, and 27 a secret",
 	"FirstDieProtection": "a lock bit that E4 does not reach is permanent; TestLockBitsThatStay",
 	"LockedOTPSilent":    "42 is permanent",

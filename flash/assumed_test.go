@@ -33,23 +33,31 @@ var assumptions = []struct {
 			}
 			return err
 		}, "", ""}, // the shipped mask reads both chips; the other mask and the other chip are the test below
-	{"program_refused", "MT25QL256ABA", nil, func(p *Part) { p.ProgramRefused = 0x22 },
+	{"program_refused", "MT25QL256ABA", func(o *nor.Options) { o.RefusedProgramBit1 = true }, func(p *Part) { p.ProgramRefused = 0x02 },
 		func(ctx context.Context, c *Chip, _ *wire) error {
 			return errors.Join(c.LockNonvolatile(ctx, 0), c.ProbeLocked(ctx, 0))
-		}, "was not refused (flag status 0x92)", ""},
-	{"blank_password", "MT25QL256ABA", nil, func(p *Part) { p.BlankPassword = 0x00 },
+		}, "", "was not refused (flag status 0x82)"}, // bits beside those that are wanted say no less that it was refused
+	{"blank_password", "MT25QL256ABA", func(o *nor.Options) { o.BlankPassword00 = true }, func(p *Part) { p.BlankPassword = 0x00 },
 		func(ctx context.Context, c *Chip, _ *wire) error {
 			pw := testPassword
 			return c.ProgramPassword(ctx, &pw)
-		}, "not sent: already programmed", ""},
+		}, "not sent: already programmed", "not sent: already programmed"},
 	{"lock_refused", "MT25QL256ABA", func(o *nor.Options) { o.FrozenSilent = true }, func(p *Part) { p.LockRefused = 0 }, useFrozen, "predicted", "predicted"},
 	{"lock_erase_refused", "MT25QL256ABA", func(o *nor.Options) { o.FrozenSilent = true }, func(p *Part) { p.LockEraseRefused = 0 }, useFrozenErase, "predicted", "predicted"},
 	{"crc", "MT25QL256ABA", func(o *nor.Options) { o.CRC.Unreflected = true }, func(p *Part) { p.CRC.Reflected = false }, useCRC, "CRC of 0x", "CRC of 0x"},
 	{"crc", "MT25QL256ABA", func(o *nor.Options) { o.CRC.NoDummy = true }, func(p *Part) { p.CRC.ReadDummy = 0 }, useCRC, "CRC of 0x", "CRC of 0x"},
 	// Entering 4-byte mode makes a profile that follows the mode fit either chip.
 	{"crc", "MT25QL256ABA", func(o *nor.Options) { o.CRC.ModeAddresses = true }, func(p *Part) { p.CRC.AddressBytes = 0 }, useCRC, "", ErrNotExecuted.Error()},
-	{"crc", "MT25QL256ABA", nil, func(p *Part) { p.CRC.StopIncluded = false }, useCRC, "CRC of 0x", ""},
-	{"crc", "MT25QL256ABA", nil, func(p *Part) { p.CRC.WriteEnable = true }, useCRC, "", ""},
+	{"crc", "MT25QL256ABA", func(o *nor.Options) { o.CRC.StopExcluded = true }, func(p *Part) { p.CRC.StopIncluded = false }, useCRC, "CRC of 0x", "CRC of 0x"},
+	{"crc", "MT25QL256ABA", func(o *nor.Options) { o.CRC.NeedsWEL = true }, func(p *Part) { p.CRC.WriteEnable = true }, useCRC, "", ErrNotExecuted.Error()},
+	{"volatile_refused", "MT25QL256ABA", func(o *nor.Options) { o.LockedDownRaises = true }, func(p *Part) { p.VolatileRefused = 0x12 },
+		func(ctx context.Context, c *Chip, w *wire) error {
+			cell := c.part.VolatileCells()[20]
+			if err := c.LockVolatile(ctx, true, cell); err != nil {
+				return err
+			}
+			return refusal(ctx, c, w, Command{ActVolatile, cell}, append(address(0xE1, cell.Addr, 4), 0))
+		}, "predicted", "predicted"},
 	{"otp", "MT25QL256ABA", func(o *nor.Options) { o.OTPWraps = true }, nil, useOTP, "", ""},
 	{"otp", "MT25QL256ABA", func(o *nor.Options) { o.LockedOTPSilent = true }, nil, useOTP, "", ""},
 	{"rescue", "MT25QL256ABA", func(o *nor.Options) { o.NoRescue = true }, func(p *Part) { p.Rescue = []int{2} }, useQuad, ErrAbsent.Error(), ErrAbsent.Error()},
@@ -98,6 +106,11 @@ func useRefusal(ctx context.Context, c *Chip, w *wire, cmd Command, out []byte) 
 	if err := c.Freeze(ctx); err != nil {
 		return err
 	}
+	return refusal(ctx, c, w, cmd, out)
+}
+
+// refusal sends a command that the chip is to refuse, and compares what it says with the prediction.
+func refusal(ctx context.Context, c *Chip, w *wire, cmd Command, out []byte) error {
 	state, err := c.Protection(ctx)
 	if err != nil {
 		return err

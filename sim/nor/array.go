@@ -57,7 +57,11 @@ func (c *Chip) readArray(p []byte, addr uint32) {
 func (c *Chip) runProgram(f *frame) {
 	op := operation{kind: program, addr: f.at &^ 255, n: 256, data: f.data}
 	if c.protected(op.addr, op.n) {
-		c.raise(fsrProgram|fsrProtection, op)
+		flags := byte(fsrProgram | fsrProtection)
+		if c.opts.RefusedProgramBit1 {
+			flags = fsrProtection
+		}
+		c.raise(flags, op)
 		return
 	}
 	c.start(op, c.part.times.program)

@@ -8,8 +8,8 @@ import (
 )
 
 // CRC is the check that standard parts have, section 9: 9B 27 FF and the expected CRC-64, low byte first, for the whole array, or
-// 9B 27 FE, the CRC, the first and the last address of a range (the last one is part of it: assumed; most significant byte first,
-// as in all other commands). It needs no write enable (assumed). A mismatch is flag status bit 4, and 96 then tells the
+// 9B 27 FE, the CRC, the first and the last address of a range (the last one is part of it, but see StopExcluded; most significant byte first,
+// as in all other commands). It needs no write enable, but see NeedsWEL. A mismatch is flag status bit 4, and 96 then tells the
 // computed CRC, low byte first; otherwise zeros.
 //
 // This type holds what public sources leave open. The zero value is the likelier reading.
@@ -18,6 +18,10 @@ type CRC struct {
 	Unreflected bool
 	// ModeAddresses: the addresses of a range have 4 bytes in 4-byte mode only, and 3 otherwise. Else always 4.
 	ModeAddresses bool
+	// StopExcluded: the last address of a range is the one behind it.
+	StopExcluded bool
+	// NeedsWEL: without write enable the check does nothing; with it, WEL clears. Otherwise WEL does not matter, and stays.
+	NeedsWEL bool
 	// NoDummy: 96 answers directly behind the opcode, not after 8 dummy clocks.
 	NoDummy bool
 }
@@ -39,12 +43,21 @@ func (c *Chip) runCRC(f *frame) {
 	case n == 2+8 && f.data[1] == 0xFF:
 	case n == 2+8+2*width && f.data[1] == 0xFE:
 		first, last := bigEndian(f.data[10:10+width]), bigEndian(f.data[10+width:10+2*width])
+		if c.opts.CRC.StopExcluded {
+			last-- // an empty range is none
+		}
 		if first > last || last >= c.part.size {
 			return
 		}
 		op.addr, op.n = first, last-first+1
 	default:
 		return
+	}
+	if c.opts.CRC.NeedsWEL {
+		if !c.st.wel {
+			return
+		}
+		c.st.wel = false
 	}
 	c.start(op, time.Duration(op.n)*crcByte)
 }

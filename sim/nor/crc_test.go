@@ -109,6 +109,10 @@ func TestCRCFrames(t *testing.T) {
 		{"range, addresses of the mode, 4 bytes", nor.CRC{ModeAddresses: true}, false, good, false},
 		{"range, addresses of the mode, 4-byte mode, 4 bytes", nor.CRC{ModeAddresses: true}, true, good, true},
 		{"range, addresses of the mode, 4-byte mode, 3 bytes", nor.CRC{ModeAddresses: true}, true, short, false},
+		{"range that ends before the address", nor.CRC{StopExcluded: true}, false, good, true},
+		{"range that ends before the array's end", nor.CRC{StopExcluded: true}, false, append(slices.Clone(good[:15]), 0x02, 0, 0, 0), true},
+		{"no byte", nor.CRC{StopExcluded: true}, false, set(14, 9), false},
+		{"without write enable", nor.CRC{NeedsWEL: true}, false, good, false},
 		{"first behind last", nor.CRC{}, false, set(14, 10), false},
 		{"last behind the array", nor.CRC{}, false, set(15, 0x02), false},
 		{"last just behind the array", nor.CRC{}, false, append(slices.Clone(good[:15]), 0x02, 0, 0, 0), false},
@@ -154,7 +158,7 @@ func TestCRCTimes(t *testing.T) {
 				do(c, 0, 0x75) // is not suspended
 				time.Sleep(time.Duration(n)*15*time.Nanosecond - 1)
 				expect(t, part+" busy", append(do(c, 8, 0x96, 0), status(c), flags(c), flags(c)), append(filled(8, 0xFF), 0x01, 0x00, 0x00))
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 				expect(t, part+" done", []byte{status(c), flags(c), flags(c)}, []byte{0x00, 0x90, 0x90})
 				if computed(c) == 0 {
 					t.Errorf("%s: nothing computed", part)

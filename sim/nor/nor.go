@@ -76,6 +76,13 @@ type Options struct {
 	WholeSectorVLB bool
 	// SecondPassword is what 28 does where there is a password already.
 	SecondPassword Rewrite
+	// BlankPassword00: the password from the factory is all zeros, and 28 sets bits of it. Otherwise all ones.
+	BlankPassword00 bool
+	// RefusedProgramBit1: a program that met a lock raises flag status bit 1 alone. Otherwise bits 1+4. WEL stays 1 in both.
+	RefusedProgramBit1 bool
+	// LockedDownRaises: E5 and E1 to a cell that is locked down raise flag status bits 1+4. Otherwise they are ignored without
+	// a word. WEL stays 1 in both.
+	LockedDownRaises bool
 	// UndrivenReads00: 27, which drives nothing in password mode, then reads 00, not FF.
 	UndrivenReads00 bool
 	// DieWIP: on stacked parts 05 tells WIP of one die, the next one in each frame, as 70 does. Otherwise of the whole part.
@@ -160,6 +167,7 @@ func New(name string, uid [14]byte, o Options) (*Chip, error) {
 func newChip(p part, uid [14]byte, o Options) *Chip {
 	c := &Chip{part: p, uid: uid, opts: o, noise: rand.New(rand.NewPCG(o.Seed, 0))}
 	c.st = blankState(p)
+	c.st.password = c.blankPassword()
 	c.boot()
 	return c
 }

@@ -15,7 +15,12 @@ const (
 )
 
 // blankPassword is the password from the factory: all ones (from memory).
-var blankPassword = [8]byte{0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF}
+func (c *Chip) blankPassword() [8]byte {
+	if c.opts.BlankPassword00 {
+		return [8]byte{}
+	}
+	return [8]byte(ones[:8])
+}
 
 // Password is a look behind the pins: the 8 bytes in the order of the wire, least significant first, password mode or not.
 func (c *Chip) Password() [8]byte {
@@ -43,7 +48,7 @@ func (c *Chip) passwordByte(i int) byte {
 func (c *Chip) writePassword(f *frame) {
 	switch {
 	case c.st.passwordMode():
-	case c.opts.SecondPassword == Refuses && c.st.password != blankPassword:
+	case c.opts.SecondPassword == Refuses && c.st.password != c.blankPassword():
 		c.raise(fsrProgram, operation{kind: programPassword})
 	default:
 		c.start(passwordOperation(programPassword, f), c.part.times.programPassword)
@@ -65,8 +70,15 @@ func passwordOperation(k kind, f *frame) operation {
 func (c *Chip) applyPassword() {
 	s := &c.st
 	for i, b := range s.op.data[:8] {
-		if c.opts.SecondPassword == Overwrites {
+		switch {
+		case c.opts.SecondPassword == Overwrites:
 			s.password[i] = b
+			continue
+		case c.opts.BlankPassword00: // bits are set
+			if s.password[i]&^b != 0 {
+				s.errors[0] |= fsrProgram
+			}
+			s.password[i] |= b
 			continue
 		}
 		if b&^s.password[i] != 0 {

@@ -49,6 +49,13 @@ func TestPassword(t *testing.T) {
 		t.Errorf("28 counted %d times of 5", n)
 	}
 
+	z := newChip(t, "MT25QL256ABA", nor.Options{BlankPassword00: true})
+	expect(t, "factory of zeros", do(z, 8, 0x27), make([]byte, 8))
+	write(z, with(secret, 0x28)...)
+	expect(t, "set", append(do(z, 8, 0x27), flags(z)), append(slices.Clone(secret), 0x80))
+	write(z, 0x28, 0, 0, 0, 0, 0, 0, 0, 0)
+	expect(t, "not cleared", append(do(z, 8, 0x27), flags(z)), append(slices.Clone(secret), 0x90))
+
 	o := newChip(t, "MT25QL256ABA", nor.Options{SecondPassword: nor.Overwrites})
 	write(o, with(secret, 0x28)...)
 	write(o, 0x28, 1, 2, 3, 4, 5, 6, 7, 8)

@@ -74,10 +74,13 @@ func (c *Chip) sprByte(i int) byte {
 
 func (c *Chip) vlbByte(int) byte { return c.st.vlbAt(c.vlbCell(c.wire.at)) }
 
-// writeVLB is E5 and E1, immediate. A cell that is locked down ignores it (assumed: WEL stays).
+// writeVLB is E5 and E1, immediate. A cell that is locked down does not take it (assumed: WEL stays).
 func (c *Chip) writeVLB(f *frame) {
 	cell := c.vlbCell(f.at)
 	if c.st.vlbAt(cell)&2 != 0 {
+		if c.opts.LockedDownRaises {
+			c.raise(fsrProgram|fsrProtection, operation{kind: program, addr: f.at})
+		}
 		return
 	}
 	c.st.setVLB(cell, f.data[0])

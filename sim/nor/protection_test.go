@@ -92,6 +92,9 @@ func TestRefusals(t *testing.T) {
 		{"32 KiB erase over a locked 4 KiB", nor.Options{}, []func(*nor.Chip){program, enabled(0xE5, 0, 0x70, 0, 1)}, enabled(0x52, 0, 0, 0), func(c *nor.Chip) bool { return !blank(c) }, 0x02, 0xA2},
 		{"program in a locked sector", nor.Options{}, []func(*nor.Chip){lock}, enabled(0x02, 0, 0, 0, 0), blank, 0x02, 0x92},
 		{"program in a volatile lock", nor.Options{}, []func(*nor.Chip){enabled(0xE5, 0, 0, 0, 1)}, enabled(0x02, 0, 0, 0, 0), blank, 0x02, 0x92},
+		{"program in a locked sector, bit 1 alone", nor.Options{RefusedProgramBit1: true}, []func(*nor.Chip){lock}, enabled(0x02, 0, 0, 0, 0), blank, 0x02, 0x82},
+		{"E5 to a cell that is locked down", nor.Options{}, []func(*nor.Chip){enabled(0xE5, 0, 0, 0, 3)}, enabled(0xE5, 0, 0, 0, 0), func(c *nor.Chip) bool { return do(c, 1, 0xE8, 0, 0, 0)[0] == 3 }, 0x02, 0x80},
+		{"E5 to a cell that is locked down, with bits", nor.Options{LockedDownRaises: true}, []func(*nor.Chip){enabled(0xE5, 0, 0, 0, 3)}, enabled(0xE5, 0, 0, 0, 0), func(c *nor.Chip) bool { return do(c, 1, 0xE8, 0, 0, 0)[0] == 3 }, 0x02, 0x92},
 		{"program of identical data in a locked sector", nor.Options{}, []func(*nor.Chip){lock}, enabled(0x02, 0, 0, 0, 0xFF), blank, 0x02, 0x92},
 		{"program under block protection", nor.Options{}, []func(*nor.Chip){enabled(0x01, 0x24)}, enabled(0x02, 0, 0, 0, 0), blank, 0x26, 0x92},
 

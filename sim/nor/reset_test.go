@@ -128,8 +128,8 @@ func TestLockedAtBoot(t *testing.T) {
 			if on && part != "MT25QU256ABA" {
 				want = 1
 			}
-			c := newChip(t, part, nor.Options{LockedAtBoot: on})
 			for what, restart := range map[string]func(*nor.Chip){"factory": func(*nor.Chip) {}, "reset": reset, "power cycle": cycle} {
+				c := newChip(t, part, nor.Options{LockedAtBoot: on})
 				restart(c)
 				for _, at := range []int{0, 0xF000, 0x10000, 0x1FE0000, 0x1FF0000, 0x1FFF000} {
 					expect(t, fmt.Sprintf("%s, %s: cell of 0x%x", part, what, at), do(c, 1, at4(0xE0, at)...), []byte{want})

@@ -97,7 +97,7 @@ func (c *Chip) vlbCell(addr uint32) int {
 
 func blankState(p part) state {
 	return state{
-		powered: true, nvcr: 0xFFFF, spr: sprFree, password: blankPassword, otp: blankOTP,
+		powered: true, nvcr: 0xFFFF, spr: sprFree, otp: blankOTP,
 		nvlb: make([]byte, (p.sectors()+7)/8),
 		vlb:  make([]byte, (p.vlbCells()+3)/4),
 	}
