@@ -75,7 +75,7 @@ func TestDeliberateFaultsAreFound(t *testing.T) {
 		{Name: "WEL stays behind an erase", File: array, Old: "if s.op.kind.enabled() {", New: "if s.op.kind.enabled() && s.op.kind != erase {"},
 		{Name: "WEL stays behind E4", File: array, Old: "if s.op.kind.enabled() {", New: "if s.op.kind.enabled() && s.op.kind != unlockAll {"},
 		{Name: "a refused erase is no protection error", File: array, Old: "c.raise(fsrErase|fsrProtection, op)", New: "c.raise(fsrErase, op)"},
-		{Name: "a refused program is no program error", File: array, Old: "c.raise(fsrProgram|fsrProtection, op)", New: "c.raise(fsrProtection, op)"},
+		{Name: "a refused program is no program error", File: array, Old: "flags := byte(fsrProgram | fsrProtection)", New: "flags := byte(fsrErase | fsrProtection)"},
 		{Name: "a refusal clears WEL", File: array, Old: "c.raise(fsrErase|fsrProtection, op)", New: "c.raise(fsrErase|fsrProtection, op); c.st.wel = false"},
 		{Name: "E4 clears the first lock bits", File: protection, Old: "return c.st.nvlb\n", New: "return c.st.nvlb[:1]\n"},
 		{Name: "E4 can be suspended", File: array, Old: "array := s.op.kind == program ||", New: "array := s.op.kind == unlockAll || s.op.kind == program ||"},
