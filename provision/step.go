@@ -211,7 +211,11 @@ func planText(p *flash.Plan) string {
 		parts = append(parts, fmt.Sprintf("%d x erase %d KiB", p.Erases[size], size>>10))
 	}
 	if p.Programs > 0 {
-		parts = append(parts, fmt.Sprintf("program %d pages (%d KiB)", p.Programs, (p.ProgramBytes+1023)>>10))
+		pages := "pages"
+		if p.Programs == 1 {
+			pages = "page"
+		}
+		parts = append(parts, fmt.Sprintf("program %d %s (%d KiB)", p.Programs, pages, (p.ProgramBytes+1023)>>10))
 	}
 	return strings.Join(parts, ", ")
 }
