@@ -120,7 +120,7 @@ func TestRPMCGate(t *testing.T) {
 		packet := bytes.Clone(vectorA.rootKey)
 		_, err = c.SendRPMC(t.Context(), packet, true)
 		is(t, err, ErrNoRPMC)
-		if !NotSent(err) {
+		if !notSent(err) {
 			t.Errorf("%v", err)
 		}
 		silent(t, err.Error(), vectorA.key[:])
@@ -191,7 +191,7 @@ func TestRPMCBusy(t *testing.T) {
 		w.frame(spi.Frame{Out: vectorA.rootKey})
 		start = time.Now()
 		_, err := c.SendRPMC(t.Context(), bytes.Clone(vectorB.rootKey), true)
-		if took := time.Since(start); !as[*BusyError](t, err).StuckBusy || !NotSent(err) || took > 3500*time.Millisecond || w.count(0x9B) != 0 {
+		if took := time.Since(start); !as[*BusyError](t, err).StuckBusy || !notSent(err) || took > 3500*time.Millisecond || w.count(0x9B) != 0 {
 			t.Errorf("%v after %v", err, took)
 		}
 	})

@@ -249,7 +249,7 @@ func TestStackedProtection(t *testing.T) {
 				}
 				err := call()
 				is(t, err, want)
-				if (name == "28" || name == "2C") && !NotSent(err) {
+				if (name == "28" || name == "2C") && !notSent(err) {
 					t.Errorf("%s: %v", name, err)
 				}
 			}
@@ -263,7 +263,7 @@ func TestStackedProtection(t *testing.T) {
 			for name := range refusals {
 				err := calls[name]()
 				is(t, err, ErrStacked)
-				if name != "B1" && !NotSent(err) {
+				if name != "B1" && !notSent(err) {
 					t.Errorf("%s: %v", name, err)
 				}
 			}

@@ -36,12 +36,6 @@ func (e *SentError) As(target any) bool {
 	return ok
 }
 
-// NotSent tells whether the permanent command that failed with err certainly did not reach the chip.
-func NotSent(err error) bool {
-	e, ok := errors.AsType[*SentError](err)
-	return ok && e.Sent == spi.No
-}
-
 // whetherSent is the failure of a Do whose only frame was a permanent command.
 func whetherSent(op string, err error) error {
 	e := &SentError{op, spi.Maybe, err}

@@ -101,7 +101,7 @@ func TestPermanentTellsWhetherSent(t *testing.T) {
 					silent(t, fmt.Sprintf("%v %+v", err, err), cmd.secret)
 					is(t, err, context.DeadlineExceeded)
 					times := w.count(cmd.op)
-					if f := as[*spi.FrameError](t, err); f.Sent != e.Sent || NotSent(err) != (e.Sent == spi.No) {
+					if f := as[*spi.FrameError](t, err); f.Sent != e.Sent || notSent(err) != (e.Sent == spi.No) {
 						t.Errorf("%s: frame %d: %v against %v", cmd.name, n, f.Sent, e.Sent)
 					}
 					want := spi.No
@@ -113,7 +113,7 @@ func TestPermanentTellsWhetherSent(t *testing.T) {
 					if e.Sent != want || times > 1 || times == 1 && e.Sent == spi.No || times == 0 && e.Sent == spi.Yes {
 						t.Errorf("%s: frame %d: on the wire %d times, and said to be %v", cmd.name, n, times, err)
 					}
-					if NotSent(err) {
+					if notSent(err) {
 						must(t, cmd.send(t.Context(), c))
 					}
 					if got := cmd.count(w.chip); got != uint64(w.count(cmd.op)) || got > 1 {
@@ -144,7 +144,7 @@ func TestPermanentOnBadContact(t *testing.T) {
 				w.drop = func([]byte) bool { return r.IntN(odds) == 0 }
 			}
 			err := cmd.send(t.Context(), c)
-			if times := w.count(cmd.op); times > 1 || NotSent(err) && times > 0 {
+			if times := w.count(cmd.op); times > 1 || notSent(err) && times > 0 {
 				t.Errorf("seed %d: %s: on the wire %d times: %v", seed, cmd.name, times, err)
 			}
 			if b, ok := errors.AsType[*BusyError](err); ok && b.StuckBusy {
@@ -186,7 +186,7 @@ func TestPermanentAndTheEndOfCtx(t *testing.T) {
 					break
 				}
 				is(t, err, context.Canceled)
-				if !NotSent(err) {
+				if !notSent(err) {
 					t.Errorf("%s: %v", cmd.name, err)
 				}
 				if sr, _ := w.status(); sr&2 != 0 {
@@ -236,7 +236,7 @@ func TestPermanentRefusedByTheChip(t *testing.T) {
 			// A write enable that vanishes: nothing is sent behind it.
 			before := w.count(cmd.op)
 			w.drop = dropping(0x06)
-			if err = cmd.send(t.Context(), c); !NotSent(err) || w.count(cmd.op) != before {
+			if err = cmd.send(t.Context(), c); !notSent(err) || w.count(cmd.op) != before {
 				t.Errorf("%v", err)
 			}
 			is(t, err, ErrNotExecuted)
@@ -274,4 +274,10 @@ func TestPermanentGarbledFlag(t *testing.T) {
 			}
 		}
 	})
+}
+
+// notSent tells whether the permanent command that failed with err certainly did not reach the chip.
+func notSent(err error) bool {
+	e, ok := errors.AsType[*SentError](err)
+	return ok && e.Sent == spi.No
 }

@@ -36,7 +36,7 @@ func TestOTP(t *testing.T) {
 					"the same again": c.ProgramOTP(ctx, 3, []byte("serial")),
 					"a 0 to 1":       c.ProgramOTP(ctx, 63, []byte{0x31}),
 				} {
-					if is(t, err, ErrProgrammed); !NotSent(err) {
+					if is(t, err, ErrProgrammed); !notSent(err) {
 						t.Errorf("%s: %v", name, err)
 					}
 				}
@@ -44,7 +44,7 @@ func TestOTP(t *testing.T) {
 					at   int
 					data []byte
 				}{{-1, []byte{0}}, {64, []byte{0xFE}}, {60, make([]byte, 5)}, {0, nil}, {1 << 62, []byte{0}}} {
-					if err := c.ProgramOTP(ctx, bad.at, bad.data); !NotSent(err) {
+					if err := c.ProgramOTP(ctx, bad.at, bad.data); !notSent(err) {
 						t.Errorf("byte %d: %v", bad.at, err)
 					}
 				}
@@ -59,7 +59,7 @@ func TestOTP(t *testing.T) {
 				}
 				sent = w.count(0x42)
 				for _, err := range []error{c.LockOTP(ctx), c.ProgramOTP(ctx, 0, []byte{0})} {
-					if is(t, err, ErrOTPLocked); !NotSent(err) {
+					if is(t, err, ErrOTPLocked); !notSent(err) {
 						t.Errorf("%v", err)
 					}
 				}
@@ -89,7 +89,7 @@ func TestOTPThatLies(t *testing.T) {
 			} else {
 				as[*ProtectedError](t, err)
 			}
-			if as[*SentError](t, err); NotSent(err) {
+			if as[*SentError](t, err); notSent(err) {
 				t.Errorf("%v", err)
 			}
 			w.forge = nil

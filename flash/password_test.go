@@ -95,7 +95,7 @@ func TestPassword(t *testing.T) {
 			other := Password{1, 2, 3}
 			err := c.ProgramPassword(ctx, &other)
 			is(t, err, ErrProgrammed)
-			if !NotSent(err) {
+			if !notSent(err) {
 				t.Errorf("%v", err)
 			}
 			_, err = c.UnlockPassword(ctx, &p)
@@ -115,7 +115,7 @@ func TestPassword(t *testing.T) {
 			for _, again := range []uint16{PasswordMode, PersistentMode} {
 				err := c.ProgramSectorProtection(ctx, again)
 				is(t, err, ErrProgrammed)
-				if !NotSent(err) {
+				if !notSent(err) {
 					t.Errorf("%v", err)
 				}
 			}
@@ -159,12 +159,12 @@ func TestPersistentMode(t *testing.T) {
 func TestPermanentRefusesBadInput(t *testing.T) {
 	c, w := identified(t, "MT25QL128ABB", nor.Options{})
 	for _, v := range []uint16{0xFFFF, 0xFFF9, 0, 0xFBFF, 0xFFFE, 0x7FFB} {
-		if err := c.ProgramSectorProtection(t.Context(), v); !NotSent(err) || !strings.Contains(err.Error(), fmt.Sprintf("0x%04X", v)) {
+		if err := c.ProgramSectorProtection(t.Context(), v); !notSent(err) || !strings.Contains(err.Error(), fmt.Sprintf("0x%04X", v)) {
 			t.Errorf("%04X: %v", v, err)
 		}
 	}
 	for _, p := range []Password{{}, {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF}} {
-		if err := c.ProgramPassword(t.Context(), &p); !NotSent(err) {
+		if err := c.ProgramPassword(t.Context(), &p); !notSent(err) {
 			t.Errorf("%v", err)
 		}
 	}
@@ -288,7 +288,7 @@ func TestSecretFrames(t *testing.T) {
 		// Where nothing is sent a secret packet is wiped too.
 		bad, err := RootKeyPacket(0x9B, 200, &vectorA.key)
 		must(t, err)
-		if _, err = c.SendRPMC(t.Context(), bad, true); !NotSent(err) || !bytes.Equal(bad, make([]byte, 64)) {
+		if _, err = c.SendRPMC(t.Context(), bad, true); !notSent(err) || !bytes.Equal(bad, make([]byte, 64)) {
 			t.Errorf("%v", err)
 		}
 	})

@@ -85,6 +85,20 @@ func (r *run) checkValues(a admission) error {
 	return nil
 }
 
+// checkRaw refuses raw commands where the station does not allow them.
+func (r *run) checkRaw() error {
+	if r.e.o.AllowRaw {
+		return nil
+	}
+	for _, s := range r.o.Recipe.Steps() {
+		if _, is := s.(recipes.Raw); is {
+			return refuse("raw-not-allowed", "The recipe has raw commands, and this station does not allow them.",
+				"Use a recipe without raw steps, or ask the person who looks after the station about allow_raw in config.yaml.")
+		}
+	}
+	return nil
+}
+
 // checkCounters refuses a chip without monotonic counters for a recipe that needs them.
 func (r *run) checkCounters() error {
 	for _, s := range r.o.Recipe.Steps() {

@@ -2,6 +2,7 @@ package provision
 
 import (
 	"bytes"
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"errors"
@@ -479,5 +480,16 @@ func TestPersistentProtection(t *testing.T) {
 	l.want(l.run(r, "1", "S1"), ledger.Pass, "")
 	if chip.SPR() != flash.PersistentMode {
 		t.Errorf("SPR %04X", chip.SPR())
+	}
+}
+
+// A run that was stopped begins no increment, also where it would not have had to wait for it.
+func TestStoppedCounterBeginsNothing(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 200 { // which of two ready channels is taken is left to chance
+		if err := (&counter{}).pace(ctx); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
 	}
 }

@@ -50,6 +50,11 @@ func (r *run) record(ctx context.Context, bodies ...ledger.Body) error {
 	return r.commit(ctx, ledger.Change{Bodies: bodies})
 }
 
+// intend makes the durable note that a permanent command without a secret is about to be sent, once.
+func (r *run) intend(ctx context.Context, what string) error {
+	return r.record(ctx, ledger.PermanentIntent{Run: r.id, Serial: r.o.Serial, UID: r.chip.UID(), What: what})
+}
+
 // seal makes an escrow of a secret: the ciphertext and its name in the ledger.
 func (r *run) seal(groups []string, secret []byte) (ledger.Sealed, []byte, error) {
 	text, to, err := r.e.o.Secrets.Seal(groups, secret)

@@ -93,7 +93,7 @@ func (c *counter) act(ctx context.Context) error {
 				return err
 			}
 			what := fmt.Sprintf("counter %d: %d to %d", c.s.Index, c.value, c.value+1)
-			if err := c.r.record(ctx, ledger.PermanentIntent{Run: c.r.id, Serial: c.r.o.Serial, UID: c.r.chip.UID(), What: what}); err != nil {
+			if err := c.r.intend(ctx, what); err != nil {
 				return err
 			}
 			if err := c.send(context.WithoutCancel(ctx), flash.IncrementPacket(c.rpmc.Op1, byte(c.s.Index), hmacKey, c.value)); err != nil {
@@ -120,7 +120,7 @@ func (c *counter) pace(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-wait.C:
-		return nil
+		return ctx.Err() // both may be ready, and a run that was stopped begins nothing
 	}
 }
 

@@ -25,7 +25,7 @@ func (l *lock) observe(ctx context.Context) (err error) {
 func (l *lock) decide() (bool, error) {
 	l.missing = l.open(l.before)
 	if l.s.Bits == recipes.Block { // setting it would lift what it protects elsewhere
-		return len(l.missing) > 0, l.stray(l.before, l.before)
+		return len(l.missing) > 0, l.stray(l.before)
 	}
 	return len(l.missing) > 0, nil
 }
@@ -55,7 +55,7 @@ func (l *lock) confirm(ctx context.Context) (proof, error) {
 	if still := l.open(after); len(still) > 0 {
 		return proof{}, fmt.Errorf("lock bits of 0x%06X read back open: %w", still[0].Addr, flash.ErrNotExecuted)
 	}
-	if err := l.stray(l.before, after); err != nil {
+	if err := l.stray(after); err != nil {
 		return proof{}, err
 	}
 	how := "lock bits read back"
@@ -101,11 +101,11 @@ func (l *lock) open(p flash.Protection) (out []flash.Range) {
 	return out
 }
 
-// stray wants nothing locked now but what was locked before or is to be. Block protection is one range, so it is not to be anywhere else.
-func (l *lock) stray(before, now flash.Protection) error {
+// stray wants nothing locked now but what was locked when observed or is to be. Block protection is one range, so it is not to be anywhere else.
+func (l *lock) stray(now flash.Protection) error {
 	var wanted []flash.Range
 	if l.s.Bits != recipes.Block {
-		wanted = l.bits(before)
+		wanted = l.bits(l.before)
 	}
 	for _, g := range l.s.Regions {
 		wanted = append(wanted, flash.Range{Addr: g.At, Size: g.Size})

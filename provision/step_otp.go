@@ -48,10 +48,6 @@ func foreignOTP(now flash.OTPState, want []byte) string {
 
 func (o *otp) holds() bool { return bytes.HasPrefix(o.now.Data, o.r.unit.OTP()) }
 
-func (o *otp) intend(ctx context.Context, what string) error {
-	return o.r.record(ctx, ledger.PermanentIntent{Run: o.r.id, Serial: o.r.o.Serial, UID: o.r.chip.UID(), What: what})
-}
-
 func (o *otp) act(ctx context.Context) error {
 	if !o.holds() {
 		want := o.r.unit.OTP()
@@ -62,7 +58,7 @@ func (o *otp) act(ctx context.Context) error {
 		for want[last-1] == o.now.Data[last-1] {
 			last--
 		}
-		if err := o.intend(ctx, fmt.Sprintf("OTP area: bytes %d to %d", first, last-1)); err != nil {
+		if err := o.r.intend(ctx, fmt.Sprintf("OTP area: bytes %d to %d", first, last-1)); err != nil {
 			return err
 		}
 		if err := o.r.chip.ProgramOTP(ctx, first, want[first:last]); err != nil {
@@ -78,7 +74,7 @@ func (o *otp) act(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := o.intend(ctx, "OTP area: lock"); err != nil {
+	if err := o.r.intend(ctx, "OTP area: lock"); err != nil {
 		return err
 	}
 	return o.r.chip.LockOTP(ctx)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -59,6 +60,25 @@ func within(p *flash.Part, at, size int64) (flash.Range, error) {
 		return flash.Range{}, exit(exitRefused, fmt.Errorf("a range of %s from 0x%06X on is not within the %s of a %s; nothing was touched", sizeText(size), at, sizeText(p.Size), p.Name))
 	}
 	return flash.Range{Addr: at, Size: size}, nil
+}
+
+// withContent lends the chip together with what a file has for it. File and address are looked at before the slot is opened.
+func (a *app) withContent(ctx context.Context, at *seat, where *span, file string, do func(*seated, flash.Extent) error) error {
+	start, err := where.start()
+	if err != nil {
+		return err
+	}
+	data, err := contentOf(file)
+	if err != nil {
+		return err
+	}
+	return a.onChip(ctx, at, func(s *seated) error {
+		r, err := within(s.chip.Part(), start, int64(len(data)))
+		if err != nil {
+			return err
+		}
+		return do(s, flash.Extent{Addr: r.Addr, Size: r.Size, Data: data})
+	})
 }
 
 // contentOf reads a file that is to be on a chip.
@@ -175,21 +195,10 @@ func (a *app) chipVerify() *cobra.Command {
 	at := seatFlags(c)
 	where.flags(c, false)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		start, err := where.start()
-		if err != nil {
-			return err
-		}
-		data, err := contentOf(args[0])
-		if err != nil {
-			return err
-		}
-		return a.onChip(c.Context(), at, func(s *seated) error {
-			r, err := within(s.chip.Part(), start, int64(len(data)))
-			if err != nil {
-				return err
-			}
+		return a.withContent(c.Context(), at, &where, args[0], func(s *seated, content flash.Extent) error {
+			r := flash.Range{Addr: content.Addr, Size: content.Size}
 			s.begins(fmt.Sprintf("verify %s from 0x%06X on", sizeText(r.Size), r.Addr))
-			err = s.chip.Verify(c.Context(), []flash.Extent{{Addr: r.Addr, Size: r.Size, Data: data}}, s.progress("verifying"))
+			err := s.chip.Verify(c.Context(), []flash.Extent{content}, s.progress("verifying"))
 			if err != nil {
 				return err
 			}

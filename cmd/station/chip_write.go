@@ -26,20 +26,8 @@ func (a *app) chipWrite() *cobra.Command {
 	where.flags(c, false)
 	changeFlags(c, &yes, &force)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		start, err := where.start()
-		if err != nil {
-			return err
-		}
-		data, err := contentOf(args[0])
-		if err != nil {
-			return err
-		}
-		return a.onChip(c.Context(), at, func(s *seated) error {
-			r, err := within(s.chip.Part(), start, int64(len(data)))
-			if err != nil {
-				return err
-			}
-			return s.change(c.Context(), "write", flash.Extent{Addr: r.Addr, Size: r.Size, Data: data}, yes, force)
+		return a.withContent(c.Context(), at, &where, args[0], func(s *seated, content flash.Extent) error {
+			return s.change(c.Context(), "write", content, yes, force)
 		})
 	}
 	return c

@@ -222,7 +222,7 @@ func (v *verdicts) keep(err error) {
 func (v *verdicts) end(ctx context.Context, s *seated) error {
 	var j summaryJSON
 	n := &j.Summary
-	n.Part, n.UID, n.Passed, n.Failed, n.Observed = s.chip.Part().Name, fmt.Sprint(s.chip.UID()), v.counts[conformance.Pass], v.counts[conformance.Fail], v.counts[conformance.Observed]
+	n.Part, n.UID, n.Passed, n.Failed, n.Observed = s.chip.Part().Name, s.chip.UID(), v.counts[conformance.Pass], v.counts[conformance.Fail], v.counts[conformance.Observed]
 	n.Differ, n.Skipped, n.Locked = v.differ, v.counts[conformance.Skipped], v.locked
 	var err error
 	if v.app.json {
