@@ -53,7 +53,7 @@ func (p pins) Do(ctx context.Context, frames ...spi.Frame) error {
 }
 
 func (pins) Limits() spi.Limits {
-	return spi.Limits{ByteTime: time.Microsecond, MaxFrame: 1 << 17, MaxBatch: 1 << 17}
+	return spi.Limits{ByteTime: time.Microsecond, MaxFrame: 1 << 17, Grain: 1}
 }
 
 // mib is what the sizes of parts are told in.

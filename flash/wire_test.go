@@ -26,7 +26,7 @@ type wire struct {
 }
 
 func (w *wire) Limits() spi.Limits {
-	return spi.Limits{ByteTime: w.byteTime, MaxFrame: w.maxFrame, MaxBatch: w.maxFrame}
+	return spi.Limits{ByteTime: w.byteTime, MaxFrame: w.maxFrame, Grain: 1}
 }
 
 func (w *wire) Do(ctx context.Context, frames ...spi.Frame) error {

@@ -64,7 +64,7 @@ type pins struct {
 }
 
 func (p *pins) Limits() spi.Limits {
-	return spi.Limits{ByteTime: 500 * time.Nanosecond, MaxFrame: 1 << 24, MaxBatch: 1 << 16}
+	return spi.Limits{ByteTime: 500 * time.Nanosecond, MaxFrame: 1 << 24, Grain: 1}
 }
 
 func (p *pins) Do(ctx context.Context, frames ...spi.Frame) error {

@@ -48,14 +48,15 @@ type Conn interface {
 // Limits tell what a link can carry and how fast, so that flash can choose batch sizes,
 // speculation and the number of status bytes to sample.
 type Limits struct {
-	// ByteTime is the time of eight clocks on the wire.
+	// ByteTime is the time of eight clocks on the wire; 0 where nobody knows it.
 	ByteTime time.Duration
 	// MaxFrame is the most bytes, Out and In together, that one frame may have. Larger frames
 	// fail with Sent No. At least 512.
 	MaxFrame int
-	// MaxBatch is how many bytes, Out and In of all frames together, one Do carries in a single round
-	// trip. A larger Do is legal and costs more round trips.
-	MaxBatch int
+	// Grain: frames whose bytes, Out and In together, are a multiple of it cost the least. 1 where all lengths cost alike.
+	Grain int
+	// HostIdle tells that the device keeps no Idle: the host waits, and every frame with an Idle costs a round trip.
+	HostIdle bool
 }
 
 // Powered is the optional ability to switch the target's supply, found by type assertion on a Conn.

@@ -206,7 +206,7 @@ type pinsConn struct {
 	forge  func(out, in []byte)
 }
 
-func (p *pinsConn) Limits() spi.Limits { return spi.Limits{MaxFrame: 1 << 17, MaxBatch: 1 << 17} }
+func (p *pinsConn) Limits() spi.Limits { return spi.Limits{MaxFrame: 1 << 17, Grain: 1} }
 
 func (p *pinsConn) Do(ctx context.Context, frames ...spi.Frame) error {
 	if p.cancel != nil {

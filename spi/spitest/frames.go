@@ -47,7 +47,7 @@ func testBatch(t *testing.T, r Rig) {
 func testLargeBatch(t *testing.T, r Rig) {
 	// Enough for several transfers whatever the driver's cap; page programs with status reads, then reads.
 	var frames []spi.Frame
-	for n := 0; n < 3*r.Conn.Limits().MaxBatch; n += 262 {
+	for n := 0; n < 200<<10; n += 262 {
 		frames = append(frames,
 			spi.Frame{Out: []byte{0x06}},
 			spi.Frame{Out: pattern(260, n), Idle: 50 * time.Microsecond},
@@ -107,7 +107,7 @@ func testBarrier(t *testing.T, r Rig) {
 
 func testLimits(t *testing.T, r Rig) {
 	l := r.Conn.Limits()
-	if l.ByteTime <= 0 || l.ByteTime > time.Millisecond || l.MaxFrame < 260 || l.MaxBatch < 1 {
+	if l.ByteTime <= 0 || l.ByteTime > time.Millisecond || l.MaxFrame < 260 || l.Grain < 1 {
 		t.Fatalf("limits %+v make no sense", l)
 	}
 	const n = 4096
