@@ -8,7 +8,7 @@ import (
 
 // Apply carries out the erases and programs of a plan, in order. It does not verify; absence of an error proves nothing.
 //
-// The end of ctx acts between operations: the one that runs is awaited, within its limit, so that the chip is left ready. progress may be
+// The end of ctx acts between erases and between batches of page programs: what runs is awaited, within its limit, so that the chip is left ready. progress may be
 // nil; it gets bytes erased and programmed, and how many there are in all. Errors: *ProtectedError, *OperationError, *BusyError,
 // ErrNotExecuted, contact errors, and those of spi, wrapped.
 func (c *Chip) Apply(ctx context.Context, plan *Plan, progress func(done, total int64)) error {
@@ -19,36 +19,28 @@ func (c *Chip) Apply(ctx context.Context, plan *Plan, progress func(done, total 
 		return err
 	}
 	var done int64
-	total := plan.EraseBytes + plan.ProgramBytes
-	for _, op := range plan.Ops {
-		var err error
-		if op.Data == nil {
-			err = c.erase(ctx, op)
-		} else {
-			err = c.program(ctx, op.Addr, op.Data)
-		}
-		if err != nil {
-			return err
-		}
-		if done += op.Size; progress != nil {
-			progress(done, total)
+	step := func(n int64) {
+		if done += n; progress != nil {
+			progress(done, plan.EraseBytes+plan.ProgramBytes)
 		}
 	}
-	return nil
-}
-
-// program programs data, which stays in one page. Only a link with very short frames needs more than one command for it.
-func (c *Chip) program(ctx context.Context, addr int64, data []byte) error {
-	most := c.conn.Limits().MaxFrame - 5
-	if most < 1 {
-		return fmt.Errorf("program: the link's frames of %d bytes hold no data", most+5)
-	}
-	for piece := range slices.Chunk(data, most) {
-		out := append(c.addressed(opProgram, opProgram4, addr), piece...)
-		if err := c.execute(ctx, command{"program", addr, out, c.part.Program}); err != nil {
+	for ops := plan.Ops; len(ops) > 0; {
+		if ops[0].Data == nil {
+			if err := c.erase(ctx, ops[0]); err != nil {
+				return err
+			}
+			step(ops[0].Size)
+			ops = ops[1:]
+			continue
+		}
+		n := slices.IndexFunc(ops, func(op Op) bool { return op.Data == nil })
+		if n < 0 {
+			n = len(ops)
+		}
+		if err := c.programs(ctx, ops[:n], step); err != nil {
 			return err
 		}
-		addr += int64(len(piece))
+		ops = ops[n:]
 	}
 	return nil
 }

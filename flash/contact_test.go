@@ -86,7 +86,7 @@ func TestGarbledFlags(t *testing.T) {
 			programmed = programmed || out[0] == 0x12
 			if programmed && once && out[0] == 0x70 {
 				once = false
-				in[1] ^= mask
+				in[len(in)-1] ^= mask
 			}
 		}
 	}

@@ -25,22 +25,25 @@ func swept(part *Part, want []Extent, ranges []Range, known func(sector int) Kno
 	if len(costs) == 0 {
 		return nil, nil
 	}
-	err := eachSector(part, want, known, func(s *sector) {
+	for s, err := range sectors(part, want, known) {
+		if err != nil {
+			return nil, err
+		}
 		die := s.addr / e.Size
 		if _, ok := costs[die]; !ok {
-			return
+			continue
 		}
 		needs := s.needs()
 		if slices.Contains(needs, forbidden) {
 			delete(costs, die)
-			return
+			continue
 		}
 		cost, _ := s.erase(needs, 0, len(part.Erases)-1)
 		costs[die] += cost
-	})
+	}
 	dies := map[int64]bool{}
 	for die, cost := range costs {
 		dies[die] = cost > e.Typ
 	}
-	return dies, err
+	return dies, nil
 }

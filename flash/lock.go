@@ -245,6 +245,14 @@ func (c *Chip) ProbeLocked(ctx context.Context, addr int64) error {
 	if err := c.Read(probed, addr, after[:]); err != nil {
 		return err
 	}
+	if after != first { // nor does one reading of the data
+		if err := c.Read(probed, addr, second[:]); err != nil {
+			return err
+		}
+		if err := alike("probe", addr, after[:], second[:]); err != nil {
+			return err
+		}
+	}
 	unprotected := &UnprotectedError{Addr: addr, FSR: s.fsr, Changed: !bytes.Equal(after[:], first[:])}
 	switch {
 	case unprotected.Changed, s.fsr&fsrErrors == 0:

@@ -344,7 +344,7 @@ func TestProbeLocked(t *testing.T) {
 		n := 0
 		w.forge = func(out, in []byte) {
 			if out[0] == 0x13 {
-				if n++; n == 3 {
+				if n++; n >= 3 {
 					in[0] ^= 1
 				}
 			}

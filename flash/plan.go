@@ -2,7 +2,9 @@ package flash
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 )
@@ -21,14 +23,24 @@ type Extent struct {
 	Data       []byte
 }
 
+var allFF = bytes.Repeat([]byte{0xFF}, 4<<10)
+
 // blank tells whether b is FF throughout.
 func blank(b []byte) bool {
-	for _, v := range b {
-		if v != 0xFF {
+	for len(b) > 0 {
+		n := min(len(b), len(allFF))
+		if !bytes.Equal(b[:n], allFF[:n]) {
 			return false
 		}
+		b = b[n:]
 	}
 	return true
+}
+
+func fillFF(b []byte) {
+	for len(b) > 0 {
+		b = b[copy(b, allFF):]
+	}
 }
 
 // fill copies to p what the extent wants from addr on, addr and all of p being inside it.
@@ -37,9 +49,7 @@ func (e Extent) fill(p []byte, addr int64) {
 	if from := addr - e.Addr; from < int64(len(e.Data)) {
 		n = copy(p, e.Data[from:])
 	}
-	for i := range p[n:] {
-		p[n+i] = 0xFF
-	}
+	fillFF(p[n:])
 }
 
 // check refuses an extent that the part cannot hold.
@@ -53,27 +63,29 @@ func (e Extent) check(p *Part) error {
 	return nil
 }
 
-// Knowledge is what is known of one sector. The zero value: nothing.
+// Knowledge is what is known of one sector, or taken for granted by a sample of it. The zero value: nothing.
 type Knowledge struct {
+	Right bool   // what is wanted of it is there
 	Blank bool   // all FF
 	Data  []byte // the sector's present bytes, all of them; nil: not known
 }
 
-// Known is knowledge by sector number, as Survey returns it.
+// Known is knowledge by sector number, as Sample, Compare and Survey return it.
 type Known map[int]Knowledge
 
 // Sector is what is known of a sector; the argument that NewPlan wants.
 func (k Known) Sector(sector int) Knowledge { return k[sector] }
 
 // Op is one operation of a plan: a program of Data at Addr, or, where Data is nil, an erase of Size bytes.
-// A program stays within one page.
+// A program may go over many pages; Data is part of an extent's own.
 type Op struct {
 	Addr, Size int64
 	Data       []byte
 }
 
 // Plan is the ordered erases and programs that make a part hold what is wanted. By ascending sector,
-// in each sector first the erases and then the programs, ascending; the erase of a die comes first of all in it. Empty Ops: all is right already.
+// in each sector first the erases and then the programs, ascending; the erase of a die comes first of all in it. A program goes on over a sector's
+// end where the next sector begins with it. Empty Ops: all is right already.
 type Plan struct {
 	Part    *Part
 	Ops     []Op
@@ -82,7 +94,7 @@ type Plan struct {
 
 	EraseBytes, ProgramBytes int64
 	Erases                   map[int64]int // erases by their size
-	Programs                 int
+	Programs                 int           // pages
 }
 
 // NewPlan works out the cheapest way, by typical time, from what is known to what is wanted. It is pure.
@@ -97,8 +109,7 @@ func NewPlan(part *Part, want []Extent, known func(sector int) Knowledge) (*Plan
 	}
 	unit := part.Erases[0].Size
 	plan := &Plan{Part: part, Erases: map[int64]int{}}
-	want = slices.Clone(want)
-	slices.SortStableFunc(want, func(a, b Extent) int { return int(max(-1, min(1, a.Addr-b.Addr))) })
+	want = sorted(want)
 	for i, e := range want {
 		if err := e.check(part); err != nil {
 			return nil, err
@@ -122,7 +133,10 @@ func NewPlan(part *Part, want []Extent, known func(sector int) Knowledge) (*Plan
 	if err != nil {
 		return nil, err
 	}
-	err = eachSector(part, want, known, func(s *sector) {
+	for s, err := range sectors(part, want, known) {
+		if err != nil {
+			return nil, err
+		}
 		if die := s.addr / part.dieSize(); dies[die] {
 			if s.addr == die*part.dieSize() {
 				plan.erase(Op{Addr: s.addr, Size: part.DieErase.Size})
@@ -130,64 +144,82 @@ func NewPlan(part *Part, want []Extent, known func(sector int) Knowledge) (*Plan
 			s.blanked(0, part.Sector)
 		}
 		s.plan(plan)
-	})
-	if err != nil {
-		return nil, err
 	}
 	return plan, nil
 }
 
-// eachSector calls do with every sector that extents, which are ascending, reach into.
-func eachSector(part *Part, want []Extent, known func(sector int) Knowledge, do func(*sector)) error {
-	want = slices.Clone(want)
-	for len(want) > 0 {
-		sector := want[0].Addr / part.Sector
-		s, err := newSector(part, sector, known(int(sector)))
-		if err != nil {
-			return err
-		}
-		// Every extent that reaches into this sector; the last one may go on in the next.
-		for len(want) > 0 && want[0].Addr < (sector+1)*part.Sector {
-			e := want[0]
-			s.cover(e)
-			if rest := e.Addr + e.Size - (sector+1)*part.Sector; rest > 0 {
-				cut := e.Size - rest
-				want[0] = Extent{e.Addr + cut, rest, e.Data[min(cut, int64(len(e.Data))):]}
-				break
-			}
-			want = want[1:]
-		}
-		do(s)
-	}
-	return nil
+// sorted are extents by ascending address.
+func sorted(want []Extent) []Extent {
+	return slices.SortedStableFunc(slices.Values(want), func(a, b Extent) int { return cmp.Compare(a.Addr, b.Addr) })
 }
 
-// sector is one sector at work: bytes as they are and as they are wanted.
+// sectors are the sectors that extents, which are ascending, reach into. The sector is good until the next one; an error is the last.
+func sectors(part *Part, want []Extent, known func(sector int) Knowledge) iter.Seq2[*sector, error] {
+	return func(yield func(*sector, error) bool) {
+		s := newSector(part)
+		var rest Extent // of the last extent, in the next sector
+		for i := 0; i < len(want) || rest.Size > 0; {
+			if rest.Size == 0 {
+				rest, i = want[i], i+1
+			}
+			number := rest.Addr / part.Sector
+			end := (number + 1) * part.Sector
+			k := known(int(number))
+			if err := s.begin(number, k); err != nil {
+				yield(nil, err)
+				return
+			}
+			for rest.Size > 0 && rest.Addr < end {
+				s.cover(rest)
+				cut := min(rest.Size, end-rest.Addr)
+				rest = Extent{rest.Addr + cut, rest.Size - cut, rest.Data[min(cut, int64(len(rest.Data))):]}
+				if rest.Size == 0 && i < len(want) && want[i].Addr < end {
+					rest, i = want[i], i+1
+				}
+			}
+			if k.Right {
+				copy(s.present, s.want)
+			}
+			if !yield(s, nil) {
+				return
+			}
+		}
+	}
+}
+
+// sector is one sector at work, one after the other: bytes as they are and as they are wanted.
 type sector struct {
 	part    *Part
 	addr    int64
 	known   bool
 	present []byte // FF where not known
 	want    []byte
-	covered []bool // by smallest erase unit
+	extents []Extent // what want is made of; they begin in the sector
+	covered []bool   // by smallest erase unit
 }
 
-func newSector(p *Part, number int64, k Knowledge) (*sector, error) {
-	if k.Data != nil && int64(len(k.Data)) != p.Sector {
-		return nil, fmt.Errorf("knowledge of sector %d has %d bytes", number, len(k.Data))
+func newSector(p *Part) *sector {
+	return &sector{part: p, present: make([]byte, p.Sector), want: make([]byte, p.Sector), covered: make([]bool, p.Sector/p.Erases[0].Size)}
+}
+
+// begin makes s the sector of that number, of which nothing is wanted yet.
+func (s *sector) begin(number int64, k Knowledge) error {
+	if k.Data != nil && int64(len(k.Data)) != s.part.Sector {
+		return fmt.Errorf("knowledge of sector %d has %d bytes", number, len(k.Data))
 	}
-	s := &sector{part: p, addr: number * p.Sector, known: k.Blank || k.Data != nil}
-	s.present = bytes.Repeat([]byte{0xFF}, int(p.Sector))
-	s.want = bytes.Clone(s.present)
+	s.addr, s.known, s.extents = number*s.part.Sector, k.Right || k.Blank || k.Data != nil, s.extents[:0]
+	clear(s.covered)
+	fillFF(s.present)
+	fillFF(s.want)
 	if k.Data != nil && !k.Blank {
 		copy(s.present, k.Data)
 	}
-	s.covered = make([]bool, p.Sector/p.Erases[0].Size)
-	return s, nil
+	return nil
 }
 
 // cover enters as much of e as lies in the sector; e begins in it.
 func (s *sector) cover(e Extent) {
+	s.extents = append(s.extents, e)
 	lo := e.Addr - s.addr
 	hi := min(lo+e.Size, s.part.Sector)
 	e.fill(s.want[lo:hi], e.Addr)
@@ -237,9 +269,7 @@ func (s *sector) needs() []need {
 // blanked notes that size bytes from offset lo on were erased.
 func (s *sector) blanked(lo, size int64) {
 	s.known = true
-	for i := range s.present[lo : lo+size] {
-		s.present[lo+int64(i)] = 0xFF
-	}
+	fillFF(s.present[lo : lo+size])
 }
 
 // erase appends an erase.
@@ -268,13 +298,33 @@ func (s *sector) plan(p *Plan) {
 		for first < last && s.present[last-1] == s.want[last-1] {
 			last--
 		}
-		if first == last {
-			continue
+		if first < last {
+			p.program(s.addr+first, s.data(first, last))
 		}
-		p.Ops = append(p.Ops, Op{s.addr + first, last - first, s.want[first:last:last]})
-		p.ProgramBytes += last - first
-		p.Programs++
 	}
+}
+
+// data is what is wanted at the offsets first to last, out of an extent's own data: the bytes at both ends are not FF, which programs nothing,
+// and no page is shared by two extents.
+func (s *sector) data(first, last int64) []byte {
+	i := slices.IndexFunc(s.extents, func(e Extent) bool { return s.addr+first < e.Addr+e.Size })
+	e := s.extents[i]
+	return e.Data[s.addr+first-e.Addr : s.addr+last-e.Addr]
+}
+
+// program appends the program of a page, to the one before where that ends where it begins and their data is one piece.
+func (p *Plan) program(addr int64, data []byte) {
+	p.Programs++
+	p.ProgramBytes += int64(len(data))
+	if len(p.Ops) > 0 {
+		last := &p.Ops[len(p.Ops)-1]
+		if n := len(last.Data); n > 0 && last.Addr+last.Size == addr && cap(last.Data) > n && &last.Data[:n+1][n] == &data[0] {
+			last.Data = last.Data[:n+len(data)]
+			last.Size += int64(len(data))
+			return
+		}
+	}
+	p.Ops = append(p.Ops, Op{addr, int64(len(data)), data})
 }
 
 // erase is the cheapest way to erase what needs it among the units of needs, which are one area of erase type level at offset lo.
@@ -300,6 +350,38 @@ func (s *sector) erase(needs []need, lo int64, level int) (time.Duration, []Op) 
 		return e.Typ, whole
 	}
 	return cost, parts
+}
+
+// sectors are the numbers of those that the operations which are of the kind reach into.
+func (p *Plan) sectors(kind func(Op) bool) map[int64]bool {
+	numbers := map[int64]bool{}
+	for _, op := range p.Ops {
+		for s := op.Addr / p.Part.Sector; kind(op) && s*p.Part.Sector < op.Addr+op.Size; s++ {
+			numbers[s] = true
+		}
+	}
+	return numbers
+}
+
+// Touched is the part of want, of which p was made, that lies in sectors in which p erases or programs.
+func (p *Plan) Touched(want []Extent) []Extent {
+	touched := p.sectors(func(Op) bool { return true })
+	var parts []Extent
+	for s := range sectors(p.Part, sorted(want), func(int) Knowledge { return Knowledge{} }) {
+		if touched[s.addr/p.Part.Sector] {
+			for _, e := range s.extents {
+				parts = append(parts, e.within(s.addr+p.Part.Sector))
+			}
+		}
+	}
+	return parts
+}
+
+// within is e as far as end, which is behind its beginning.
+func (e Extent) within(end int64) Extent {
+	e.Size = min(e.Size, end-e.Addr)
+	e.Data = e.Data[:min(e.Size, int64(len(e.Data)))]
+	return e
 }
 
 // Typical is how long the plan takes at the part's typical times, byteTime being that of eight clocks.

@@ -58,8 +58,8 @@ func (c *Chip) Raw(ctx context.Context, writeEnable bool, out []byte, in int) ([
 	if err := c.part.CheckRaw(out); err != nil {
 		return nil, err
 	}
-	if in < 0 || in > chunk {
-		return nil, fmt.Errorf("%w: %d bytes of answer are not within 0 to %d", ErrRaw, in, chunk)
+	if in < 0 || in > leastChunk {
+		return nil, fmt.Errorf("%w: %d bytes of answer are not within 0 to %d", ErrRaw, in, leastChunk)
 	}
 	op := fmt.Sprintf("raw command %02X", out[0])
 	if err := c.begin(ctx); err != nil {

@@ -81,7 +81,7 @@ func TestRaw(t *testing.T) {
 			_, err := c.Raw(t.Context(), true, out, 0)
 			is(t, err, ErrRaw)
 		}
-		for _, n := range []int{-1, chunk + 1} {
+		for _, n := range []int{-1, leastChunk + 1} {
 			_, err := c.Raw(t.Context(), false, []byte{0x9F}, n)
 			is(t, err, ErrRaw)
 		}

@@ -247,6 +247,11 @@ func (c *Chip) execute(ctx context.Context, cmd command) error {
 	if err != nil {
 		return err
 	}
+	return c.judge(ctx, cmd, s)
+}
+
+// judge is the verdict on a command after whose end the registers were s; after a refusal the flags are clean again.
+func (c *Chip) judge(ctx context.Context, cmd command, s status) (err error) {
 	if s.fsr&fsrErrors == 0 && s.sr&statusWEL == 0 {
 		return nil
 	}
@@ -311,13 +316,14 @@ func (c *Chip) send(ctx context.Context, cmd command) (status, error) {
 	}
 	s, _ := after.status()
 	if !quick {
-		if err := sleep(ctx, cmd.time.Typ); err != nil {
+		// Half of what is typical, since a chip may be faster than that.
+		if err := sleep(ctx, cmd.time.Typ/2); err != nil {
 			return s, err
 		}
 	}
 	if !quick || !s.ready() {
 		var err error
-		if s, err = c.wait(ctx, cmd.op, cmd.addr, start, limit, max(cmd.time.Typ/16, shortestPoll)); err != nil {
+		if s, err = c.wait(ctx, cmd.op, cmd.addr, start, limit, max(cmd.time.Typ/64, shortestPoll)); err != nil {
 			return s, err
 		}
 	}
@@ -356,8 +362,12 @@ func (c *Chip) moded(op byte, addr int64) []byte {
 // addressed is a command's opcode and address: op4 with 4 bytes where the part needs them, else op with as many as
 // the address mode wants.
 func (c *Chip) addressed(op, op4 byte, addr int64) []byte {
+	return c.appendAddressed(make([]byte, 0, headerLen), op, op4, addr)
+}
+
+func (c *Chip) appendAddressed(b []byte, op, op4 byte, addr int64) []byte {
 	if c.part.AddressBytes == 4 {
-		return address(op4, addr, 4)
+		return append(b, op4, byte(addr>>24), byte(addr>>16), byte(addr>>8), byte(addr))
 	}
-	return c.moded(op, addr)
+	return append(b, c.moded(op, addr)...)
 }

@@ -17,6 +17,8 @@ type wire struct {
 	chip     *nor.Chip
 	byteTime time.Duration
 	maxFrame int
+	grain    int
+	hostIdle bool
 	trips    int                       // calls of Do so far
 	sent     []byte                    // opcodes so far
 	drop     func(out []byte) bool     // true: the frame never reaches the chip, its answer is FF
@@ -26,7 +28,7 @@ type wire struct {
 }
 
 func (w *wire) Limits() spi.Limits {
-	return spi.Limits{ByteTime: w.byteTime, MaxFrame: w.maxFrame, Grain: 1}
+	return spi.Limits{ByteTime: w.byteTime, MaxFrame: w.maxFrame, Grain: max(w.grain, 1), HostIdle: w.hostIdle}
 }
 
 func (w *wire) Do(ctx context.Context, frames ...spi.Frame) error {
@@ -62,6 +64,7 @@ func (w *wire) frame(f spi.Frame) {
 		return
 	}
 	w.chip.Select()
+	pause(time.Duration(len(f.Out)) * w.byteTime)
 	w.chip.Shift(f.Out, nil)
 	if status := f.Out[0] == 0x05 || f.Out[0] == 0x70; status {
 		for i := range f.In {
@@ -73,7 +76,6 @@ func (w *wire) frame(f spi.Frame) {
 		pause(time.Duration(len(f.In)) * w.byteTime)
 	}
 	w.chip.Deselect()
-	pause(time.Duration(len(f.Out)) * w.byteTime)
 }
 
 func pause(d time.Duration) {
@@ -162,4 +164,9 @@ func is(t *testing.T, err, want error) {
 	if !errors.Is(err, want) {
 		t.Fatalf("got %v, want %v", err, want)
 	}
+}
+
+// program programs data at addr, and at the pages behind it.
+func (c *Chip) program(ctx context.Context, addr int64, data []byte) error {
+	return c.programs(ctx, []Op{{addr, int64(len(data)), data}}, func(int64) {})
 }

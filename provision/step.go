@@ -171,11 +171,20 @@ type content struct {
 	r     *run
 	want  []flash.Extent
 	known flash.Known
+	read  bool // known is of every byte, and not of samples
 	plan  *flash.Plan
 }
 
+// observe takes a sample of every sector, and reads all of it only where that shows nothing to do.
 func (c *content) observe(ctx context.Context) (err error) {
-	c.known, err = c.r.chip.Survey(ctx, c.want, c.r.progress("reading"))
+	if c.known, err = c.r.chip.Sample(ctx, c.want); err != nil {
+		return err
+	}
+	if todo, err := c.decide(); err != nil || todo {
+		return err
+	}
+	c.read = true
+	c.known, err = c.r.chip.Compare(ctx, c.want, c.r.progress("reading"))
 	return err
 }
 
@@ -186,19 +195,34 @@ func (c *content) decide() (_ bool, err error) {
 	return len(c.plan.Ops) > 0, nil
 }
 
-func (c *content) act(ctx context.Context) error {
-	c.r.emit(Event{Kind: Planned, Title: planText(c.plan)})
-	return c.r.chip.Apply(ctx, c.plan, c.r.progress("writing"))
+func (c *content) act(ctx context.Context) error { return c.apply(ctx, c.plan) }
+
+func (c *content) apply(ctx context.Context, plan *flash.Plan) error {
+	c.r.emit(Event{Kind: Planned, Title: planText(plan)})
+	return c.r.chip.Apply(ctx, plan, c.r.progress("writing"))
 }
 
-// confirm reads everything back. Where nothing had to be done, observe has read all of it already, and found it right.
+// confirm reads back what observe has not read and found right already. What samples did not show is done now, and read once more.
 func (c *content) confirm(ctx context.Context) (proof, error) {
-	if len(c.plan.Ops) > 0 {
-		if err := c.r.chip.Verify(ctx, c.want, c.r.progress("verifying")); err != nil {
+	p := proof{how: "readback", facts: []ledger.Fact{{Name: "done", Value: planText(c.plan)}}}
+	last := c.plan
+	if !c.read {
+		rest, err := c.r.chip.Prove(ctx, c.plan, c.want, c.r.progress("verifying"))
+		if err != nil || rest == nil {
+			return p, err
+		}
+		if err := c.apply(ctx, rest); err != nil {
+			return proof{}, err
+		}
+		last = rest
+		p.facts = append(p.facts, ledger.Fact{Name: "done besides, where a sample was not the whole", Value: planText(rest)})
+	}
+	if len(last.Ops) > 0 {
+		if err := c.r.chip.Verify(ctx, last.Touched(c.want), c.r.progress("verifying")); err != nil {
 			return proof{}, err
 		}
 	}
-	return proof{how: "readback", facts: []ledger.Fact{{Name: "done", Value: planText(c.plan)}}}, nil
+	return p, nil
 }
 
 // planText says in words what a plan is about to do.

@@ -219,9 +219,12 @@ func (s *seated) unlocked(ctx context.Context, plan *flash.Plan) error {
 	if err != nil {
 		return err
 	}
+	unit := plan.Part.Erases[0].Size // no lock is finer
 	for _, op := range plan.Ops {
-		if protection.Touched(op.Addr, op.Size) {
-			return exit(exitRefused, fmt.Errorf("REFUSED: slot %s: 0x%06X is locked (locked are %s; `station chip protection` tells how, `station chip unlock` clears what can be); nothing was touched", s.slot, op.Addr, rangesText(protection.LockedRanges())))
+		for at := op.Addr; at < op.Addr+op.Size; at = (at/unit + 1) * unit {
+			if protection.Touched(at, 1) {
+				return exit(exitRefused, fmt.Errorf("REFUSED: slot %s: 0x%06X is locked (locked are %s; `station chip protection` tells how, `station chip unlock` clears what can be); nothing was touched", s.slot, at, rangesText(protection.LockedRanges())))
+			}
 		}
 	}
 	return nil
