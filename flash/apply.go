@@ -12,7 +12,7 @@ import (
 // nil; it gets bytes erased and programmed, and how many there are in all. Errors: *ProtectedError, *OperationError, *BusyError,
 // ErrNotExecuted, contact errors, and those of spi, wrapped.
 func (c *Chip) Apply(ctx context.Context, plan *Plan, progress func(done, total int64)) error {
-	if plan.Part.Name != c.part.Name || plan.Part.Digest() != c.part.Digest() {
+	if plan.Part != c.part && (plan.Part.Name != c.part.Name || plan.Part.Digest() != c.part.Digest()) {
 		return fmt.Errorf("apply: the plan is for a %s, the chip is a %s of another profile", plan.Part.Name, c.part.Name)
 	}
 	if err := c.begin(ctx); err != nil {

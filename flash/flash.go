@@ -35,9 +35,12 @@ type Chip struct {
 	wide bool // 4-byte address mode, FSR bit 0, as last seen by ready
 
 	recovered []string
-	batch     batch       // of page programs
-	frames    []spi.Frame // of the last read, to be used again
-	buffer    []byte      // likewise what was read
+	batch     batch // of page programs
+
+	// Of the last proven read, to be used again.
+	before, after [20]byte
+	frames, reads []spi.Frame
+	out, buffer   []byte
 }
 
 // Part is the profile that ID and SFDP agreed with.

@@ -10,7 +10,9 @@ import (
 )
 
 // readID is one READ ID frame.
-func readID(in *[20]byte) spi.Frame { return spi.Frame{Out: []byte{opReadID}, In: in[:]} }
+func readID(in *[20]byte) spi.Frame { return spi.Frame{Out: outReadID, In: in[:]} }
+
+var outReadID = []byte{opReadID}
 
 func floatingID(id [20]byte) bool {
 	return id == [20]byte{} || blank(id[:])
@@ -144,15 +146,14 @@ func alike(op string, addr int64, first, second []byte) error {
 // proven carries out frames that read, between two ID reads in one batch, and takes their answers only from the chip that was
 // identified. Errors: ErrAbsent, *UnstableError, *OtherChipError, and those of spi.
 func (c *Chip) proven(ctx context.Context, op string, addr int64, frames ...spi.Frame) error {
-	var before, after [20]byte
-	all := append([]spi.Frame{readID(&before)}, frames...)
-	if err := c.conn.Do(ctx, append(all, readID(&after))...); err != nil {
+	c.frames = append(append(append(c.frames[:0], readID(&c.before)), frames...), readID(&c.after))
+	if err := c.conn.Do(ctx, c.frames...); err != nil {
 		return fmt.Errorf("%s: %w", at(op, addr), err)
 	}
-	if err := c.same(before, after); err != nil {
-		return fmt.Errorf("%s: %w", at(op, addr), err)
+	if c.before == c.id && c.after == c.id {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%s: %w", at(op, addr), c.same(c.before, c.after))
 }
 
 // same tells whether all reads are the ID of the identified chip.

@@ -105,29 +105,12 @@ type Plan struct {
 // program asks for a 0 to become 1. known may be nil: nothing is known.
 func NewPlan(part *Part, want []Extent, known func(sector int) Knowledge) (*Plan, error) {
 	if known == nil {
-		known = func(int) Knowledge { return Knowledge{} }
+		known = unknown
 	}
-	unit := part.Erases[0].Size
-	plan := &Plan{Part: part, Erases: map[int64]int{}}
 	want = sorted(want)
-	for i, e := range want {
-		if err := e.check(part); err != nil {
-			return nil, err
-		}
-		lo := e.Addr / unit * unit
-		hi := (e.Addr + e.Size + unit - 1) / unit * unit
-		if i > 0 {
-			if last := plan.Ranges[i-1]; lo < last.Addr+last.Size {
-				return nil, fmt.Errorf("extents at 0x%06X and 0x%06X share the %d-byte erase unit at 0x%06X", want[i-1].Addr, e.Addr, unit, lo)
-			}
-		}
-		plan.Ranges = append(plan.Ranges, Range{lo, hi - lo})
-		if lo < e.Addr {
-			plan.Rounded = append(plan.Rounded, Range{lo, e.Addr - lo})
-		}
-		if end := e.Addr + e.Size; end < hi {
-			plan.Rounded = append(plan.Rounded, Range{end, hi - end})
-		}
+	plan, err := round(part, want)
+	if err != nil {
+		return nil, err
 	}
 	dies, err := swept(part, want, plan.Ranges, known)
 	if err != nil {
@@ -148,10 +131,38 @@ func NewPlan(part *Part, want []Extent, known func(sector int) Knowledge) (*Plan
 	return plan, nil
 }
 
+// round is a plan for want, which is ascending, without operations.
+func round(part *Part, want []Extent) (*Plan, error) {
+	unit := part.Erases[0].Size
+	plan := &Plan{Part: part, Erases: map[int64]int{}}
+	for i, e := range want {
+		if err := e.check(part); err != nil {
+			return nil, err
+		}
+		lo := e.Addr / unit * unit
+		hi := (e.Addr + e.Size + unit - 1) / unit * unit
+		if i > 0 {
+			if last := plan.Ranges[i-1]; lo < last.Addr+last.Size {
+				return nil, fmt.Errorf("extents at 0x%06X and 0x%06X share the %d-byte erase unit at 0x%06X", want[i-1].Addr, e.Addr, unit, lo)
+			}
+		}
+		plan.Ranges = append(plan.Ranges, Range{lo, hi - lo})
+		if lo < e.Addr {
+			plan.Rounded = append(plan.Rounded, Range{lo, e.Addr - lo})
+		}
+		if end := e.Addr + e.Size; end < hi {
+			plan.Rounded = append(plan.Rounded, Range{end, hi - end})
+		}
+	}
+	return plan, nil
+}
+
 // sorted are extents by ascending address.
 func sorted(want []Extent) []Extent {
 	return slices.SortedStableFunc(slices.Values(want), func(a, b Extent) int { return cmp.Compare(a.Addr, b.Addr) })
 }
+
+func unknown(int) Knowledge { return Knowledge{} }
 
 // sectors are the sectors that extents, which are ascending, reach into. The sector is good until the next one; an error is the last.
 func sectors(part *Part, want []Extent, known func(sector int) Knowledge) iter.Seq2[*sector, error] {
@@ -196,6 +207,7 @@ type sector struct {
 	want    []byte
 	extents []Extent // what want is made of; they begin in the sector
 	covered []bool   // by smallest erase unit
+	needed  []need   // likewise, as needs returned it last
 }
 
 func newSector(p *Part) *sector {
@@ -249,6 +261,8 @@ func (s *sector) need(u int) need {
 		return required
 	case blank(present):
 		return harmless
+	case bytes.Equal(present, want):
+		return forbidden
 	}
 	for i := range present {
 		if present[i]&want[i] != want[i] {
@@ -259,11 +273,11 @@ func (s *sector) need(u int) need {
 }
 
 func (s *sector) needs() []need {
-	needs := make([]need, len(s.covered))
-	for u := range needs {
-		needs[u] = s.need(u)
+	s.needed = s.needed[:0]
+	for u := range s.covered {
+		s.needed = append(s.needed, s.need(u))
 	}
-	return needs
+	return s.needed
 }
 
 // blanked notes that size bytes from offset lo on were erased.
@@ -292,15 +306,16 @@ func (s *sector) plan(p *Plan) {
 			continue
 		}
 		first, last := lo, lo+page
-		for first < last && s.present[first] == s.want[first] {
+		if bytes.Equal(s.present[first:last], s.want[first:last]) {
+			continue
+		}
+		for s.present[first] == s.want[first] {
 			first++
 		}
-		for first < last && s.present[last-1] == s.want[last-1] {
+		for s.present[last-1] == s.want[last-1] {
 			last--
 		}
-		if first < last {
-			p.program(s.addr+first, s.data(first, last))
-		}
+		p.program(s.addr+first, s.data(first, last))
 	}
 }
 
@@ -367,7 +382,7 @@ func (p *Plan) sectors(kind func(Op) bool) map[int64]bool {
 func (p *Plan) Touched(want []Extent) []Extent {
 	touched := p.sectors(func(Op) bool { return true })
 	var parts []Extent
-	for s := range sectors(p.Part, sorted(want), func(int) Knowledge { return Knowledge{} }) {
+	for s := range sectors(p.Part, sorted(want), unknown) {
 		if touched[s.addr/p.Part.Sector] {
 			for _, e := range s.extents {
 				parts = append(parts, e.within(s.addr+p.Part.Sector))

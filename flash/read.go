@@ -49,12 +49,18 @@ func (c *Chip) read(ctx context.Context, addr int64, p []byte) error {
 	if most < 1 {
 		return fmt.Errorf("read: the link's frames of %d bytes hold no data", most+headerLen)
 	}
-	frames := c.frames[:0]
+	c.reads, c.out = c.reads[:0], c.out[:0]
 	for at := addr; len(p) > 0; {
 		n := min(len(p), most)
-		frames = append(frames, spi.Frame{Out: c.addressed(opRead, opRead4, at), In: p[:n:n]})
+		c.readFrame(at, p[:n:n])
 		p, at = p[n:], at+int64(n)
 	}
-	c.frames = frames
-	return c.proven(ctx, "read", addr, frames...)
+	return c.proven(ctx, "read", addr, c.reads...)
+}
+
+// readFrame appends to c.reads the frame that reads p.
+func (c *Chip) readFrame(addr int64, p []byte) {
+	from := len(c.out)
+	c.out = c.appendAddressed(c.out, opRead, opRead4, addr)
+	c.reads = append(c.reads, spi.Frame{Out: c.out[from:], In: p})
 }

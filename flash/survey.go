@@ -4,14 +4,13 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-
-	"station/spi"
 )
 
 // Sample reads one page of every sector that want touches, the last one that is to hold anything, and takes it for the whole sector: right, blank, or neither, of which nothing is
 // known. What it takes for granted only a reading of the whole can prove: see Prove. Errors are those of Read and NewPlan.
 func (c *Chip) Sample(ctx context.Context, want []Extent) (Known, error) {
-	if _, err := NewPlan(c.part, want, nil); err != nil {
+	want = sorted(want)
+	if _, err := round(c.part, want); err != nil {
 		return nil, fmt.Errorf("sample: %w", err)
 	}
 	if _, err := c.ready(ctx, c.part.Longest()); err != nil {
@@ -25,14 +24,14 @@ func (c *Chip) Sample(ctx context.Context, want []Extent) (Known, error) {
 	}
 	var batch []sample
 	read := func() error {
-		frames := c.frames[:0]
-		for _, p := range batch {
-			frames = append(frames, spi.Frame{Out: c.addressed(opRead, opRead4, p.addr), In: p.got})
-		}
-		if c.frames = frames; len(batch) == 0 {
+		if len(batch) == 0 {
 			return nil
 		}
-		if err := c.proven(ctx, "sample", batch[0].addr, frames...); err != nil {
+		c.reads, c.out = c.reads[:0], c.out[:0]
+		for _, p := range batch {
+			c.readFrame(p.addr, p.got)
+		}
+		if err := c.proven(ctx, "sample", batch[0].addr, c.reads...); err != nil {
 			return err
 		}
 		for _, p := range batch {
@@ -42,7 +41,7 @@ func (c *Chip) Sample(ctx context.Context, want []Extent) (Known, error) {
 		return nil
 	}
 	page := c.part.Page
-	for s, err := range sectors(c.part, sorted(want), func(int) Knowledge { return Knowledge{} }) {
+	for s, err := range sectors(c.part, want, unknown) {
 		if err == nil && int64(len(batch))*page >= leastChunk {
 			err = read()
 		}

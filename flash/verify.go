@@ -11,8 +11,8 @@ import (
 // bytes in all. An error is the last.
 func (c *Chip) scan(ctx context.Context, want []Extent, progress func(done, total int64)) iter.Seq2[*sector, error] {
 	return func(yield func(*sector, error) bool) {
-		right := func(int) Knowledge { return Knowledge{Right: true} }
-		plan, err := NewPlan(c.part, want, right) // checks and rounds
+		want = sorted(want)
+		rounded, err := round(c.part, want)
 		if err == nil {
 			_, err = c.ready(ctx, c.part.Longest())
 		}
@@ -20,15 +20,16 @@ func (c *Chip) scan(ctx context.Context, want []Extent, progress func(done, tota
 			yield(nil, err)
 			return
 		}
-		w := window{chip: c, ranges: join(plan.Ranges)}
+		w := window{chip: c, ranges: join(rounded.Ranges)}
+		read := func(addr int64, p []byte) error { return w.read(ctx, addr, p) }
 		var done, total int64
 		for _, r := range w.ranges {
 			total += r.Size
 		}
-		for s, err := range sectors(c.part, sorted(want), right) {
+		for s, err := range sectors(c.part, want, unknown) {
 			if err == nil {
 				var n int64
-				n, err = s.fill(func(addr int64, p []byte) error { return w.read(ctx, addr, p) })
+				n, err = s.fill(read)
 				done += n
 			}
 			if err != nil {
