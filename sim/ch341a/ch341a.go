@@ -26,7 +26,8 @@
 //
 // The chip holds two OUT packets besides the one it executes. An A8 packet begins only when there is room for its answer.
 // A8 needs SCK and MOSI to be outputs (SCK an input: nobody hears it; MOSI an input: ones) and takes an SCK that was left high
-// low first. All samples of an AB packet come in one answer. Bytes of an AB packet that mean nothing do nothing. Two data
+// low first. All samples of an AB packet come in one answer (option SampleAlone: in one each) and show what is driven, too
+// (option InputsOnly: not). Bytes of an AB packet that mean nothing do nothing. Two data
 // pairs (speed bit 2) are not modelled: A8 then reaches nobody and answers FF. I2C is not modelled: start, stop, in and out end the
 // packet. The interrupt endpoint never has anything. SET_CONFIGURATION empties the buffers and leaves the pins. No strings.
 //
@@ -81,7 +82,10 @@ type Options struct {
 	Clock    int  // SCK of A8 in Hz, with Pace Real; 0 means 1 500 000. Sources differ: 1.5 or 2 MHz
 	Segments int  // answers that wait for the host before the chip stops; 0 means 4
 	Coalesce bool // an IN packet holds whatever waits, up to 31 bytes, and not just one answer
-	Faults   Faults
+
+	SampleAlone bool // each sample of an AB packet is an answer of its own
+	InputsOnly  bool // in a sample, pins that are outputs read 0
+	Faults      Faults
 }
 
 // Faults to inject, see the package comment. Byte counts start with the device and include the padding of packets; 0 means never.

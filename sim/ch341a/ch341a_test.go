@@ -328,3 +328,43 @@ func TestBitBangedTransfer(t *testing.T) {
 		}
 	})
 }
+
+// A byte in by hand: samples while SCK is high, the pins that are driven among them, in one answer or in one each.
+func TestSamples(t *testing.T) {
+	first := answerByte(0)
+	for _, c := range []struct {
+		options Options
+		driven  byte // of a sample, MISO excepted
+		sizes   []int
+	}{
+		{Options{}, 0b01111110, []int{8}},
+		{Options{InputsOnly: true}, 0b01000000, []int{8}},
+		{Options{SampleAlone: true}, 0b01111110, []int{1, 1, 1, 1, 1, 1, 1, 1}},
+		{Options{SampleAlone: true, InputsOnly: true, Segments: 1}, 0b01000000, []int{1, 1, 1, 1, 1, 1, 1, 1}},
+		{Options{SampleAlone: true, Coalesce: true, Segments: 8}, 0b01111110, []int{8}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			d, p := probed(t, c.options)
+			packet := []byte{0xAB}
+			for range 8 {
+				packet = append(packet, 0xB6, 0xBE, 0x00)
+			}
+			exchange(t, d, enablePins)
+			got := exchange(t, d, append(packet, 0xB7, 0x20))
+			var sizes []int
+			for _, a := range got {
+				sizes = append(sizes, len(a))
+			}
+			var want []byte
+			for i := range 8 {
+				want = append(want, c.driven|first<<i&0x80)
+			}
+			if !slices.Equal(sizes, c.sizes) || !bytes.Equal(bytes.Join(got, nil), want) {
+				t.Errorf("%+v: answers % x, want % x", c.options, got, want)
+			}
+			if trace := p.trace.String(); trace != "["+bitString(0xFF)+"]" {
+				t.Errorf("%+v: the target saw %s", c.options, trace)
+			}
+		})
+	}
+}

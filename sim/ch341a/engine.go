@@ -95,12 +95,17 @@ func (d *Device) step() (did bool) {
 	}
 }
 
-// finish ends the packet under way; its answer is there for the host.
+// finish ends the packet under way.
 func (d *Device) finish() {
-	e := &d.engine
-	a := e.answer
-	clear(e.packet) // it may have held a secret
-	e.packet, e.answer = nil, nil
+	clear(d.engine.packet) // it may have held a secret
+	d.engine.packet = nil
+	d.deliver()
+}
+
+// deliver makes what was answered so far one answer, which is there for the host.
+func (d *Device) deliver() {
+	a := d.engine.answer
+	d.engine.answer = nil
 	if lost := d.opts.Faults.DropAnswer - 1 - d.answered; lost >= 0 && lost < len(a) {
 		d.answered++
 		a = append(a[:lost], a[lost+1:]...)

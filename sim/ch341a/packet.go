@@ -86,7 +86,13 @@ func (d *Device) uio(b byte) {
 	case b == uioEnd:
 		d.engine.ended = true
 	case b == uioSample:
-		d.engine.answer = append(d.engine.answer, p.sample())
+		v := p.sample()
+		if d.opts.InputsOnly {
+			v &^= p.dir
+		}
+		if d.engine.answer = append(d.engine.answer, v); d.opts.SampleAlone {
+			d.deliver()
+		}
 	}
 }
 

@@ -23,9 +23,11 @@ type Chip struct {
 type Seen struct {
 	Number   int    // counted from 0 over the life of the chip
 	Bytes    []byte // every byte that came in, whatever it meant
-	Bits     int    // clocks that made no whole byte
+	Bits     int    // clocks behind the last whole byte
 	Selected time.Time
 	Released time.Time // zero while selected
+
+	part byte // the Bits, the last one lowest
 }
 
 // answer is what the chip says at byte at of frame: neighbours in both differ, and no power of two is a period.
@@ -59,6 +61,9 @@ func (c *Chip) Shift(out, in []byte) {
 		return
 	}
 	s := &c.seen[len(c.seen)-1]
+	if s.Bits != 0 { // bytes for the programmer, none for the chip
+		c.stray += n
+	}
 	at := len(s.Bytes)
 	for i := range in {
 		in[i] = answer(s.Number, at+i)
@@ -67,16 +72,23 @@ func (c *Chip) Shift(out, in []byte) {
 	s.Bytes = append(s.Bytes, make([]byte, n-len(out))...)
 }
 
-// ShiftBits moves n bits, which no frame asks for.
-func (c *Chip) ShiftBits(out byte, n int) byte {
+// ShiftBits moves the n upper bits of out and returns as many bits of the answer, in the low bits.
+func (c *Chip) ShiftBits(out byte, n int) (in byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.selected {
-		c.seen[len(c.seen)-1].Bits += n
-	} else {
+	if !c.selected {
 		c.stray++
+		return 0xFF
 	}
-	return 0xFF
+	s := &c.seen[len(c.seen)-1]
+	for i := range n {
+		in = in<<1 | answer(s.Number, len(s.Bytes))<<s.Bits>>7
+		s.part = s.part<<1 | out<<i>>7
+		if s.Bits++; s.Bits == 8 {
+			s.Bytes, s.Bits = append(s.Bytes, s.part), 0
+		}
+	}
+	return in
 }
 
 // Deselect is the rising edge of chip select.
