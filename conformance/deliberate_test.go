@@ -81,7 +81,7 @@ func TestDeliberateFaultsAreFound(t *testing.T) {
 		{Name: "E4 can be suspended", File: array, Old: "array := s.op.kind == program ||", New: "array := s.op.kind == unlockAll || s.op.kind == program ||"},
 		{Name: "a unit begins at the address", File: array, Old: "c.runErase(f.at&^(unit-1), unit, t)", New: "c.runErase(f.at, unit, t)"},
 		{Name: "C4 erases the first die", File: array, Old: "c.runErase(f.at&^(n-1), n,", New: "c.runErase(0, n,"},
-		{Name: "7A starts nothing", File: array, Old: "c.st.suspended, c.st.ready = false, time.Now().Add(c.st.left)", New: "c.st.suspended, c.st.running = false, false"},
+		{Name: "7A starts nothing", File: array, Old: "c.st.suspended, c.st.ready = false, c.now().Add(c.st.left)", New: "c.st.suspended, c.st.running = false, false"},
 		{Name: "power-off harms the next unit", File: array, Old: "at < op.addr+op.n && c.err == nil", New: "at < op.addr+2*op.n && c.err == nil"},
 		{Name: "A7 answers 1 for frozen", File: protection, Old: "\tif c.st.gfb {\n\t\treturn 1", New: "\tif !c.st.gfb {\n\t\treturn 1"},
 		{Name: "BP counts sectors from 2", File: protection, Old: "1<<(bp-1)", New: "1<<bp"},

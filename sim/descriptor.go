@@ -10,8 +10,8 @@ import (
 
 var errDescriptor = errors.New("malformed USB descriptor")
 
-// describe reads a device's descriptors (USB 2.0, 9.6) as a host does.
-func describe(dev Device) (usb.Device, error) {
+// Describe reads a device's descriptors (USB 2.0, 9.6) as a host does.
+func Describe(dev Device) (usb.Device, error) {
 	get := func(kind, index byte) []byte {
 		p := make([]byte, 255)
 		n, err := dev.Control([8]byte{0x80, 6, index, kind, 0, 0, 255, 0}, p)

@@ -16,7 +16,7 @@ type in struct {
 	ready  chan struct{} // the reader should look again
 	closed chan struct{}
 
-	// Under link.mu.
+	// Under link.bus.mu.
 	posted      []transfer
 	first, done int
 	err         error // the device's, from the endpoint
@@ -31,16 +31,16 @@ type transfer struct {
 
 // In posts depth reads of size bytes, which must be whole packets.
 func (k *link) In(size, depth int) (usb.In, error) {
-	k.mu.Lock()
+	k.bus.mu.Lock()
 	switch {
 	case k.err != nil:
-		defer k.mu.Unlock()
+		defer k.bus.mu.Unlock()
 		return nil, k.wrap(k.err)
 	case k.in != nil:
-		defer k.mu.Unlock()
+		defer k.bus.mu.Unlock()
 		return nil, k.wrap(usb.ErrInUse)
 	case k.maxPacket <= 0 || size <= 0 || size%k.maxPacket != 0 || depth <= 0:
-		defer k.mu.Unlock()
+		defer k.bus.mu.Unlock()
 		return nil, k.wrap(fmt.Errorf("cannot post %d reads of %d bytes: packets have %d bytes", depth, size, k.maxPacket))
 	}
 	s := &in{
@@ -51,8 +51,8 @@ func (k *link) In(size, depth int) (usb.In, error) {
 		s.posted[i].data = make([]byte, size)
 	}
 	k.in = s
-	k.mu.Unlock()
-	k.hear()
+	k.bus.ask(&k.toHost)
+	k.bus.mu.Unlock()
 	return s, nil
 }
 
@@ -67,7 +67,7 @@ func (s *in) Read(ctx context.Context, p []byte) (int, error) {
 	for {
 		n, wait, err := s.next(ctx, p)
 		switch {
-		case isStall(err) || isGone(err):
+		case IsStall(err) || IsGone(err):
 			return 0, k.fault(err)
 		case err != nil:
 			return 0, err
@@ -97,8 +97,8 @@ func (s *in) Read(ctx context.Context, p []byte) (int, error) {
 // until there is one, and -1 where nobody knows.
 func (s *in) next(ctx context.Context, p []byte) (n int, wait time.Duration, err error) {
 	k := s.link
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	k.bus.mu.Lock()
+	defer k.bus.mu.Unlock()
 	switch {
 	case k.err != nil:
 		return 0, 0, k.wrap(k.err)
@@ -120,16 +120,15 @@ func (s *in) next(ctx context.Context, p []byte) (n int, wait time.Duration, err
 	r.n = 0
 	s.first = (s.first + 1) % len(s.posted)
 	s.done--
-	// A device that just went tells the next call.
-	_ = k.pump()
+	k.bus.ask(&k.toHost)
 	return n, 0, nil
 }
 
 // Close takes the posted reads back; what they hold and nobody read is lost.
 func (s *in) Close() error {
 	k := s.link
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	k.bus.mu.Lock()
+	defer k.bus.mu.Unlock()
 	if k.in == s {
 		k.in = nil
 	}

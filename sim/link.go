@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"station/fixtures/usb"
@@ -22,23 +21,37 @@ type link struct {
 	path      string
 	iface     int
 	dev       Device
-	pace      *pace
+	bus       *bus
+	count     *Counter
 	maxPacket int // of bulk IN
 	maxOut    int // of bulk OUT
+	toDevice  pipe
+	toHost    pipe
 
-	room chan struct{} // a writer should try again
-	over chan struct{} // closed together with err being set
+	wrote chan struct{} // the writer should look again
+	over  chan struct{} // closed together with err being set
 
-	mu  sync.Mutex
+	// Under bus.mu.
 	err error // usb.ErrGone or usb.ErrClosed
+	out *out  // the write under way
 	in  *in
+}
+
+// out is a write under way.
+type out struct {
+	data []byte
+	n    int // bytes that the device took
+	done bool
+	err  error     // the device's
+	at   time.Time // when the host hears that it is done
 }
 
 func newLink(l *Line, path string, p *port, iface int, desc usb.Interface) *link {
 	k := &link{
-		line: l, path: path, iface: iface, dev: p.dev, pace: p.pace,
-		room: make(chan struct{}, 1), over: make(chan struct{}),
+		line: l, path: path, iface: iface, dev: p.dev, bus: p.bus, count: p.count,
+		wrote: make(chan struct{}, 1), over: make(chan struct{}),
 	}
+	k.toDevice.move, k.toHost.move = k.push, k.pull
 	for _, e := range desc.Endpoints {
 		switch in := e.Address&0x80 != 0; {
 		case e.Bulk && in && k.maxPacket == 0:
@@ -55,7 +68,7 @@ func (k *link) Control(ctx context.Context, s usb.Setup, data []byte) (int, erro
 	if err := k.usable(ctx); err != nil {
 		return 0, err
 	}
-	if err := k.travel(ctx, k.pace.control()); err != nil {
+	if err := k.travel(ctx, k.bus.control()); err != nil {
 		return 0, err
 	}
 	var p [8]byte
@@ -76,33 +89,47 @@ func (k *link) Write(ctx context.Context, p []byte) (n int, err error) {
 	if err := k.usable(ctx); err != nil {
 		return 0, err
 	}
+	if err := k.travel(ctx, k.bus.ahead()); err != nil {
+		return 0, err
+	}
+	k.count.Out(len(p))
 	late := expiry{ctx: ctx}
 	defer late.stop()
-	for wait := k.pace.begin(len(p)); ; wait = 0 {
-		if err := k.travel(ctx, wait+k.pace.packets(1)); err != nil {
-			return n, err
-		}
-		m, err := k.dev.Out(k.iface, p[n:])
-		n += m
-		k.pace.packets(max(m-1, 0) / max(k.maxOut, 1))
-		switch {
-		case err != nil:
-			return n, k.fault(err)
-		case n == len(p):
-			return n, k.travel(ctx, k.pace.heard())
-		case m > 0:
-			continue
-		}
+	w := &out{data: p, done: len(p) == 0}
+	k.bus.mu.Lock()
+	k.out = w
+	k.bus.ask(&k.toDevice, &k.toHost)
+	for !w.done {
+		k.bus.mu.Unlock()
 		select {
-		case <-k.room:
+		case <-k.wrote:
 		case <-k.over:
-			return n, k.usable(ctx)
+			err = k.usable(ctx)
 		case <-ctx.Done():
-			return n, ctx.Err()
+			err = ctx.Err()
 		case <-late.after():
-			return n, k.wrap(usb.ErrTimeout)
+			err = k.wrap(usb.ErrTimeout)
+		}
+		k.bus.mu.Lock()
+		if err != nil {
+			break
 		}
 	}
+	k.out = nil
+	n = w.n
+	if w.done { // meanwhile
+		err = nil
+	}
+	k.bus.mu.Unlock()
+	switch {
+	case err != nil:
+		return n, err
+	case w.err != nil:
+		return n, k.fault(w.err)
+	case w.at.IsZero():
+		return n, nil
+	}
+	return n, k.travel(ctx, time.Until(w.at))
 }
 
 // Close gives the interface back. What the device has taken, it still carries out.
@@ -114,8 +141,8 @@ func (k *link) Close() error {
 
 // end makes every call fail with err from now on; the first end counts.
 func (k *link) end(err error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	k.bus.mu.Lock()
+	defer k.bus.mu.Unlock()
 	if k.err == nil {
 		k.err = err
 		k.in = nil
@@ -124,8 +151,8 @@ func (k *link) end(err error) {
 }
 
 func (k *link) usable(ctx context.Context) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	k.bus.mu.Lock()
+	defer k.bus.mu.Unlock()
 	if k.err != nil {
 		return k.wrap(k.err)
 	}
@@ -139,9 +166,9 @@ func (k *link) wrap(err error) error {
 // fault turns a device's error into the contract's, and forgets a device that is gone.
 func (k *link) fault(err error) error {
 	switch {
-	case isStall(err):
+	case IsStall(err):
 		return k.wrap(usb.ErrStall)
-	case isGone(err):
+	case IsGone(err):
 		k.line.drop(k.path, k.dev)
 		k.end(usb.ErrGone)
 		return k.wrap(usb.ErrGone)
@@ -149,9 +176,11 @@ func (k *link) fault(err error) error {
 	return k.wrap(err)
 }
 
-// What the families' firmware ends in.
-func isStall(err error) bool { return errors.Is(err, ftdi.ErrStall) || errors.Is(err, ch341a.ErrStall) }
-func isGone(err error) bool  { return errors.Is(err, ftdi.ErrGone) || errors.Is(err, ch341a.ErrGone) }
+// IsStall tells whether a Device's error is the family's ErrStall.
+func IsStall(err error) bool { return errors.Is(err, ftdi.ErrStall) || errors.Is(err, ch341a.ErrStall) }
+
+// IsGone tells whether a Device's error is the family's ErrGone.
+func IsGone(err error) bool { return errors.Is(err, ftdi.ErrGone) || errors.Is(err, ch341a.ErrGone) }
 
 // travel lets the time of d pass.
 func (k *link) travel(ctx context.Context, d time.Duration) error {
@@ -170,40 +199,68 @@ func (k *link) travel(ctx context.Context, d time.Duration) error {
 
 // hear is the device's Notify: the writer may go on, and there may be packets.
 func (k *link) hear() {
-	signal(k.room)
-	k.mu.Lock()
-	err := k.pump()
-	k.mu.Unlock()
-	if err != nil {
-		_ = k.fault(err) // a stall is the stream's, and a device that is gone tells whoever calls next
-	}
+	k.bus.mu.Lock()
+	defer k.bus.mu.Unlock()
+	k.bus.ask(&k.toDevice, &k.toHost)
 }
 
-// pump fetches packets while there are reads posted for them. k.mu is held.
-func (k *link) pump() error {
+// push offers the device the rest of the write under way. k.bus.mu is held.
+func (k *link) push() (packets int) {
+	w := k.out
+	if w == nil || w.done || k.err != nil {
+		return 0
+	}
+	m, err := k.dev.Out(k.iface, w.data[w.n:])
+	w.n += m
+	packets = (m + k.maxOut - 1) / max(k.maxOut, 1)
+	k.bus.carry(packets)
+	switch {
+	case err != nil:
+		k.lost(err)
+		w.err, w.done = err, true
+		signal(k.wrote)
+	case w.n == len(w.data):
+		w.done = true
+		if !k.bus.high {
+			w.at = k.bus.back()
+		}
+		signal(k.wrote)
+	}
+	return packets
+}
+
+// pull fetches a packet where there is a read posted for it. k.bus.mu is held.
+func (k *link) pull() (packets int) {
 	s := k.in
-	if s == nil || s.err != nil {
-		return nil
+	if s == nil || s.err != nil || s.done == len(s.posted) {
+		return 0
 	}
-	for s.done < len(s.posted) {
-		r := &s.posted[(s.first+s.done)%len(s.posted)]
-		n, ok, err := k.dev.In(k.iface, r.data[r.n:r.n+k.maxPacket])
-		if err != nil {
-			s.err = err
-			signal(s.ready)
-			return err
-		}
-		if !ok {
-			return nil
-		}
-		k.pace.packets(1)
-		if r.n += n; n < k.maxPacket || r.n == len(r.data) {
-			r.at = k.pace.arrival()
-			s.done++
-			signal(s.ready)
-		}
+	r := &s.posted[(s.first+s.done)%len(s.posted)]
+	n, ok, err := k.dev.In(k.iface, r.data[r.n:r.n+k.maxPacket])
+	if err != nil {
+		k.lost(err)
+		s.err = err
+		signal(s.ready)
+		return 0
 	}
-	return nil
+	if !ok {
+		return 0
+	}
+	k.bus.carry(1)
+	if r.n += n; n < k.maxPacket || r.n == len(r.data) {
+		k.count.In(r.n)
+		r.at = k.bus.back()
+		s.done++
+		signal(s.ready)
+	}
+	return 1
+}
+
+// lost forgets a device that is gone, also where nobody calls.
+func (k *link) lost(err error) {
+	if IsGone(err) {
+		go k.fault(err)
+	}
 }
 
 // expiry is the limit of a call whose ctx has no deadline; the timer is made at the first wait.

@@ -7,11 +7,21 @@
 //
 // # USB
 //
-// A Line is the host controller and its cable. A transfer to a device is taken piece by piece as the device has
+// A Line is the host controllers and their cables. A transfer to a device is taken packet by packet as the device has
 // room; a read completes when its buffer is full or a packet shorter than the endpoint's maximum ends it. With Pace Real
-// time passes as on a bus of the device's speed (pace.go). High speed: a transfer reaches the device a microframe (125 µs)
-// after the call, and completed data the reader likewise. Full speed: packets of both directions share a frame (1 ms), one after
-// the other, and the host hears at its end of transfers that it completed.
+// time passes as on a bus of the device's speed (bus.go).
+//
+// High speed: the devices whose port paths begin with the same number ("1-2", "1-4.1") share one USB 2 controller: 13 packets of 512
+// bytes a microframe of 125 µs (USB 2.0 table 5-10), both directions together, one after the other in the order in which they
+// were there. A packet leaves the device, and makes room in it, when its turn on the bus comes; a NAK takes no time. A write sets out a
+// microframe after the call, and the reader has data a microframe after their last packet; control transfers take a microframe and no
+// room. So eight programmers that read at 30 MHz, 3.75 MB/s each, need more than half of a controller's 53 MB/s, and
+// sixteen more than there is.
+//
+// Full speed: each device has a bus of its own, as on a hub with a transaction translator for each port. Packets of both directions share a
+// frame (1 ms), one after the other, and the host hears at its end of transfers that it completed.
+//
+// What passes is counted at the device (Line.Count).
 //
 // # Boards
 //
@@ -29,6 +39,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"station/fixtures/usb"
@@ -72,6 +83,8 @@ type Line struct {
 
 	mu     sync.Mutex
 	ports  map[string]*port
+	buses  map[string]*bus  // high speed with Pace Real, by number
+	counts map[string]Count // of devices that were unplugged, by port
 	places map[Place]*nor.Chip
 }
 
@@ -79,7 +92,8 @@ type Line struct {
 type port struct {
 	dev   Device
 	desc  usb.Device
-	pace  *pace
+	bus   *bus
+	count *Counter
 	links map[int]*link
 }
 
@@ -87,13 +101,13 @@ var _ usb.Bus = (*Line)(nil)
 
 // NewLine returns a line with nothing plugged in.
 func NewLine(o Options) *Line {
-	return &Line{opts: o, ports: map[string]*port{}, places: map[Place]*nor.Chip{}}
+	return &Line{opts: o, ports: map[string]*port{}, buses: map[string]*bus{}, counts: map[string]Count{}, places: map[Place]*nor.Chip{}}
 }
 
 // Plug plugs a device in at a port path such as "1-2", over whatever boards are in the places there. A device that was
 // unplugged is not plugged in again; make a new one. Errors: the port is taken, or the device's descriptors make no sense.
 func (l *Line) Plug(path string, dev Device) error {
-	desc, err := describe(dev)
+	desc, err := Describe(dev)
 	if err != nil {
 		return fmt.Errorf("port %s: %w", path, err)
 	}
@@ -111,8 +125,33 @@ func (l *Line) Plug(path string, dev Device) error {
 			return fmt.Errorf("port %s: %w", path, err)
 		}
 	}
-	l.ports[path] = &port{dev: dev, desc: desc, pace: newPace(l.opts, desc.Speed), links: map[int]*link{}}
+	p := &port{dev: dev, desc: desc, bus: l.busAt(path, desc.Speed), count: NewCounter(dev), links: map[int]*link{}}
+	p.count.n = l.counts[path]
+	l.ports[path] = p
 	return nil
+}
+
+// busAt returns the bus of a device: the one of its controller, or one of its own. l.mu is held.
+func (l *Line) busAt(path string, s usb.Speed) *bus {
+	b := newBus(l.opts, s)
+	if !b.high {
+		return b
+	}
+	number, _, _ := strings.Cut(path, "-")
+	if l.buses[number] == nil {
+		l.buses[number] = b
+	}
+	return l.buses[number]
+}
+
+// Count returns what passed so far through the devices at a port, one after the other, over all their interfaces.
+func (l *Line) Count(path string) Count {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p := l.ports[path]; p != nil {
+		return p.count.Count()
+	}
+	return l.counts[path]
 }
 
 // Unplug pulls the device at a port: calls on it, pending or to come, fail with usb.ErrGone. Boards stay where they are.
@@ -137,6 +176,7 @@ func (l *Line) drop(path string, dev Device) {
 		return
 	}
 	delete(l.ports, path)
+	l.counts[path] = p.count.Count()
 	l.mu.Unlock()
 	for _, k := range p.links {
 		k.end(usb.ErrGone)
@@ -169,7 +209,7 @@ func (l *Line) List(ctx context.Context) ([]usb.Device, error) {
 	}
 	for path, dev := range l.plugged() {
 		// A device that went by a fault of its own may have had nobody to tell.
-		if _, err := dev.Control([8]byte{0x80, 0, 0, 0, 0, 0, 2, 0}, make([]byte, 2)); isGone(err) {
+		if _, err := dev.Control([8]byte{0x80, 0, 0, 0, 0, 0, 2, 0}, make([]byte, 2)); IsGone(err) {
 			l.drop(path, dev)
 		}
 	}

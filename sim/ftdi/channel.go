@@ -1,6 +1,7 @@
 package ftdi
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -9,11 +10,11 @@ const (
 	maxPacket = 512
 	payload   = maxPacket - 2 // after the two status bytes
 
-	// wireChunk is how far the engine runs ahead of the wire's time before it waits, and so the
-	// grain in which a target sees time pass within a frame.
-	wireChunk = 20 * time.Microsecond
-	// longestSleep bounds how long the engine takes to see that the device is gone.
-	longestSleep = 10 * time.Millisecond
+	// ahead is how far the engine runs ahead of the time.
+	ahead = time.Millisecond
+	// piece is how much of the wire's time goes into one event at most, and pieceOut how many bytes to the target.
+	piece    = ahead / 4
+	pieceOut = 64
 )
 
 // status are the bytes that begin every IN packet: modem status, line status (transmitter empty).
@@ -21,43 +22,71 @@ var status = [2]byte{0x32, 0x60}
 
 // channel is one interface: a FIFO each way, the engine between them and the pins, the latency timer.
 //
-// The engine is a goroutine only while it has something to do: Out starts it, and In where it had
-// stopped for want of room. It ends when it can do no more, so an idle device has none.
+// The engine works in the calls of Out, In and the timer, as far as bytes, room and ahead let it. With Pace Real it so runs ahead of
+// the time: the target is told the wire's time (Timed), and of what the engine did the host sees each thing when its time has come (coming).
 type channel struct {
 	dev    *Device
 	real   bool
 	faults Faults
+	epoch  time.Time // from which until, event.at, tick and alarmAt count
 
 	mu     sync.Mutex
 	notify func()
-	toChip fifo
-	toHost fifo
+	toChip fifo // what the engine has not executed
+	toHost fifo // what it has answered; the host sees the first ready bytes
 	engine engine
 	pins   pins
 	mpsse  bool // bit mode 02; in any other mode OUT bytes lead nowhere
 
-	running bool      // the engine's goroutine is there
-	tell    bool      // the host should hear before the engine goes on
-	settle  bool      // the wire's time must have passed before the engine goes on
-	until   time.Time // when the wire is done with what the engine has executed
+	now      time.Duration // of the call under way, with Pace Real
+	until    time.Duration // when the wire is done with what the engine has executed
+	thirds   int64         // of a nanosecond, besides
+	coming   []event       // in order
+	leaving  int           // bytes executed in coming, whose room in toChip is not free yet
+	ready    int
+	wanted   int  // bytes of the packet that Out had no room for, 0 for none
+	news     bool // something happened that the host has not been told
+	telling  bool // it is being told: teller runs
+	untold   bool // and has to tell more
+	halted   bool // the engine executes nothing more: a fault
+	executed int  // OUT bytes
+	answered int  // bytes that the engine answered
 
 	gone, hung, stalled bool
 	dying               bool // executing the last transfer, answers are lost
 	arrived             int  // OUT bytes taken from the host
-	executed            int  // of these, by the engine
-	answered            int  // bytes that the engine answered
 
 	flush   bool // 87: send what is there
 	latency time.Duration
+	armed   bool // the latency timer runs, until tick
+	tick    time.Duration
+	due     bool // it expired: a packet is due, empty or not
+
 	timer   *time.Timer
-	armed   bool // the timer runs, until tick
-	tick    time.Time
-	due     bool // the timer expired: a packet is due, empty or not
+	alarmed bool // it runs, until alarmAt
+	alarmAt time.Duration
 }
+
+// event is what the host sees of the engine's work from a time on.
+type event struct {
+	at              time.Duration
+	freed, answered int  // bytes
+	flush           bool // after these answers
+	fault           fault
+}
+
+type fault byte
+
+const (
+	hang fault = 1 + iota
+	stall
+	unplug
+)
 
 func (c *channel) out(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.catchUp()
 	switch {
 	case c.gone:
 		return 0, ErrGone
@@ -72,18 +101,30 @@ func (c *channel) out(p []byte) (int, error) {
 		n = copy(last[c.toChip.take(last):], p)
 		c.toChip = fifo{buf: last, tail: len(last)}
 		c.toHost.clear()
-		c.dying = true
-	} else {
-		n = c.toChip.put(p)
+		c.ready, c.dying = 0, true
+		c.arrived += n
 	}
-	c.arrived += n
-	c.kick()
+	for n < len(p) {
+		packet := p[n:min(n+maxPacket, len(p))]
+		if c.toChip.free()-c.leaving < len(packet) {
+			c.wanted = len(packet)
+			break
+		}
+		n += c.toChip.put(packet)
+		c.arrived += len(packet)
+		if c.real {
+			break // one transaction
+		}
+		c.run()
+	}
+	c.work()
 	return n, nil
 }
 
 func (c *channel) in(p []byte) (n int, ok bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.catchUp()
 	switch {
 	case c.gone:
 		return 0, false, ErrGone
@@ -92,109 +133,211 @@ func (c *channel) in(p []byte) (n int, ok bool, err error) {
 	case c.hung || c.dying || len(p) < maxPacket:
 		return 0, false, nil
 	}
-	if c.toHost.len() < payload && !c.due && (!c.flush || c.toHost.len() == 0) {
-		c.arm()
+	if c.ready < payload && !c.due && (!c.flush || c.ready == 0) {
+		if !c.armed {
+			c.armed, c.tick = true, c.clock()+c.latency
+			c.wake()
+		}
 		return 0, false, nil
 	}
 	n = copy(p, status[:])
-	n += c.toHost.take(p[n:maxPacket])
+	m := c.toHost.take(p[n:min(maxPacket, n+c.ready)])
+	c.ready -= m
+	n += m
 	c.due, c.armed = false, false
-	if c.toHost.len() == 0 {
+	if c.ready == 0 {
 		c.flush = false
 	}
-	c.kick()
+	c.run()
+	c.news = c.gone || c.wanted > 0 && c.toChip.free()-c.leaving >= c.wanted // of the rest the caller asks anyway
+	c.tell()
+	c.wake()
 	return n, true, nil
 }
 
-// arm starts the latency timer where it does not run.
-func (c *channel) arm() {
-	if c.armed {
-		return
-	}
-	c.armed = true
-	c.tick = time.Now().Add(c.latency)
-	if c.timer == nil {
-		c.timer = time.AfterFunc(c.latency, c.expire)
-	} else {
-		c.timer.Reset(c.latency)
-	}
+// work lets the engine do what it can after a call that changed something.
+func (c *channel) work() {
+	c.run()
+	c.tell()
+	c.wake()
 }
 
-func (c *channel) expire() {
-	c.mu.Lock()
-	// A packet may have gone out, and the timer been started anew, while this call was on its way.
-	if !c.armed || c.gone || time.Now().Before(c.tick) {
-		c.mu.Unlock()
-		return
-	}
-	c.armed, c.due = false, true
-	f := c.notify
-	c.mu.Unlock()
-	if f != nil {
-		f()
-	}
-}
-
-// kick starts the engine where it does not run and may have something to do.
-func (c *channel) kick() {
-	if c.running || c.gone || c.toChip.len() == 0 && c.engine.idle() {
-		return
-	}
-	c.running = true
-	if now := time.Now(); c.real && c.until.Before(now) {
-		c.until = now
-	}
-	go c.run()
-}
-
-// run is the engine's goroutine.
+// run lets the engine execute as far as it can go now.
 func (c *channel) run() {
-	for {
-		c.mu.Lock()
-		if !c.step() {
-			c.running = false
-			c.mu.Unlock()
+	switch {
+	case c.halted:
+		return
+	case !c.mpsse:
+		c.toChip.clear()
+	default:
+		if c.real && c.until < c.now {
+			c.until = c.now
+		}
+		for c.execute() {
+			if c.halted || c.aheadOfTime() {
+				break
+			}
+		}
+	}
+	if c.dying && !c.halted && !c.aheadOfTime() {
+		c.end(unplug)
+	}
+	c.catchUp()
+}
+
+// aheadOfTime says that the engine stopped only because it is too far ahead.
+func (c *channel) aheadOfTime() bool { return c.real && c.until-c.now >= ahead && !c.halted }
+
+// clock is the time now.
+func (c *channel) clock() time.Duration { return time.Since(c.epoch) }
+
+// catchUp lets happen what is due.
+func (c *channel) catchUp() {
+	if !c.real {
+		return
+	}
+	c.now = c.clock()
+	i := 0
+	for ; i < len(c.coming) && c.coming[i].at <= c.now; i++ {
+		c.leaving -= c.coming[i].freed
+		c.happen(&c.coming[i])
+	}
+	if i > 0 {
+		c.coming = slices.Delete(c.coming, 0, i)
+	}
+}
+
+func (c *channel) happen(e *event) {
+	c.news = true
+	c.ready += e.answered
+	if e.flush {
+		c.flush = c.ready > 0
+	}
+	switch e.fault {
+	case hang:
+		c.hung = true
+	case stall:
+		c.stalled = true
+	case unplug:
+		c.gone = true
+	}
+}
+
+// note is what the engine did at its time.
+func (c *channel) note(e event) {
+	if !c.real {
+		c.happen(&e)
+		return
+	}
+	c.leaving += e.freed
+	e.at = c.until
+	if n := len(c.coming); n > 0 && e.fault == 0 {
+		if last := &c.coming[n-1]; last.at == e.at && !last.flush && last.fault == 0 {
+			last.freed += e.freed
+			last.answered += e.answered
+			last.flush = e.flush
 			return
 		}
-		f, ahead, gone := c.notify, c.ahead(), c.gone
+	}
+	c.coming = append(c.coming, e)
+}
+
+// tell calls the host's ear where there is news, from a goroutine of its own: callers of Out and In may hold what the ear needs.
+func (c *channel) tell() {
+	if c.mustTell() {
+		go c.teller()
+	}
+}
+
+// mustTell says that the caller is to start teller.
+func (c *channel) mustTell() bool {
+	if !c.news {
+		return false
+	}
+	c.news, c.wanted, c.untold = false, 0, true
+	first := !c.telling
+	c.telling = true
+	return first
+}
+
+func (c *channel) teller() {
+	for {
+		c.mu.Lock()
+		f, gone, untold := c.notify, c.gone, c.untold
+		c.untold, c.telling = false, untold
 		c.mu.Unlock()
-		if gone {
+		switch {
+		case !untold:
+			return
+		case gone:
 			c.dev.Close()
-			continue
-		}
-		c.sleep(ahead)
-		if f != nil {
+		case f != nil:
 			f()
 		}
 	}
 }
 
-// step executes until the host should hear, the wire's time is to pass, or nothing more can be done; false where
-// there was nothing at all.
-func (c *channel) step() bool {
-	if c.gone || c.hung || c.stalled {
-		return false
-	}
-	if !c.mpsse {
-		n := c.toChip.len()
-		c.toChip.clear()
-		return n > 0 || c.lastDone()
-	}
-	c.tell = false
-	did := false
-	for !c.tell && c.execute() {
-		did = true
-		if c.real && (c.settle || time.Until(c.until) >= wireChunk) {
-			return true
+// wake sets the timer for the next thing that the host is to hear, and for the engine to go on.
+func (c *channel) wake() {
+	at, wanted := c.tick, c.armed
+	sooner := func(t time.Duration) {
+		if !wanted || t < at {
+			at, wanted = t, true
 		}
 	}
-	return did || c.tell || c.lastDone()
+	if len(c.coming) > 0 {
+		sooner(c.nextNews())
+	}
+	if c.aheadOfTime() {
+		sooner(c.until - ahead/2)
+	}
+	if !wanted || c.gone || c.alarmed && c.alarmAt <= at {
+		return // what comes too soon sets the timer anew
+	}
+	c.alarmed, c.alarmAt = true, at
+	d := at - c.clock()
+	if c.timer == nil {
+		c.timer = time.AfterFunc(d, c.alarm)
+	} else {
+		c.timer.Reset(d)
+	}
 }
 
-// lastDone ends a device that executed its last transfer.
-func (c *channel) lastDone() bool {
-	c.gone = c.gone || c.dying
-	return c.dying
+// nextNews is the time of the first event with which there is a packet for the host, or room for its packet, or nothing more to come.
+func (c *channel) nextNews() time.Duration {
+	room, ready := c.toChip.free()-c.leaving, c.ready
+	for i := range c.coming {
+		e := &c.coming[i]
+		room += e.freed
+		ready += e.answered
+		if e.fault != 0 || e.flush && ready > 0 || ready >= payload && c.ready < payload || c.wanted > 0 && room >= c.wanted {
+			return e.at
+		}
+	}
+	return c.coming[len(c.coming)-1].at
+}
+
+// alarm is the timer.
+func (c *channel) alarm() {
+	c.mu.Lock()
+	c.alarmed = false
+	c.catchUp()
+	if c.armed && c.clock() >= c.tick {
+		c.armed, c.due, c.news = false, true, true
+	}
+	c.run()
+	told := c.mustTell()
+	c.wake()
+	c.mu.Unlock()
+	if told {
+		c.teller()
+	}
+}
+
+// end is a fault: the engine stops here for good, or until the halt is cleared, and the host sees it at this time.
+func (c *channel) end(f fault) {
+	c.halted = true
+	c.note(event{fault: f})
 }
 
 // tripped carries out a fault whose count of executed bytes is reached.
@@ -203,28 +346,23 @@ func (c *channel) tripped() bool {
 	f := &c.faults
 	switch {
 	case at(f.HangAfter):
-		c.hung = true
+		c.end(hang)
 	case at(f.StallAfter):
 		f.StallAfter = 0
-		c.stalled = true
+		c.end(stall)
 	case at(f.UnplugAfter) && !f.UnplugDone:
-		c.gone = true
+		c.end(unplug)
 	default:
 		return false
 	}
-	c.tell = true
 	return true
 }
 
 // allowed is how many more of n OUT bytes the faults let the engine execute.
 func (c *channel) allowed(n int) int {
-	f := c.faults
-	limits := []int{f.HangAfter, f.StallAfter, f.UnplugAfter}
-	if f.UnplugDone {
-		limits = limits[:2]
-	}
-	for _, l := range limits {
-		if l > 0 {
+	f := &c.faults
+	for _, l := range [...]int{f.HangAfter, f.StallAfter, f.UnplugAfter} {
+		if l > 0 && (l != f.UnplugAfter || !f.UnplugDone) {
 			n = min(n, max(l-c.executed, 0))
 		}
 	}
@@ -244,51 +382,44 @@ func (c *channel) answer(b ...byte) {
 	if c.dying {
 		return
 	}
-	lost := c.faults.DropAnswer - 1 - c.answered
-	c.answered += len(b)
-	if lost >= 0 && lost < len(b) {
+	n, lost := len(b), c.faults.DropAnswer-1-c.answered
+	c.answered += n
+	if lost >= 0 && lost < n {
 		c.toHost.put(b[:lost])
 		b = b[lost+1:]
+		n--
 	}
 	c.toHost.put(b)
-	c.tell = c.tell || c.toHost.len() >= payload
+	c.note(event{answered: n})
+}
+
+// take is n OUT bytes executed.
+func (c *channel) take(n int) {
+	c.toChip.drop(n)
+	c.executed += n
+	c.note(event{freed: n})
 }
 
 // spend lets n clocks pass on the wire.
 func (c *channel) spend(n int) {
 	if c.real {
-		c.until = c.until.Add(c.engine.clocks(n))
+		t := c.engine.thirds(n) + c.thirds
+		c.until += time.Duration(t / 3)
+		c.thirds = t % 3
 	}
 }
 
-// ahead is how long the engine must wait for the wire now.
-func (c *channel) ahead() time.Duration {
-	if !c.real {
-		return 0
-	}
-	d := time.Until(c.until)
-	if d < wireChunk && !c.settle {
-		return 0
-	}
-	c.settle = false
-	return d
-}
-
-func (c *channel) sleep(d time.Duration) {
-	for d > 0 {
-		time.Sleep(min(d, longestSleep))
-		d -= longestSleep
-		c.mu.Lock()
-		if c.gone {
-			d = 0
-		}
-		c.mu.Unlock()
+// timeTarget tells the target what time the wire has.
+func (c *channel) timeTarget() {
+	if c.real && c.pins.timed != nil {
+		c.pins.timed.At(c.epoch.Add(c.until), c.engine.byteTime())
 	}
 }
 
 func (c *channel) close() {
 	c.mu.Lock()
 	c.gone = true
+	c.halted = true
 	c.pins.setLow(0, 0)
 	if c.timer != nil {
 		c.timer.Stop()

@@ -51,8 +51,11 @@ func (d *Device) standard(kind, request byte, value, index uint16) (answer []byt
 		c := d.channels[i]
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.stalled = false
-		c.kick()
+		c.catchUp()
+		if c.stalled {
+			c.stalled, c.halted = false, false
+		}
+		c.work()
 		return nil, true
 	case 0x8006: // GET_DESCRIPTOR
 		answer = d.model.descriptor(byte(value>>8), byte(value))
@@ -84,7 +87,8 @@ func (d *Device) vendorRequest(kind, request byte, value, index uint16) (answer 
 	c := d.channels[n-1]
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	defer c.kick()
+	c.catchUp()
+	defer c.work()
 	switch uint16(kind)<<8 | uint16(request) {
 	case 0x4000:
 		if value > 2 {
@@ -113,13 +117,24 @@ func (d *Device) vendorRequest(kind, request byte, value, index uint16) (answer 
 	return nil, false
 }
 
-// purge empties the FIFOs. A command of which the engine has taken a part stays under way: only the bit mode resets it.
+// purge empties the FIFOs, of what the engine did ahead of the time too. A command of which the engine has taken a part stays under
+// way: only the bit mode resets it.
 func (c *channel) purge(toChip, toHost bool) {
+	for i := range c.coming {
+		e := &c.coming[i]
+		if toChip {
+			e.freed = 0
+		}
+		if toHost {
+			e.answered, e.flush = 0, false
+		}
+	}
 	if toChip {
 		c.toChip.clear()
+		c.leaving = 0
 	}
 	if toHost {
 		c.toHost.clear()
-		c.flush, c.due = false, false
+		c.ready, c.flush, c.due = 0, false, false
 	}
 }

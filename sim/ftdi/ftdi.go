@@ -60,6 +60,12 @@ type Target = interface {
 	Deselect()
 }
 
+// Timed is a Target that takes its time from the programmer: with Pace Real the engine runs up to a millisecond ahead of time.Now.
+type Timed interface {
+	// At says that the next call of the Target happens at t, and each byte of its Shift so long after the one before.
+	At(t time.Time, perByte time.Duration)
+}
+
 // Model is a programmer chip as its descriptors and FIFOs tell it.
 type Model struct {
 	name      string
@@ -82,7 +88,7 @@ type Pace int
 const (
 	// None: the wire takes no time.
 	None Pace = iota
-	// Real: every clock takes its time, by time.Sleep.
+	// Real: every clock takes its time.
 	Real
 )
 
@@ -113,7 +119,7 @@ func New(m Model, o Options) *Device {
 	d := &Device{model: m}
 	for i := range m.channels {
 		c := &channel{
-			dev: d, real: o.Pace == Real, latency: 16 * time.Millisecond,
+			dev: d, real: o.Pace == Real, latency: 16 * time.Millisecond, epoch: time.Now(),
 			toChip: fifo{buf: make([]byte, m.fifo)}, toHost: fifo{buf: make([]byte, m.fifo)},
 		}
 		c.engine.driveZero = m.driveZero
@@ -137,10 +143,11 @@ func (d *Device) Attach(channel int, t Target) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pins.target, c.pins.heard = t, false
+	c.pins.timed, _ = t.(Timed)
 	return nil
 }
 
-// Notify makes f the host's ear for an interface: it is called, with no lock held, whenever Out may take more, In may
+// Notify makes f the host's ear for an interface: it is called, from a goroutine of its own, whenever Out may take more, In may
 // have a packet, or the device is gone. nil takes it away.
 func (d *Device) Notify(iface int, f func()) {
 	if c, err := d.channel(iface); err == nil {
@@ -150,8 +157,8 @@ func (d *Device) Notify(iface int, f func()) {
 	}
 }
 
-// Out is the bulk OUT endpoint of an interface: it takes as much of p, the rest of one transfer, as there is room
-// for, and returns how much that was; 0 is a NAK. Errors are ErrStall and ErrGone.
+// Out is the bulk OUT endpoint of an interface: it takes packets from the front of p, the rest of one transfer, one with Pace
+// Real and else as many as there is room for, and returns how many bytes that was; 0 is a NAK. Errors are ErrStall and ErrGone.
 func (d *Device) Out(iface int, p []byte) (int, error) {
 	c, err := d.channel(iface)
 	if err != nil {
@@ -169,6 +176,9 @@ func (d *Device) In(iface int, p []byte) (n int, ok bool, err error) {
 	}
 	return c.in(p)
 }
+
+// Data is how many bytes of an IN transfer of n bytes are data: each packet begins with two status bytes.
+func (d *Device) Data(n int) int { return n - len(status)*((n+maxPacket-1)/maxPacket) }
 
 // Close is the unplugging: pins float, everything answers ErrGone, answers not fetched are lost.
 // The Device does not come back; plug in a new one.

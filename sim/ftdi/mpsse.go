@@ -50,17 +50,20 @@ func (e *engine) reset() {
 	*e = engine{driveZero: e.driveZero, div5: true}
 }
 
-// clocks is the time of n clocks: SK = 60 MHz / (2 (1 + divisor)), or a fifth of that.
-func (e *engine) clocks(n int) time.Duration {
-	ns := int64(n) * int64(1+e.divisor) * 100 / 3
+// thirds is the time of n clocks in thirds of a nanosecond: SK = 60 MHz / (2 (1 + divisor)), or a fifth of that.
+func (e *engine) thirds(n int) int64 {
+	t := int64(n) * int64(1+e.divisor) * 100
 	if e.div5 {
-		ns *= 5
+		t *= 5
 	}
 	if e.threePhase {
-		ns = ns * 3 / 2
+		t = t * 3 / 2
 	}
-	return time.Duration(ns)
+	return t
 }
+
+// byteTime is the time of eight clocks.
+func (e *engine) byteTime() time.Duration { return time.Duration(e.thirds(8) / 3) }
 
 // operands is how many bytes follow an opcode before it is executed; the data of byte-wise writes is streamed.
 func (e *engine) operands(op byte) int {
@@ -104,8 +107,7 @@ func (c *channel) execute() bool {
 		return false
 	}
 	b := c.toChip.next()
-	c.toChip.drop(1)
-	c.executed++
+	c.take(1)
 	if !e.busy {
 		e.busy, e.op, e.have = true, b, 0
 	} else {
@@ -130,6 +132,7 @@ func (c *channel) command() bool {
 	switch {
 	case e.isData() && e.op&opBits != 0:
 		n := int(e.operand[0]&7) + 1
+		c.timeTarget()
 		in := c.pins.bits(e.op, n, e.operand[1])
 		c.spend(n)
 		if e.op&opIn != 0 {
@@ -142,9 +145,8 @@ func (c *channel) command() bool {
 	}
 	switch e.op {
 	case cmdSetLow:
-		was := c.pins.cs()
+		c.timeTarget()
 		c.pins.setLow(e.operand[0], e.operand[1])
-		c.settle = c.real && !was && c.pins.cs()
 	case cmdSetHigh:
 		c.pins.high, c.pins.highDir = e.operand[0], e.operand[1]
 	case cmdReadLow:
@@ -156,8 +158,7 @@ func (c *channel) command() bool {
 	case cmdDivisor:
 		e.divisor = word
 	case cmdFlush:
-		c.flush = c.toHost.len() > 0
-		c.tell = c.tell || c.flush
+		c.note(event{flush: true})
 	case cmdWaitHigh, cmdWaitLow, cmdClockWaitHigh, cmdClockWaitLow:
 		high := e.op == cmdWaitHigh || e.op == cmdClockWaitHigh
 		e.held = gpio != high
@@ -167,6 +168,7 @@ func (c *channel) command() bool {
 		e.threePhase = e.op == cmd3PhaseOn
 	case cmdClockBits:
 		n := int(e.operand[0]&7) + 1
+		c.timeTarget()
 		c.pins.bits(0, n, 0)
 		c.spend(n)
 	case cmdClockBytes:
@@ -192,7 +194,7 @@ func (c *channel) stream() bool {
 	e := &c.engine
 	n := min(e.left, chunk)
 	if c.real {
-		n = min(n, max(1, int(wireChunk/max(e.clocks(8), 1))))
+		n = min(n, max(1, int(piece/e.byteTime())))
 	}
 	op := e.op
 	if !e.isData() {
@@ -201,9 +203,15 @@ func (c *channel) stream() bool {
 	var out, in []byte
 	if op&opIn != 0 {
 		n = min(n, c.room())
+		if c.real { // so that the packet has its time
+			n = min(n, payload-c.toHost.len()%payload)
+		}
 		in = e.in[:n]
 	}
 	if op&opOut != 0 {
+		if c.real {
+			n = min(n, pieceOut)
+		}
 		if n = min(n, c.toChip.len()); n > 0 && c.allowed(n) == 0 {
 			c.tripped()
 			return false
@@ -217,17 +225,20 @@ func (c *channel) stream() bool {
 	if n == 0 {
 		return false
 	}
-	c.pins.bytes(op, n, out, in)
-	if out != nil {
-		c.toChip.drop(n)
-		c.executed += n
+	if c.pins.heard {
+		c.timeTarget()
 	}
+	c.pins.bytes(op, n, out, in)
 	c.spend(8 * n)
+	if out != nil {
+		c.take(n)
+	}
 	if in != nil {
 		c.answer(in...)
 	}
 	if e.left -= n; e.left == 0 {
 		e.busy = false
+		c.note(event{}) // the wire is done
 	}
 	return true
 }

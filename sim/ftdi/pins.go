@@ -24,9 +24,10 @@ const (
 // pins are the sixteen pins of a channel and who hangs on them.
 type pins struct {
 	target     Target
-	heard      bool // the target heard the falling edge of the chip select that is low now
-	low, high  byte // levels as driven, where an output
-	lowDir     byte // 1 = output
+	timed      Timed // the target, where it is one
+	heard      bool  // the target heard the falling edge of the chip select that is low now
+	low, high  byte  // levels as driven, where an output
+	lowDir     byte  // 1 = output
 	highDir    byte
 	do, di     bool // levels of DO as last moved and of DI as last sampled
 	loopback   bool

@@ -104,11 +104,12 @@ func (c *Chip) start(op operation, t time.Duration) {
 	}
 	c.st.op = op
 	c.st.running = true
-	c.st.ready = time.Now()
+	now := c.now()
+	c.st.ready = now
 	if c.opts.Pace == Real && op.kind != lockedSector {
 		c.st.ready = c.st.ready.Add(t)
 	}
-	if c.st.ready.After(time.Now()) || c.opts.Faults.StuckBusy {
+	if c.st.ready.After(now) || c.opts.Faults.StuckBusy {
 		c.save()
 		return
 	}
@@ -117,7 +118,7 @@ func (c *Chip) start(op operation, t time.Duration) {
 
 // settle ends the operation in progress when its time has come.
 func (c *Chip) settle() {
-	if c.st.busy() && c.err == nil && !c.opts.Faults.StuckBusy && !time.Now().Before(c.st.ready) {
+	if c.st.busy() && c.err == nil && !c.opts.Faults.StuckBusy && !c.now().Before(c.st.ready) {
 		c.end()
 	}
 }
@@ -211,14 +212,14 @@ func (c *Chip) suspend(*frame) {
 	s := &c.st
 	array := s.op.kind == program || s.op.kind == erase && s.op.n < c.part.dieSize()
 	if s.busy() && array {
-		s.suspended, s.left = true, time.Until(s.ready)
+		s.suspended, s.left = true, s.ready.Sub(c.now())
 	}
 }
 
 // resume is 7A.
 func (c *Chip) resume(*frame) {
 	if c.st.suspended {
-		c.st.suspended, c.st.ready = false, time.Now().Add(c.st.left)
+		c.st.suspended, c.st.ready = false, c.now().Add(c.st.left)
 	}
 }
 

@@ -147,6 +147,11 @@ type Chip struct {
 	board board
 	st    state
 	wire  frame
+	// The time on the wire, where the programmer tells it; onWire during its calls.
+	at      time.Time
+	perByte time.Duration
+	onWire  bool
+
 	turns turns
 	slot  []byte // reused by save
 	err   error  // the board file failed: the chip is dead
@@ -311,8 +316,8 @@ func (c *Chip) count(name string) {
 // deafFor makes the chip take and answer nothing for a while: after power-up, wake-up and reset.
 func (c *Chip) deafFor(d time.Duration) {
 	if c.opts.Pace == Real {
-		c.st.deaf = time.Now().Add(d)
+		c.st.deaf = c.now().Add(d)
 	}
 }
 
-func (c *Chip) isDeaf() bool { return !c.st.deaf.IsZero() && time.Now().Before(c.st.deaf) }
+func (c *Chip) isDeaf() bool { return !c.st.deaf.IsZero() && c.now().Before(c.st.deaf) }

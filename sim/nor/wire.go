@@ -1,5 +1,7 @@
 package nor
 
+import "time"
+
 // frame is what has passed since chip select fell.
 type frame struct {
 	selected bool
@@ -19,11 +21,38 @@ type frame struct {
 	rx, tx byte // that byte, coming and going
 }
 
+// At says that the next call of Select, Shift, ShiftBits or Deselect happens at t, and each byte of a Shift so long after the one
+// before: for programmers that run ahead of time.Now, which holds otherwise.
+func (c *Chip) At(t time.Time, perByte time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at, c.perByte = t, perByte
+}
+
+// now is the time for what passes on the wire.
+func (c *Chip) now() time.Time {
+	if c.onWire && !c.at.IsZero() {
+		return c.at
+	}
+	return time.Now()
+}
+
+// enter begins a call from the wire; its end is leave.
+func (c *Chip) enter() {
+	c.mu.Lock()
+	c.onWire = true
+}
+
+func (c *Chip) leave() {
+	c.onWire, c.at = false, time.Time{}
+	c.mu.Unlock()
+}
+
 // Select is chip select falling. A chip that is selected already starts over, and nothing of the old frame
 // takes effect.
 func (c *Chip) Select() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.enter()
+	defer c.leave()
 	c.wire = frame{selected: true}
 }
 
@@ -31,8 +60,8 @@ func (c *Chip) Select() {
 // answers. With out nil zeros are clocked, with in nil the answer is dropped; otherwise the shorter
 // length counts. A chip that is not selected floats: FF.
 func (c *Chip) Shift(out, in []byte) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.enter()
+	defer c.leave()
 	n := len(in)
 	if in == nil || out != nil && len(out) < n {
 		n = len(out)
@@ -41,7 +70,11 @@ func (c *Chip) Shift(out, in []byte) {
 		in = in[:n]
 	}
 	f := &c.wire
+	timed := !c.at.IsZero()
 	for i := 0; i < n; {
+		if timed && i > 0 {
+			c.at = c.at.Add(c.perByte)
+		}
 		if c.lost() {
 			if in != nil {
 				in[i] = 0xFF
@@ -73,16 +106,16 @@ func (c *Chip) Shift(out, in []byte) {
 // ShiftBits clocks n bits, 1 to 8: the top n bits of out, bit 7 first. What the chip answers comes back in
 // the low n bits, the last bit clocked in bit 0.
 func (c *Chip) ShiftBits(out byte, n int) byte {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.enter()
+	defer c.leave()
 	return c.clock(out, min(max(n, 0), 8))
 }
 
 // Deselect is chip select rising: here the frame's command takes effect, if it is whole, and is in the
 // board file when Deselect returns.
 func (c *Chip) Deselect() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.enter()
+	defer c.leave()
 	f := c.wire
 	c.wire = frame{}
 	if !f.selected || !c.st.powered || c.err != nil || f.n == 0 && f.bits == 0 {

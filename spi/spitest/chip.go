@@ -17,6 +17,7 @@ type Chip struct {
 	selected bool
 	stray    int
 	onSelect func(frame int)
+	at       time.Time // of the next call, where the programmer told it
 }
 
 // Seen is one assertion of chip select as the chip saw it.
@@ -35,6 +36,21 @@ func answer(frame, at int) byte {
 	return byte(at*5+at>>8*11+at>>16*37) ^ byte(frame*29+3)
 }
 
+// At is what a simulated programmer tells that runs ahead of time.Now: the next call happens at t.
+func (c *Chip) At(t time.Time, _ time.Duration) {
+	c.mu.Lock()
+	c.at = t
+	c.mu.Unlock()
+}
+
+// now is the time of the call under way. c.mu is held.
+func (c *Chip) now() (t time.Time) {
+	if t, c.at = c.at, t; t.IsZero() {
+		t = time.Now()
+	}
+	return t
+}
+
 // Select is the falling edge of chip select.
 func (c *Chip) Select() {
 	c.mu.Lock()
@@ -43,7 +59,7 @@ func (c *Chip) Select() {
 	}
 	n := len(c.seen)
 	c.selected = true
-	c.seen = append(c.seen, Seen{Number: n, Selected: time.Now()})
+	c.seen = append(c.seen, Seen{Number: n, Selected: c.now()})
 	f := c.onSelect
 	c.mu.Unlock()
 	if f != nil {
@@ -100,7 +116,7 @@ func (c *Chip) Deselect() {
 		return
 	}
 	c.selected = false
-	c.seen[len(c.seen)-1].Released = time.Now()
+	c.seen[len(c.seen)-1].Released = c.now()
 }
 
 // OnSelect makes f hear of every further falling edge. f must not wait.

@@ -1,0 +1,139 @@
+package sim
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"station/fixtures/usb"
+	"station/sim/ftdi"
+)
+
+const (
+	// microframe is the time that a transfer needs to get across at high speed: one ahead, one back.
+	microframe = 125 * time.Microsecond
+	// microframePackets of 512 bytes, USB 2.0 table 5-10.
+	microframePackets = 13
+
+	// frame is the host's grain at full speed.
+	frame = time.Millisecond
+	// framePackets is the fact sheet's figure for packets of 32 bytes, from memory there, hence an option.
+	framePackets = 19
+)
+
+// bus carries the packets of its devices, both directions together, one after the other. Its lock is that of every link to them.
+type bus struct {
+	high bool
+	slot time.Duration // of a packet; 0 where no time passes
+
+	mu    sync.Mutex
+	start time.Time // of a frame
+	busy  time.Time // until then it carries packets
+	queue []*pipe   // in the order in which they asked
+	timer *time.Timer
+	waits bool // the timer runs, until busy
+}
+
+// pipe is one direction of a link.
+type pipe struct {
+	// move lets one transaction happen and returns how many packets it had, 0 for a NAK, which takes no time; it calls
+	// carry before it looks when the host hears.
+	move   func() (packets int)
+	queued bool
+}
+
+// newBus is a bus for devices of this speed.
+func newBus(o Options, s usb.Speed) *bus {
+	b := &bus{start: time.Now()}
+	switch {
+	case o.Pace != ftdi.Real:
+	case s == usb.HighSpeed:
+		b.high, b.slot = true, microframe/microframePackets
+	case o.FramePackets > 0:
+		b.slot = frame / time.Duration(o.FramePackets)
+	default:
+		b.slot = frame / framePackets
+	}
+	return b
+}
+
+// ahead is how long after the call a write sets out.
+func (b *bus) ahead() time.Duration {
+	if b.high {
+		return microframe
+	}
+	return 0
+}
+
+// control is what a control transfer takes.
+func (b *bus) control() time.Duration {
+	switch {
+	case b.high:
+		return microframe
+	case b.slot > 0:
+		return frame
+	}
+	return 0
+}
+
+// carry puts n packets on the bus. b.mu is held.
+func (b *bus) carry(n int) {
+	if b.slot == 0 {
+		return
+	}
+	if now := time.Now(); b.busy.Before(now) {
+		b.busy = now
+	}
+	b.busy = b.busy.Add(time.Duration(n) * b.slot)
+}
+
+// back is when the host hears of the packet that was carried last; zero is at once. b.mu is held.
+func (b *bus) back() time.Time {
+	switch {
+	case b.high:
+		return b.busy.Add(microframe)
+	case b.slot > 0:
+		return b.busy.Add(frame - b.busy.Sub(b.start)%frame)
+	}
+	return time.Time{}
+}
+
+// ask queues pipes for the bus and serves the queue as far as time lets it. b.mu is held.
+func (b *bus) ask(pipes ...*pipe) {
+	for _, p := range pipes {
+		if !p.queued {
+			p.queued = true
+			b.queue = append(b.queue, p)
+		}
+	}
+	for len(b.queue) > 0 {
+		if b.slot > 0 {
+			if d := time.Until(b.busy); d > 0 {
+				b.wait(d)
+				return
+			}
+		}
+		p := b.queue[0]
+		b.queue = slices.Delete(b.queue, 0, 1)
+		if p.queued = p.move() > 0; p.queued { // perhaps it has another
+			b.queue = append(b.queue, p)
+		}
+	}
+}
+
+func (b *bus) wait(d time.Duration) {
+	switch {
+	case b.waits:
+		return
+	case b.timer == nil:
+		b.timer = time.AfterFunc(d, func() {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.waits = false
+			b.ask()
+		})
+	default:
+		b.timer.Reset(d)
+	}
+	b.waits = true
+}
