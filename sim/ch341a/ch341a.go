@@ -44,6 +44,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // What a USB transaction with the device can end in besides ACK and NAK.
@@ -66,13 +67,19 @@ type Target = interface {
 	Deselect()
 }
 
+// Timed is a Target that takes its time from the programmer: with Pace Real the engine runs up to a millisecond ahead of time.Now.
+type Timed interface {
+	// At says that the next call of the Target happens at t, and each byte of its Shift so long after the one before.
+	At(t time.Time, perByte time.Duration)
+}
+
 // Pace says whether things take their time.
 type Pace int
 
 const (
 	// None: the wire takes no time.
 	None Pace = iota
-	// Real: every clock and every pin write takes its time, by time.Sleep.
+	// Real: every clock and every pin write takes its time.
 	Real
 )
 
@@ -99,12 +106,15 @@ type Faults struct {
 
 // Device is one programmer, from power-on to its unplugging. Safe for concurrent use; nothing in it waits for the host.
 type Device struct {
-	opts Options
+	opts     Options
+	epoch    time.Time // from which the engine's times count
+	byteTime time.Duration
 
 	mu      sync.Mutex
 	notify  func()
-	packets [][]byte // OUT, not yet executed
-	answers [][]byte // IN, not yet fetched, none of them empty
+	packets queue // OUT, not yet executed
+	answers queue // IN, not yet fetched, none of them empty
+	ready   int   // of these, that the host sees
 	engine  engine
 	pins    pins
 
@@ -122,7 +132,7 @@ func New(o Options) *Device {
 	if o.Segments <= 0 {
 		o.Segments = 4
 	}
-	return &Device{opts: o, pins: pins{miso: true}}
+	return &Device{opts: o, epoch: time.Now(), byteTime: 8 * time.Second / time.Duration(o.Clock), pins: pins{miso: true}}
 }
 
 // Attach hangs t on the pins in place of what hung there; nil leaves them bare. There is channel 0 only: the target is selected by
@@ -135,10 +145,11 @@ func (d *Device) Attach(channel int, t Target) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.pins.target, d.pins.heard = t, false
+	d.pins.timed, _ = t.(Timed)
 	return nil
 }
 
-// Notify makes f the host's ear: it is called, with no lock held, whenever Out may take more, In may have a packet,
+// Notify makes f the host's ear: it is called, from a goroutine of its own, whenever Out may take more, In may have a packet,
 // or the device is gone. nil takes it away. The only interface is 0.
 func (d *Device) Notify(iface int, f func()) {
 	if iface != 0 {
@@ -149,11 +160,12 @@ func (d *Device) Notify(iface int, f func()) {
 	d.mu.Unlock()
 }
 
-// Out is the bulk OUT endpoint 02: it takes whole packets from the front of p, the rest of one transfer, as long as there
-// is room for them, and returns how many bytes that was; 0 is a NAK. Errors are ErrStall and ErrGone.
+// Out is the bulk OUT endpoint 02: it takes packets from the front of p, the rest of one transfer, one with Pace Real and else as many
+// as there is room for, and returns how many bytes that was; 0 is a NAK. Errors are ErrStall and ErrGone.
 func (d *Device) Out(iface int, p []byte) (int, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.catchUp()
 	switch {
 	case d.gone:
 		return 0, ErrGone
@@ -162,19 +174,27 @@ func (d *Device) Out(iface int, p []byte) (int, error) {
 	case d.dying:
 		return 0, nil
 	}
-	room := buffered
 	if f := d.opts.Faults; f.UnplugDone && f.UnplugAfter > 0 && d.arrived+len(p) > f.UnplugAfter {
-		d.dying, d.answers = true, nil
-		room = len(d.packets) + len(p)
+		d.dying, d.ready = true, 0
+		d.answers.clear()
 	}
 	n := 0
-	for n < len(p) && len(d.packets) < room {
-		one := p[n:min(n+maxPacket, len(p))]
-		d.packets = append(d.packets, append([]byte(nil), one...))
-		n += len(one)
+	for n < len(p) && (d.dying || d.packets.len()+d.engine.begun < buffered) {
+		var one packet
+		one.n = copy(one.data[:], p[n:])
+		d.packets.push(one)
+		n += one.n
+		d.arrived += one.n
+		switch {
+		case d.dying: // all of it
+		case d.real():
+			d.work()
+			return n, nil // one transaction
+		default:
+			d.run()
+		}
 	}
-	d.arrived += n
-	d.kick()
+	d.work()
 	return n, nil
 }
 
@@ -183,27 +203,29 @@ func (d *Device) Out(iface int, p []byte) (int, error) {
 func (d *Device) In(iface int, p []byte) (n int, ok bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.catchUp()
 	switch {
 	case d.gone:
 		return 0, false, ErrGone
 	case d.stalled || iface != 0:
 		return 0, false, ErrStall
-	case d.hung || d.dying || len(d.answers) == 0 || len(p) < maxPacket:
+	case d.hung || d.dying || d.ready == 0 || len(p) < maxPacket:
 		return 0, false, nil
 	}
-	for len(d.answers) > 0 && n < maxAnswer {
-		a := d.answers[0]
-		m := copy(p[n:maxAnswer], a)
+	for d.ready > 0 && n < maxAnswer {
+		a := d.answers.first()
+		m := copy(p[n:maxAnswer], a.data[:a.n])
 		n += m
-		clear(a[:m])
-		if d.answers[0] = a[m:]; m == len(a) {
-			d.answers = d.answers[1:]
+		copy(a.data[:], a.data[m:])
+		if a.n -= m; a.n == 0 {
+			d.answers.pop()
+			d.ready--
 		}
 		if !d.opts.Coalesce {
 			break
 		}
 	}
-	d.kick()
+	d.work()
 	return n, true, nil
 }
 
@@ -211,8 +233,11 @@ func (d *Device) In(iface int, p []byte) (n int, ok bool, err error) {
 // The Device does not come back; plug in a new one.
 func (d *Device) Close() {
 	d.mu.Lock()
-	d.gone = true
+	d.gone, d.engine.halted = true, true
 	d.pins.drive(0, 0)
+	if d.engine.timer != nil {
+		d.engine.timer.Stop()
+	}
 	f := d.notify
 	d.notify = nil
 	d.mu.Unlock()

@@ -11,6 +11,7 @@ func (d *Device) Control(setup [8]byte, data []byte) (int, error) {
 	if d.gone {
 		return 0, ErrGone
 	}
+	d.catchUp()
 	value := binary.LittleEndian.Uint16(setup[2:])
 	index := binary.LittleEndian.Uint16(setup[4:])
 	answer, ok := d.request(uint16(setup[0])<<8|uint16(setup[1]), value, index)
@@ -33,8 +34,10 @@ func (d *Device) request(kind, value, index uint16) (answer []byte, ok bool) {
 		case value != 0 || index != 0x02 && index != 0x81 && index != 0x82:
 			return nil, false
 		case index != 0x81:
-			d.stalled = false
-			d.kick()
+			if d.stalled {
+				d.stalled, d.engine.halted = false, false
+			}
+			d.work()
 		}
 		return nil, true
 	case 0x8006: // GET_DESCRIPTOR
@@ -46,7 +49,7 @@ func (d *Device) request(kind, value, index uint16) (answer []byte, ok bool) {
 		if value > 1 {
 			return nil, false
 		}
-		d.packets, d.answers = nil, nil
+		d.empty()
 		return nil, true
 	case 0x810A: // GET_INTERFACE
 		return []byte{0}, index == 0
@@ -60,4 +63,15 @@ func (d *Device) request(kind, value, index uint16) (answer []byte, ok bool) {
 		return nil, true
 	}
 	return nil, false
+}
+
+// empty empties the buffers, of what the engine did ahead of the time too.
+func (d *Device) empty() {
+	e := &d.engine
+	d.packets.clear()
+	d.answers.clear()
+	d.ready, e.begun = 0, 0
+	for i := range e.coming {
+		e.coming[i].begun, e.coming[i].answers = 0, 0
+	}
 }

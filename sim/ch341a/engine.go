@@ -1,6 +1,9 @@
 package ch341a
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const (
 	maxPacket = 32
@@ -10,110 +13,133 @@ const (
 	// uioTime is what a byte of a pin stream takes, fact sheet 2.3.
 	uioTime = 750 * time.Nanosecond
 
-	// wireChunk is how far the engine runs ahead of the wire's time before it waits, and so the
-	// grain in which a target sees time pass within a frame.
-	wireChunk = 20 * time.Microsecond
-	// longestSleep bounds how long the engine takes to see that the device is gone.
-	longestSleep = 10 * time.Millisecond
+	// ahead is how far the engine runs ahead of the time.
+	ahead = time.Millisecond
 )
 
-// engine executes packets, one byte or one piece of a byte stream after the other. It is a goroutine only while it has
-// something to do: Out starts it, and In where it had stopped for want of room; so an idle device has none.
+// engine executes packets, one byte or one piece of a byte stream after the other. It works in the calls of Out, In and the timer, as far
+// as packets, room and ahead let it. With Pace Real it so runs ahead of the time: the target is told the wire's time (Timed), and of
+// what the engine did the host sees each thing when its time has come (coming).
 type engine struct {
-	running  bool
-	settle   bool      // the wire's time must have passed before the engine goes on
-	until    time.Time // when the wire is done with what the engine has executed
-	executed int       // OUT bytes
+	executed int  // OUT bytes
+	halted   bool // it executes nothing more: a fault
 
-	packet []byte // under way, nil for none
+	packet packet // under way, if active
+	active bool
 	at     int    // its next byte
 	ended  bool   // what is left of it is padding
-	answer []byte // to it
+	answer packet // to it
+
+	now    time.Duration // of the call under way, with Pace Real
+	until  time.Duration // when the wire is done with what was executed
+	coming []event       // in order
+	begun  int           // packets taken up in coming, whose place is not free yet
+
+	news    bool // something happened that the host has not been told
+	telling bool // it is being told: teller runs
+	untold  bool // and has to tell more
+	timer   *time.Timer
+	alarmed bool // it runs, until alarmAt
+	alarmAt time.Duration
 }
 
-// kick starts the engine where it does not run and may have something to do.
-func (d *Device) kick() {
+// event is what the host sees of the engine's work from a time on.
+type event struct {
+	at             time.Duration
+	begun, answers int // packets
+	fault          fault
+}
+
+type fault byte
+
+const (
+	hang fault = 1 + iota
+	stall
+	unplug
+)
+
+// work lets the engine do what it can after a call that changed something.
+func (d *Device) work() {
+	d.run()
+	if d.mustTell() {
+		go d.teller() // callers of Out and In may hold what the ear needs
+	}
+	d.wake()
+}
+
+// run lets the engine execute as far as it can go now.
+func (d *Device) run() {
 	e := &d.engine
-	if e.running || d.gone || e.packet == nil && len(d.packets) == 0 {
+	if e.halted {
 		return
 	}
-	e.running = true
-	if now := time.Now(); d.real() && e.until.Before(now) {
-		e.until = now
+	if d.real() && e.until < e.now {
+		e.until = e.now
 	}
-	go d.run()
+	for !d.aheadOfTime() && d.step() {
+	}
+	d.catchUp()
 }
 
-// run is the engine's goroutine.
-func (d *Device) run() {
-	for {
-		d.mu.Lock()
-		if !d.step() {
-			d.engine.running = false
-			d.mu.Unlock()
-			return
-		}
-		f, ahead, gone := d.notify, d.ahead(), d.gone
-		d.mu.Unlock()
-		if gone {
-			d.Close()
-			continue
-		}
-		d.sleep(ahead)
-		if f != nil {
-			f()
-		}
-	}
-}
+// aheadOfTime says that the engine stops because it is too far ahead.
+func (d *Device) aheadOfTime() bool { return d.real() && d.engine.until-d.engine.now >= ahead }
 
-// step executes until the wire's time is to pass or nothing more can be done; false where there was nothing at all.
-func (d *Device) step() (did bool) {
+// step executes the next piece; false where there is none, or no room for its answer.
+func (d *Device) step() bool {
 	e := &d.engine
-	for {
-		switch {
-		case d.gone || d.hung || d.stalled:
-			return did
-		case e.packet != nil && e.at == len(e.packet):
-			d.finish()
-		case e.packet == nil && len(d.packets) == 0:
-			d.gone = d.dying
-			return did || d.gone
-		case d.tripped():
-			return true
-		case e.packet == nil:
-			e.packet, d.packets = d.packets[0], d.packets[1:]
-			e.at, e.ended = 0, false
-		case d.wantsRoom() && len(d.answers) >= d.opts.Segments:
-			return did
-		default:
-			d.execute()
+	switch {
+	case e.halted:
+		return false
+	case e.active && e.at == e.packet.n:
+		d.finish()
+	case !e.active && d.packets.len() == 0:
+		if d.dying {
+			d.end(unplug)
 		}
-		did = true
-		if d.real() && (e.settle || time.Until(e.until) >= wireChunk) {
-			return true
-		}
+		return false
+	case d.tripped():
+		return false
+	case !e.active:
+		e.packet, e.active = d.packets.pop(), true
+		e.at, e.ended = 0, false
+		d.note(event{begun: 1})
+	case d.wantsRoom() && d.answers.len() >= d.opts.Segments:
+		return false
+	default:
+		d.execute()
 	}
+	return true
 }
 
 // finish ends the packet under way.
 func (d *Device) finish() {
-	clear(d.engine.packet) // it may have held a secret
-	d.engine.packet = nil
+	e := &d.engine
+	e.packet = packet{} // it may have held a secret
+	e.active = false
 	d.deliver()
+	d.note(event{}) // the wire is done
 }
 
 // deliver makes what was answered so far one answer, which is there for the host.
 func (d *Device) deliver() {
 	a := d.engine.answer
-	d.engine.answer = nil
-	if lost := d.opts.Faults.DropAnswer - 1 - d.answered; lost >= 0 && lost < len(a) {
+	d.engine.answer = packet{}
+	if lost := d.opts.Faults.DropAnswer - 1 - d.answered; lost >= 0 && lost < a.n {
 		d.answered++
-		a = append(a[:lost], a[lost+1:]...)
+		copy(a.data[lost:], a.data[lost+1:a.n])
+		a.n--
 	}
-	d.answered += len(a)
-	if len(a) > 0 && !d.dying {
-		d.answers = append(d.answers, a)
+	d.answered += a.n
+	if a.n > 0 && !d.dying {
+		d.answers.push(a)
+		d.note(event{answers: 1})
 	}
+}
+
+// end is a fault: the engine stops here for good, or until the halt is cleared, and the host sees it at this time.
+func (d *Device) end(f fault) {
+	d.engine.halted = true
+	d.note(event{fault: f})
 }
 
 // tripped carries out a fault whose count of executed bytes is reached.
@@ -122,12 +148,12 @@ func (d *Device) tripped() bool {
 	at := func(after int) bool { return after > 0 && d.engine.executed >= after }
 	switch {
 	case at(f.HangAfter):
-		d.hung = true
+		d.end(hang)
 	case at(f.StallAfter):
 		f.StallAfter = 0
-		d.stalled = true
+		d.end(stall)
 	case at(f.UnplugAfter) && !f.UnplugDone:
-		d.gone = true
+		d.end(unplug)
 	default:
 		return false
 	}
@@ -136,13 +162,9 @@ func (d *Device) tripped() bool {
 
 // allowed is how many more of n OUT bytes the faults let the engine execute.
 func (d *Device) allowed(n int) int {
-	f := d.opts.Faults
-	limits := []int{f.HangAfter, f.StallAfter, f.UnplugAfter}
-	if f.UnplugDone {
-		limits = limits[:2]
-	}
-	for _, l := range limits {
-		if l > 0 {
+	f := &d.opts.Faults
+	for _, l := range [...]int{f.HangAfter, f.StallAfter, f.UnplugAfter} {
+		if l > 0 && (l != f.UnplugAfter || !f.UnplugDone) {
 			n = min(n, max(l-d.engine.executed, 0))
 		}
 	}
@@ -154,31 +176,130 @@ func (d *Device) real() bool { return d.opts.Pace == Real }
 // spend lets t pass on the wire.
 func (d *Device) spend(t time.Duration) {
 	if d.real() {
-		d.engine.until = d.engine.until.Add(t)
+		d.engine.until += t
 	}
 }
 
-// ahead is how long the engine must wait for the wire now.
-func (d *Device) ahead() time.Duration {
+// timeTarget tells the target what time the wire has.
+func (d *Device) timeTarget() {
+	if d.real() && d.pins.timed != nil {
+		d.pins.timed.At(d.epoch.Add(d.engine.until), d.byteTime)
+	}
+}
+
+// catchUp lets happen what is due.
+func (d *Device) catchUp() {
 	if !d.real() {
-		return 0
+		return
 	}
-	t := time.Until(d.engine.until)
-	if t < wireChunk && !d.engine.settle {
-		return 0
+	e := &d.engine
+	e.now = time.Since(d.epoch)
+	i := 0
+	for ; i < len(e.coming) && e.coming[i].at <= e.now; i++ {
+		e.begun -= e.coming[i].begun
+		d.happen(e.coming[i])
 	}
-	d.engine.settle = false
-	return t
+	e.coming = slices.Delete(e.coming, 0, i)
 }
 
-func (d *Device) sleep(t time.Duration) {
-	for t > 0 {
-		time.Sleep(min(t, longestSleep))
-		t -= longestSleep
-		d.mu.Lock()
-		if d.gone {
-			t = 0
+func (d *Device) happen(v event) {
+	d.engine.news = true
+	d.ready += v.answers
+	switch v.fault {
+	case hang:
+		d.hung = true
+	case stall:
+		d.stalled = true
+	case unplug:
+		d.gone = true
+	}
+}
+
+// note is what the engine did at its time.
+func (d *Device) note(v event) {
+	e := &d.engine
+	if !d.real() {
+		d.happen(v)
+		return
+	}
+	e.begun += v.begun
+	v.at = e.until
+	if n := len(e.coming); n > 0 && v.fault == 0 {
+		if last := &e.coming[n-1]; last.at == v.at && last.fault == 0 {
+			last.begun += v.begun
+			last.answers += v.answers
+			return
 		}
+	}
+	e.coming = append(e.coming, v)
+}
+
+// mustTell says that the host is to hear of something, and that the caller is to start teller.
+func (d *Device) mustTell() bool {
+	e := &d.engine
+	if !e.news {
+		return false
+	}
+	e.news, e.untold = false, true
+	first := !e.telling
+	e.telling = true
+	return first
+}
+
+// teller calls the host's ear.
+func (d *Device) teller() {
+	for {
+		d.mu.Lock()
+		f, gone, untold := d.notify, d.gone, d.engine.untold
+		d.engine.untold, d.engine.telling = false, untold
 		d.mu.Unlock()
+		switch {
+		case !untold:
+			return
+		case gone:
+			d.Close()
+		case f != nil:
+			f()
+		}
+	}
+}
+
+// wake sets the timer for the next thing that the host is to hear, and for the engine to go on.
+func (d *Device) wake() {
+	e := &d.engine
+	var at time.Duration
+	switch {
+	case d.gone || !d.real():
+		return
+	case len(e.coming) > 0:
+		at = e.coming[0].at
+	case d.aheadOfTime() && !e.halted:
+		at = e.until - ahead/2
+	default:
+		return
+	}
+	if e.alarmed && e.alarmAt <= at {
+		return // what comes too soon sets the timer anew
+	}
+	e.alarmed, e.alarmAt = true, at
+	wait := at - time.Since(d.epoch)
+	if e.timer == nil {
+		e.timer = time.AfterFunc(wait, d.alarm)
+	} else {
+		e.timer.Reset(wait)
+	}
+}
+
+// alarm is the timer.
+func (d *Device) alarm() {
+	d.mu.Lock()
+	d.engine.alarmed = false
+	d.catchUp()
+	d.run()
+	told := d.mustTell()
+	d.wake()
+	d.mu.Unlock()
+	if told {
+		d.teller()
 	}
 }

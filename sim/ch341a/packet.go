@@ -31,11 +31,11 @@ const (
 // wantsRoom says that the next byte of the packet under way gives an answer.
 func (d *Device) wantsRoom() bool {
 	e := &d.engine
-	switch e.packet[0] {
+	switch e.packet.data[0] {
 	case opSPI:
-		return len(e.packet) > 1
+		return e.packet.n > 1
 	case opUIO:
-		return e.at > 0 && !e.ended && e.packet[e.at] == uioSample
+		return e.at > 0 && !e.ended && e.packet.data[e.at] == uioSample
 	}
 	return false
 }
@@ -43,33 +43,28 @@ func (d *Device) wantsRoom() bool {
 // execute does the next piece of the packet under way: its first byte, a byte of a stream, or SPI bytes.
 func (d *Device) execute() {
 	e := &d.engine
-	op, n := e.packet[0], 1
+	op, n := e.packet.data[0], 1
+	rest := e.packet.data[e.at:e.packet.n]
 	switch {
 	case e.at == 0:
 		e.ended = op != opSPI && op != opI2C && op != opUIO
 	case e.ended:
-		n = d.allowed(len(e.packet) - e.at)
+		n = d.allowed(len(rest))
 	case op == opSPI:
-		byteTime := 8 * time.Second / time.Duration(d.opts.Clock)
-		n = len(e.packet) - e.at
-		if d.real() {
-			n = min(n, int(wireChunk/(byteTime+1))+1)
-		}
-		n = d.allowed(n)
-		e.answer = append(e.answer, d.pins.shift(e.packet[e.at:e.at+n])...)
-		d.spend(time.Duration(n) * byteTime)
+		n = d.allowed(len(rest))
+		d.timeTarget()
+		a := &e.answer
+		d.pins.shift(a.data[a.n:a.n+n], rest[:n])
+		a.n += n
+		d.spend(time.Duration(n) * d.byteTime)
 	case op == opI2C:
-		d.i2c(e.packet[e.at])
-	case d.edgeWaits(e.packet[e.at]):
-		e.settle, n = true, 0
+		d.i2c(rest[0])
 	default:
-		d.uio(e.packet[e.at])
+		d.timeTarget()
+		d.uio(rest[0])
 	}
 	e.at += n
 	e.executed += n
-	if e.at == len(e.packet) && len(e.answer) > 0 {
-		e.settle = d.real() // the answer comes when the wire is done
-	}
 }
 
 // uio is a byte of a pin stream.
@@ -90,16 +85,12 @@ func (d *Device) uio(b byte) {
 		if d.opts.InputsOnly {
 			v &^= p.dir
 		}
-		if d.engine.answer = append(d.engine.answer, v); d.opts.SampleAlone {
+		a := &d.engine.answer
+		a.data[a.n] = v
+		if a.n++; d.opts.SampleAlone {
 			d.deliver()
 		}
 	}
-}
-
-// edgeWaits says that a byte of a pin stream moves chip select and the wire's time has not come for it.
-func (d *Device) edgeWaits(b byte) bool {
-	moves := b < uioDelay && (b >= uioOut && (b^d.pins.level)&pinCS != 0 || b < uioOut && b >= uioDir && (b^d.pins.dir)&pinCS != 0)
-	return moves && d.real() && time.Until(d.engine.until) > 0
 }
 
 // i2c is a byte of an I2C stream.

@@ -15,11 +15,13 @@ const (
 // pins are D0..D7 and who hangs on them.
 type pins struct {
 	target   Target
-	heard    bool // the target heard the falling edge of the chip select that is low now
-	level    byte // as driven, where an output
-	dir      byte // 1 = output
-	miso     bool // as last sampled
-	twoPairs bool // SPI with two data pairs is on
+	timed    Timed           // the target, where it is one
+	heard    bool            // the target heard the falling edge of the chip select that is low now
+	level    byte            // as driven, where an output
+	dir      byte            // 1 = output
+	miso     bool            // as last sampled
+	twoPairs bool            // SPI with two data pairs is on
+	wire     [maxAnswer]byte // of the packet under way
 }
 
 // drive sets levels and directions: chip-select edges, and a clock edge where SCK rises.
@@ -58,24 +60,24 @@ func (p *pins) sample() byte {
 	return v
 }
 
-// shift clocks out, each byte least significant bit first, and returns the answer likewise.
-func (p *pins) shift(out []byte) []byte {
-	wire, in := make([]byte, len(out)), make([]byte, len(out))
+// shift clocks out, each byte least significant bit first, and puts the answer into in likewise.
+func (p *pins) shift(in, out []byte) {
+	wire := p.wire[:len(out)]
 	for i, b := range out {
 		wire[i], in[i] = bits.Reverse8(b), 0xFF
 		if p.dir&pinMOSI == 0 {
 			wire[i] = 0xFF
 		}
 	}
-	last := wire[len(wire)-1] & 1
+	n := len(out)
+	last := wire[n-1] & 1
 	p.level = p.level&^(pinSCK|pinMOSI) | last*pinMOSI
 	if p.heard && p.dir&pinSCK != 0 && !p.twoPairs {
 		p.target.Shift(wire, in)
 	}
-	p.miso = in[len(in)-1]&1 != 0
+	p.miso = in[n-1]&1 != 0
 	for i, b := range in {
 		in[i] = bits.Reverse8(b)
 	}
 	clear(wire) // it may have held a secret
-	return in
 }
