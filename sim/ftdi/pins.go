@@ -32,7 +32,9 @@ type pins struct {
 	do, di     bool // levels of DO as last moved and of DI as last sampled
 	loopback   bool
 	out        [chunk]byte // what DO really shows to the target
-	bitsBefore byte        // shift register of the bit-wise reads
+	still      int         // as many bytes of out are its level without data
+	stillLevel byte
+	bitsBefore byte // shift register of the bit-wise reads
 }
 
 // chunk is the most bytes that are clocked at once.
@@ -87,6 +89,9 @@ func level(high bool) byte {
 
 // bytes clocks n bytes for a data command, or for none with op 0. out is nil unless op has opOut, in unless opIn.
 func (p *pins) bytes(op byte, n int, out, in []byte) {
+	if op == 0 && !p.heard {
+		return
+	}
 	wire := p.wire(op, n, out)
 	switch {
 	case !p.heard || p.lowDir&pinSK == 0:
@@ -117,9 +122,13 @@ func (p *pins) bytes(op byte, n int, out, in []byte) {
 func (p *pins) wire(op byte, n int, out []byte) []byte {
 	wire := p.out[:n]
 	if op&opOut == 0 {
-		fill(wire, level(p.do || p.lowDir&pinDO == 0))
+		if l := level(p.do || p.lowDir&pinDO == 0); p.still < n || p.stillLevel != l {
+			fill(wire, l)
+			p.still, p.stillLevel = n, l
+		}
 		return wire
 	}
+	p.still = 0
 	if op&opLSB != 0 {
 		reverse(wire, out)
 	} else {

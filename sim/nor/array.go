@@ -195,7 +195,7 @@ func (c *Chip) redo() {
 
 // programPage clears the bits that are 0 in data; NOR programs nothing else.
 func (c *Chip) programPage(addr uint32, data *[256]byte) {
-	var old [256]byte
+	old := &c.page
 	if c.cells(old[:], addr) != nil {
 		return
 	}

@@ -34,7 +34,7 @@ func (m *command) complete(n int) bool {
 
 // commands is the command table of section 2 as far as the package comment names it. Lengths are exact: a command
 // that is longer or shorter does nothing; 9B judges its own. Some parts lack some of them.
-var commands = map[byte]*command{
+var commands = [256]*command{
 	0x9F: {answer: (*Chip).idByte},
 	0x9E: {answer: (*Chip).idByte},
 	0x5A: {addr: three, dummy: 1, answer: func(c *Chip, i int) byte { return c.part.sfdpByte(int(c.wire.addr&0xFFFFFF) + i) }},

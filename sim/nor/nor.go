@@ -153,8 +153,9 @@ type Chip struct {
 	onWire  bool
 
 	turns turns
-	slot  []byte // reused by save
-	err   error  // the board file failed: the chip is dead
+	slot  []byte    // reused by save
+	page  [256]byte // reused by programPage
+	err   error     // the board file failed: the chip is dead
 }
 
 // New makes a factory-blank chip in memory, powered up. The error is ErrPart, wrapped with the name.

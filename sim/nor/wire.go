@@ -21,6 +21,8 @@ type frame struct {
 	rx, tx byte // that byte, coming and going
 }
 
+func (f *frame) clear() { *f = frame{} }
+
 // At says that the next call of Select, Shift, ShiftBits or Deselect happens at t, and each byte of a Shift so long after the one
 // before: for programmers that run ahead of time.Now, which holds otherwise.
 func (c *Chip) At(t time.Time, perByte time.Duration) {
@@ -85,6 +87,13 @@ func (c *Chip) Shift(out, in []byte) {
 		if f.bits == 0 && c.bulk(out, in, i, n) {
 			break
 		}
+		if k := c.steady(n - i); k > 0 && f.bits == 0 && in != nil {
+			fill(in[i:i+k], f.cmd.answer(c, 0))
+			f.n += k
+			i += k
+			c.at = c.at.Add(time.Duration(k-1) * c.perByte)
+			continue
+		}
 		var b byte
 		if out != nil {
 			b = out[i]
@@ -116,21 +125,21 @@ func (c *Chip) ShiftBits(out byte, n int) byte {
 func (c *Chip) Deselect() {
 	c.enter()
 	defer c.leave()
-	f := c.wire
-	c.wire = frame{}
+	f := &c.wire
+	defer f.clear()
 	if !f.selected || !c.st.powered || c.err != nil || f.n == 0 && f.bits == 0 {
 		return
 	}
 	c.settle()
-	c.nextDie(&f)
-	seq, dirty := c.st.seq, c.rescued(&f)
+	c.nextDie(f)
+	seq, dirty := c.st.seq, c.rescued(f)
 	taken := f.cmd != nil && f.cmd.run != nil && f.bits == 0 && f.cmd.complete(f.n-f.head) &&
 		(!f.cmd.wel || c.st.wel) // without write enable nothing happens, and no flag tells
 	if c.st.armed && !(taken && f.op == 0x99) {
 		c.st.armed, dirty = false, true // 66 counts only directly before 99
 	}
 	if taken {
-		f.cmd.run(c, &f)
+		f.cmd.run(c, f)
 		dirty = true
 	}
 	if dirty && c.st.seq == seq {
@@ -229,6 +238,29 @@ func (c *Chip) bulk(out, in []byte, i, n int) bool {
 	}
 	f.n += n - i
 	return true
+}
+
+// steady is how many of the next n bytes tell the same status: until the operation under way ends, where that is known on the wire.
+func (c *Chip) steady(n int) int {
+	f := &c.wire
+	if f.cmd == nil || f.op != 0x05 && f.op != 0x70 || f.n < f.head || c.opts.Faults.DropByte > 0 || c.err != nil {
+		return 0
+	}
+	c.settle()
+	switch {
+	case !c.st.busy():
+		return n
+	case c.at.IsZero() || c.perByte <= 0 || c.opts.Faults.StuckBusy:
+		return 0
+	}
+	// settle has seen that ready is ahead
+	return min(n, 1+int((c.st.ready.Sub(c.at)-1)/c.perByte))
+}
+
+func fill(p []byte, b byte) {
+	for i := range p {
+		p[i] = b
+	}
 }
 
 // lost tells whether the next byte gets lost on its way.
