@@ -21,7 +21,8 @@ const (
 	framePackets = 19
 )
 
-// bus carries the packets of its devices, both directions together, one after the other. Its lock is that of every link to them.
+// bus carries the packets of its devices, both directions together, one after the other. Its lock is that of every link to them. Where
+// no time passes each link has its own.
 type bus struct {
 	high bool
 	slot time.Duration // of a packet; 0 where no time passes

@@ -51,6 +51,9 @@ func newLink(l *Line, path string, p *port, iface int, desc usb.Interface) *link
 		line: l, path: path, iface: iface, dev: p.dev, bus: p.bus, count: p.count,
 		wrote: make(chan struct{}, 1), over: make(chan struct{}),
 	}
+	if k.bus.slot == 0 { // without time nothing is shared
+		k.bus = &bus{}
+	}
 	k.toDevice.move, k.toHost.move = k.push, k.pull
 	for _, e := range desc.Endpoints {
 		switch in := e.Address&0x80 != 0; {

@@ -107,13 +107,36 @@ func (c *Chip) start(op operation, t time.Duration) {
 	now := c.now()
 	c.st.ready = now
 	if c.opts.Pace == Real && op.kind != lockedSector {
-		c.st.ready = c.st.ready.Add(t)
+		c.st.ready = now.Add(c.ownTime(op, t))
 	}
 	if c.st.ready.After(now) || c.opts.Faults.StuckBusy {
 		c.save()
 		return
 	}
 	c.end()
+}
+
+// ownTime is what an operation takes whose typical time is t.
+func (c *Chip) ownTime(op operation, t time.Duration) time.Duration {
+	if op.kind != program && op.kind != erase {
+		return t
+	}
+	f := 1.0
+	if c.opts.Scale > 0 {
+		f = c.opts.Scale
+	}
+	if spread := c.opts.Spread; spread > 0 {
+		var before uint64
+		for _, n := range c.st.counts {
+			before += n
+		}
+		dice := rand.New(rand.NewPCG(c.opts.Seed, uint64(op.addr)<<32|before))
+		f *= 1 + spread*(2*dice.Float64()-1)
+		if dice.IntN(256) == 0 {
+			f *= 3
+		}
+	}
+	return time.Duration(f * float64(t))
 }
 
 // settle ends the operation in progress when its time has come.

@@ -53,7 +53,7 @@ type Pace int
 const (
 	// None: they end at once; nobody ever sees WIP=1.
 	None Pace = iota
-	// Real: they take the datasheet's typical time by time.Now.
+	// Real: they take the datasheet's typical time by time.Now, or by the time on the wire where the programmer tells it (At).
 	Real
 )
 
@@ -62,6 +62,11 @@ type Options struct {
 	Pace Pace
 	// Seed draws what is undefined: data after a power cut, the weak contact's answers.
 	Seed uint64
+	// Scale: with Pace Real programs and erases of the array take so many times the typical time; 0 means 1.
+	Scale float64
+	// Spread, from 0 to 1: each of them takes a time of its own, even between 1-Spread and 1+Spread times that, and one in 256 three
+	// times as long. Drawn from Seed, the address, and how many operations came before.
+	Spread float64
 
 	// What public sources leave open (mt25q facts marked unknown or from memory). The zero value
 	// is the likelier reading.
