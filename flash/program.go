@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"station/spi"
@@ -61,6 +62,7 @@ type batch struct {
 
 	pages  []page
 	redo   []page // were ignored
+	busy   []int  // of each page: samples before the first that was ready
 	frames []spi.Frame
 	out    []byte // commands
 	in     []byte // answers
@@ -127,7 +129,8 @@ func (c *Chip) programBatch(ctx context.Context, limits spi.Limits) error {
 		return fmt.Errorf("%s: %w", at("program", p.addr), err)
 	}
 	began := time.Now().Add(-idle - time.Duration(b.n)*limits.ByteTime) // the last page
-	late, slowest := 0, time.Duration(0)
+	late := 0
+	b.busy = b.busy[:0]
 	ready, last := true, b.pages[0] // the chip, before the page; the page that was accepted last
 	for i, p := range b.pages {
 		enabled, s, busy := c.seen(i)
@@ -154,9 +157,9 @@ func (c *Chip) programBatch(ctx context.Context, limits spi.Limits) error {
 		if ready = s.ready(); !ready {
 			late++
 		}
-		slowest = max(slowest, idle+time.Duration(busy)*limits.ByteTime)
+		b.busy = append(b.busy, busy)
 	}
-	b.learn(limits, late, slowest, idle, c.part.Program.Typ)
+	b.learn(limits, late, idle, c.part.Program.Typ)
 	if ready {
 		return nil
 	}
@@ -201,36 +204,43 @@ func (b *batch) margin(limits spi.Limits, typ time.Duration) time.Duration {
 // bytes are those of one page on the wire, about.
 func (b *batch) bytes() int { return 1 + 2 + headerLen + 256 + 1 + b.n + 2 }
 
-// learn fits the next batch to how this one went: late pages were still busy at their last status sample; the slowest of all was ready that long after its program, or
-// at its first sample, which was taken after idle.
-func (b *batch) learn(limits spi.Limits, late int, slowest, idle, typ time.Duration) {
-	margin := b.margin(limits, typ)
-	switch {
-	case limits.ByteTime == 0 && b.wait == 0:
-		b.wait = typ
-	case limits.ByteTime == 0 && late > 0:
-		b.wait += b.wait / 4
-	case b.wait == 0 && late > 0:
-		b.window *= 2
+// learn fits the next batch to how this one went, of which so many pages were still busy at their last status sample, the first one being taken after idle. The samples are put around the end of
+// all pages but the few that are slowest by far.
+func (b *batch) learn(limits spi.Limits, late int, idle, typ time.Duration) {
+	b.most = min(2*b.most, mostBatch)
+	if limits.ByteTime == 0 {
+		b.wait = max(b.wait, typ)
+		if late*fewLate > len(b.pages) {
+			b.wait += b.wait / 4
+		}
+		if limits.HostIdle {
+			b.most = 1 // the host waits after each page: nothing is won by more
+		}
 		return
+	}
+	slices.Sort(b.busy)
+	samples := b.busy[len(b.busy)-1-(len(b.busy)+fewLate/2)/fewLate]
+	half := b.margin(limits, typ) / 2
+	switch {
+	case b.wait == 0 && samples == b.n:
+		b.window *= 2
+		b.most = firstBatch
+		return
+	case b.wait > 0 && samples == 0 && idle > 0:
+		// It is less, and samples tell how much.
+		b.window, b.wait, b.most = b.wait, 0, firstBatch
+		return
+	case samples < b.n:
+		b.wait = max(half, idle+time.Duration(samples)*limits.ByteTime-half)
 	case late*manyLate > len(b.pages):
 		b.wait += b.wait / 4
-		b.most = max(firstBatch, b.most/2)
-		return
-	case late*fewLate > len(b.pages):
-		b.wait += 2 * margin
-	case late > 0:
-	case b.wait == 0 || slowest > idle:
-		b.wait = max(slowest, margin/2)
-	default: // all were ready at once: it is less
-		b.wait = max(margin/2, min(b.wait, idle)-margin/2)
+		b.most = max(firstBatch, b.most/4)
+	default:
+		b.wait += 2 * half
 	}
-	b.most = min(2*b.most, mostBatch)
-	if page := b.wait + time.Duration(b.bytes())*limits.ByteTime; page > 0 {
-		b.most = max(1, min(b.most, int(batchTime/page)))
-	}
+	b.most = max(1, min(b.most, int(batchTime/(b.wait+time.Duration(b.bytes())*limits.ByteTime))))
 	if limits.HostIdle && idle > 0 {
-		b.most = 1 // the host waits after each page: nothing is won by more
+		b.most = 1
 	}
 }
 
