@@ -37,6 +37,8 @@ type Chip struct {
 	recovered []string
 	batch     batch // of page programs
 
+	look bool // the next read is to find out whether the chip was ready for it
+
 	// Of the last proven read, to be used again.
 	before, after [20]byte
 	frames, reads []spi.Frame

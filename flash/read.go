@@ -2,6 +2,7 @@ package flash
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -30,9 +31,7 @@ func (c *Chip) Read(ctx context.Context, addr int64, p []byte) error {
 	if addr < 0 || addr > c.part.Size-int64(len(p)) {
 		return fmt.Errorf("read: 0x%X bytes at 0x%06X are not within a %s", len(p), addr, c.part.Name)
 	}
-	if _, err := c.ready(ctx, c.part.Longest()); err != nil {
-		return err
-	}
+	c.look = true
 	for len(p) > 0 {
 		n := min(len(p), int(c.chunk()))
 		if err := c.read(ctx, addr, p[:n]); err != nil {
@@ -43,24 +42,53 @@ func (c *Chip) Read(ctx context.Context, addr int64, p []byte) error {
 	return nil
 }
 
-// read is one batch of Read, on a chip that is ready.
+// read is one batch of Read.
 func (c *Chip) read(ctx context.Context, addr int64, p []byte) error {
-	most := c.conn.Limits().MaxFrame - headerLen
-	if most < 1 {
-		return fmt.Errorf("read: the link's frames of %d bytes hold no data", most+headerLen)
-	}
-	c.reads, c.out = c.reads[:0], c.out[:0]
-	for at := addr; len(p) > 0; {
-		n := min(len(p), most)
-		c.readFrame(at, p[:n:n])
-		p, at = p[n:], at+int64(n)
-	}
-	return c.proven(ctx, "read", addr, c.reads...)
+	return c.readPieces(ctx, "read", []piece{{addr, p}})
 }
 
-// readFrame appends to c.reads the frame that reads p.
-func (c *Chip) readFrame(addr int64, p []byte) {
-	from := len(c.out)
-	c.out = c.appendAddressed(c.out, opRead, opRead4, addr)
-	c.reads = append(c.reads, spi.Frame{Out: c.out[from:], In: p})
+// piece is what is to be read from addr on.
+type piece struct {
+	addr int64
+	p    []byte
+}
+
+// readPieces reads all pieces in one batch. Where c.look is set, it looks at the status in that same batch, and only for a chip that was busy, or in another address mode than it was known to be in,
+// does it wait and read again.
+func (c *Chip) readPieces(ctx context.Context, op string, pieces []piece) error {
+	most := c.conn.Limits().MaxFrame - headerLen
+	if most < 1 {
+		return fmt.Errorf("%s: the link's frames of %d bytes hold no data", op, most+headerLen)
+	}
+	var l look
+	if c.reads, c.out = c.reads[:0], c.out[:0]; c.look {
+		var status []spi.Frame
+		l, status = looking(c.dies, samples, samples)
+		c.reads = append(c.reads, status...)
+	}
+	for _, piece := range pieces {
+		for at, p := piece.addr, piece.p; len(p) > 0; {
+			n, from := min(len(p), most), len(c.out)
+			c.out = c.appendAddressed(c.out, opRead, opRead4, at)
+			c.reads = append(c.reads, spi.Frame{Out: c.out[from:], In: p[:n:n]})
+			p, at = p[n:], at+int64(n)
+		}
+	}
+	err := c.proven(ctx, op, pieces[0].addr, c.reads...)
+	if !c.look {
+		return err
+	}
+	if _, link := errors.AsType[*spi.FrameError](err); link {
+		return err
+	}
+	s, steady := l.status()
+	if err == nil && steady && s.ready() && (s.fsr&fsrFourByte != 0) == c.wide {
+		c.look = false
+		return nil
+	}
+	if _, err := c.ready(ctx, c.part.Longest()); err != nil {
+		return err
+	}
+	c.look = false
+	return c.readPieces(ctx, op, pieces)
 }

@@ -13,34 +13,24 @@ func (c *Chip) Sample(ctx context.Context, want []Extent) (Known, error) {
 	if _, err := round(c.part, want); err != nil {
 		return nil, fmt.Errorf("sample: %w", err)
 	}
-	if _, err := c.ready(ctx, c.part.Longest()); err != nil {
-		return nil, err
-	}
+	c.look = true
 	known := Known{}
-	type sample struct {
-		sector      int
-		addr        int64
-		wanted, got []byte
-	}
-	var batch []sample
+	page := c.part.Page
+	var batch []piece
+	var wanted [][]byte
 	read := func() error {
 		if len(batch) == 0 {
 			return nil
 		}
-		c.reads, c.out = c.reads[:0], c.out[:0]
-		for _, p := range batch {
-			c.readFrame(p.addr, p.got)
-		}
-		if err := c.proven(ctx, "sample", batch[0].addr, c.reads...); err != nil {
+		if err := c.readPieces(ctx, "sample", batch); err != nil {
 			return err
 		}
-		for _, p := range batch {
-			known[p.sector] = Knowledge{Right: bytes.Equal(p.got, p.wanted), Blank: blank(p.got)}
+		for i, got := range batch {
+			known[int(got.addr/c.part.Sector)] = Knowledge{Right: bytes.Equal(got.p, wanted[i]), Blank: blank(got.p)}
 		}
-		batch = batch[:0]
+		batch, wanted = batch[:0], wanted[:0]
 		return nil
 	}
-	page := c.part.Page
 	for s, err := range sectors(c.part, want, unknown) {
 		if err == nil && int64(len(batch))*page >= leastChunk {
 			err = read()
@@ -49,7 +39,8 @@ func (c *Chip) Sample(ctx context.Context, want []Extent) (Known, error) {
 			return nil, err
 		}
 		lo := s.telling()
-		batch = append(batch, sample{int(s.addr / c.part.Sector), s.addr + lo, bytes.Clone(s.want[lo : lo+page]), make([]byte, page)})
+		batch = append(batch, piece{s.addr + lo, make([]byte, page)})
+		wanted = append(wanted, bytes.Clone(s.want[lo:lo+page]))
 	}
 	return known, read()
 }
@@ -86,9 +77,7 @@ func (c *Chip) Survey(ctx context.Context, want []Extent, progress func(done, to
 			}
 		}
 	}
-	if _, err := c.ready(ctx, c.part.Longest()); err != nil {
-		return nil, err
-	}
+	c.look = true
 	known := Known{}
 	buffer := make([]byte, c.part.Sector)
 	for s, touch := range touched {

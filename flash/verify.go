@@ -13,13 +13,11 @@ func (c *Chip) scan(ctx context.Context, want []Extent, progress func(done, tota
 	return func(yield func(*sector, error) bool) {
 		want = sorted(want)
 		rounded, err := round(c.part, want)
-		if err == nil {
-			_, err = c.ready(ctx, c.part.Longest())
-		}
 		if err != nil {
 			yield(nil, err)
 			return
 		}
+		c.look = true
 		w := window{chip: c, ranges: join(rounded.Ranges)}
 		read := func(addr int64, p []byte) error { return w.read(ctx, addr, p) }
 		var done, total int64

@@ -73,7 +73,7 @@ var (
 type Options struct {
 	// Pace of the USB: ftdi.None, or ftdi.Real with its frames. Programmers and chips have their own.
 	Pace ftdi.Pace
-	// FramePackets is how many bulk packets fit a frame at full speed with Pace Real, both directions together; 0 means 19.
+	// FramePackets is how many bulk packets fit a frame at full speed with Pace Real, both directions together; 0 means 33.
 	FramePackets int
 }
 
