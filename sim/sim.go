@@ -56,7 +56,7 @@ type Device interface {
 	Out(iface int, p []byte) (int, error)
 	// In asks the bulk IN endpoint of an interface for one packet; ok is false where it has none.
 	In(iface int, p []byte) (n int, ok bool, err error)
-	// Notify sets what is called, with no lock held, when Out or In of an interface may answer otherwise than before.
+	// Notify sets what is called, from a goroutine of its own, when Out or In of an interface may answer otherwise than before.
 	Notify(iface int, f func())
 	// Attach hangs a target on the pins of a channel, nil takes it off.
 	Attach(channel int, t ftdi.Target) error

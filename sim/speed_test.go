@@ -209,6 +209,42 @@ func TestWholeRun(t *testing.T) {
 	})
 }
 
+// TestExchange holds one exchange to the nanosecond: a microframe ahead, the wire, a slot of the bus, a microframe back; and without
+// send-immediate the rest of the latency timer, which began with the packet before.
+func TestExchange(t *testing.T) {
+	const microframe, slot = 125 * time.Microsecond, 125 * time.Microsecond / 13
+	synctest.Test(t, func(t *testing.T) {
+		line := sim.NewLine(sim.Options{Pace: ftdi.Real})
+		defer line.Close()
+		r := newRig(t, line, "1-2", ftdi.Real, nor.Options{})
+		took := func(p []byte, n int) time.Duration {
+			start := time.Now()
+			r.send(t, p)
+			r.answers(t, make([]byte, n))
+			return time.Since(start)
+		}
+		for _, n := range []int{1, 20, 510 - 1} {
+			got := took(append(frame(n, 0x9F), 0x87), n)
+			want := 2*microframe + slot + max(slot, onWire(1+n)) // the answer comes after the slot of the write
+			if (got - want).Abs() > time.Nanosecond {
+				t.Errorf("an exchange with %d bytes took %v, want %v", n, got, want)
+			}
+		}
+		// Two packets, and the second is there when the wire is done: they do not wait for each other.
+		if got, want := took(append(frame(600, 0x9F), 0x87), 600), 2*microframe+slot+onWire(601); (got - want).Abs() > time.Nanosecond {
+			t.Errorf("an exchange with 600 bytes took %v, want %v", got, want)
+		}
+		const timer = 2 * time.Millisecond
+		if _, err := r.link.Control(t.Context(), usb.Setup{RequestType: 0x40, Request: 0x09, Value: 2, Index: 1}, nil); err != nil {
+			t.Fatal(err)
+		}
+		took(append(frame(1, 0x9F), 0x87), 1) // the host polls again when its packet is across, a microframe ago
+		if got, want := took(frame(3, 0x9F), 3), timer+slot; (got - want).Abs() > time.Nanosecond {
+			t.Errorf("without send-immediate an exchange took %v, want %v", got, want)
+		}
+	})
+}
+
 // TestControllers reads with many programmers at once. What shares a controller shares 13 packets of 512 bytes a microframe: eight
 // that read at 30 MHz leave room, sixteen do not.
 func TestControllers(t *testing.T) {

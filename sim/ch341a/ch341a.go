@@ -22,6 +22,12 @@
 // into the same register that A8 feeds. D7 shows the bit of the last rising edge until the next one, so a host
 // that reads by hand samples while SCK is high; what a chip shows after the falling edge is not modelled.
 //
+// # Time
+//
+// With Pace Real bytes take their clocks and pin writes 0.75 µs each, and the host sees an answer, or room, when the wire is as far. Within these the
+// engine runs up to a millisecond ahead of time.Now, and tells its target the wire's time (Timed). What comes from elsewhere,
+// an unplugging, a board that is taken out, so meets a wire that is up to a millisecond further.
+//
 // # Choices where the fact sheet is silent
 //
 // The chip holds two OUT packets besides the one it executes. An A8 packet begins only when there is room for its answer.

@@ -18,6 +18,14 @@
 // high the engine's edges are off in both directions. Opcodes with bit 3 (18, 19, 28, 39 ...) move the
 // least significant bit first. Nothing corrects a driver that picks the wrong one.
 //
+// # Time
+//
+// With Pace Real the wire takes its clocks, at the clock that the host has set; an opcode itself takes no time (unknown). The FIFOs hold what
+// the model's do, the engine waits for bytes and for room, and the host sees an answer, or room, when the wire is as far. Within
+// these the engine runs up to a millisecond ahead of time.Now, and tells its target the wire's time (Timed), so that it costs a timer
+// a packet and no more. What comes from elsewhere, a purge, an unplugging, a board that is taken out, so meets a wire that is up to a
+// millisecond further.
+//
 // # Choices where the fact sheet is silent
 //
 // Send-immediate (87) with nothing to send sends nothing. The latency timer runs while the host polls IN, starts over
