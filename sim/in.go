@@ -112,8 +112,10 @@ func (s *in) next(ctx context.Context, p []byte) (n int, wait time.Duration, err
 		return 0, -1, nil
 	}
 	r := &s.posted[s.first]
-	if d := time.Until(r.at); d > 0 {
-		return 0, d, nil
+	if !r.at.IsZero() {
+		if d := time.Until(r.at); d > 0 {
+			return 0, d, nil
+		}
 	}
 	n = copy(p, r.data[:r.n])
 	clear(r.data[:r.n]) // it may have held a secret
