@@ -8,8 +8,8 @@ type Count struct {
 	OutBytes int64
 	Ins      int64 // bulk IN transfers that completed with data
 	InBytes  int64 // of these, status bytes of their packets included
-	// RoundTrips counts the OUT transfers that arrived after an IN transfer had completed with data since the OUT transfer
-	// before (fixture fact sheet, 0.2).
+	// RoundTrips counts the OUT transfers that arrived after an IN transfer of the same interface had completed with data since
+	// the OUT transfer before (fixture fact sheet, 0.2).
 	RoundTrips int64
 }
 
@@ -24,7 +24,7 @@ type Counter struct {
 
 	mu    sync.Mutex
 	n     Count
-	heard bool // data came since the last OUT transfer
+	heard uint64 // bit i: interface i had data since its last OUT transfer
 }
 
 // NewCounter returns a Counter for dev. A device whose IN packets have more in them than data tells how much by a method Data.
@@ -36,20 +36,20 @@ func NewCounter(dev Device) *Counter {
 	return c
 }
 
-// Out is an OUT transfer of n bytes that arrives.
-func (c *Counter) Out(n int) {
+// Out is an OUT transfer of n bytes that arrives at an interface, 0 to 63.
+func (c *Counter) Out(iface, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.n.Outs++
 	c.n.OutBytes += int64(n)
-	if c.heard {
+	if bit := uint64(1) << iface; c.heard&bit != 0 {
 		c.n.RoundTrips++
-		c.heard = false
+		c.heard &^= bit
 	}
 }
 
-// In is an IN transfer that completes with n bytes.
-func (c *Counter) In(n int) {
+// In is an IN transfer of an interface that completes with n bytes.
+func (c *Counter) In(iface, n int) {
 	if c.data(n) == 0 {
 		return
 	}
@@ -57,7 +57,7 @@ func (c *Counter) In(n int) {
 	defer c.mu.Unlock()
 	c.n.Ins++
 	c.n.InBytes += int64(n)
-	c.heard = true
+	c.heard |= 1 << iface
 }
 
 // Count returns what was counted so far.

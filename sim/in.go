@@ -15,6 +15,7 @@ type in struct {
 	size   int
 	ready  chan struct{} // the reader should look again
 	closed chan struct{}
+	timer  *time.Timer // of the reader
 
 	// Under link.bus.mu.
 	posted      []transfer
@@ -77,9 +78,12 @@ func (s *in) Read(ctx context.Context, p []byte) (int, error) {
 		}
 		var arrival <-chan time.Time
 		if wait > 0 {
-			t := time.NewTimer(wait)
-			defer t.Stop()
-			arrival = t.C
+			if s.timer == nil {
+				s.timer = time.NewTimer(wait)
+			} else {
+				s.timer.Reset(wait)
+			}
+			arrival = s.timer.C
 		}
 		select {
 		case <-s.ready:

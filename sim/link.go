@@ -95,7 +95,7 @@ func (k *link) Write(ctx context.Context, p []byte) (n int, err error) {
 	if err := k.travel(ctx, k.bus.ahead()); err != nil {
 		return 0, err
 	}
-	k.count.Out(len(p))
+	k.count.Out(k.iface, len(p))
 	late := expiry{ctx: ctx}
 	defer late.stop()
 	w := &out{data: p, done: len(p) == 0}
@@ -251,7 +251,7 @@ func (k *link) pull() (packets int) {
 	}
 	k.bus.carry(1)
 	if r.n += n; n < k.maxPacket || r.n == len(r.data) {
-		k.count.In(r.n)
+		k.count.In(k.iface, r.n)
 		r.at = k.bus.back()
 		s.done++
 		signal(s.ready)

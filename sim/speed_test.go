@@ -290,46 +290,42 @@ func TestControllers(t *testing.T) {
 	}
 }
 
-// TestCount counts at the device: packets that hold status bytes only are no data, and a pipelined transfer is no round trip.
-func TestCount(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		line := sim.NewLine(sim.Options{Pace: ftdi.Real})
-		defer line.Close()
-		r := newRig(t, line, "1-2", ftdi.Real, nor.Options{})
-		before := line.Count("1-2")
-		counted := func(want sim.Count) {
-			t.Helper()
-			time.Sleep(time.Second) // the latency timer sends packets without data
-			now := line.Count("1-2")
-			if got := now.Sub(before); got != want {
-				t.Errorf("counted %+v, want %+v", got, want)
+// TestBothDirections has a writer whose bytes lead nowhere (no bit mode), so that the bus alone holds it up, beside readers: it gets what
+// they leave, and they get what they need.
+func TestBothDirections(t *testing.T) {
+	const size, packets = 1 << 20, 2048
+	slots := func(n int) time.Duration { return time.Duration(n) * 125 * time.Microsecond / 13 }
+	for _, readers := range []int{0, 4, 8} {
+		synctest.Test(t, func(t *testing.T) {
+			line := sim.NewLine(sim.Options{Pace: ftdi.Real})
+			defer line.Close()
+			writer := newRig(t, line, "1-1", ftdi.Real, nor.Options{})
+			if _, err := writer.link.Control(t.Context(), usb.Setup{RequestType: 0x40, Request: 0x0B, Index: 1}, nil); err != nil {
+				t.Fatal(err)
 			}
-			before = now
-		}
-		go func() { // so that reads stay posted
-			for {
-				if _, err := r.in.Read(t.Context(), make([]byte, rigReads)); err != nil {
-					return
-				}
+			var wg sync.WaitGroup
+			for i := range readers {
+				r := newRig(t, line, fmt.Sprintf("1-%d", 2+i), ftdi.Real, nor.Options{})
+				wg.Go(func() {
+					start := time.Now()
+					r.read(t, make([]byte, size))
+					if got, want := time.Since(start), onWire(size); got > want*1005/1000 {
+						t.Errorf("a reader beside a writer took %v, alone %v", got, want)
+					}
+				})
 			}
-		}()
-		counted(sim.Count{})
-		id := append(frame(3, 0x9F), 0x87)
-		r.send(t, id)
-		counted(sim.Count{Outs: 1, OutBytes: int64(len(id)), Ins: 1, InBytes: 5, RoundTrips: 1}) // opening had an answer
-		r.send(t, frame(0, 0x06))
-		r.send(t, frame(0, 0x04))
-		counted(sim.Count{Outs: 2, OutBytes: 26 - 6, RoundTrips: 1})
-		r.send(t, id)
-		r.send(t, frame(0, 0x04)) // a microframe later, and the answer is there
-		counted(sim.Count{Outs: 2, OutBytes: int64(len(id)) + 10, Ins: 1, InBytes: 5, RoundTrips: 1})
-		if err := line.Unplug("1-2"); err != nil {
-			t.Fatal(err)
-		}
-		counted(sim.Count{})
-		if err := line.Plug("1-2", ftdi.New(ftdi.FT232H, ftdi.Options{})); err != nil {
-			t.Fatal(err)
-		}
-		counted(sim.Count{}) // the port's counts go on
-	})
+			time.Sleep(time.Millisecond) // they are under way
+			start := time.Now()
+			writer.send(t, make([]byte, size))
+			got := time.Since(start)
+			// In a second the readers take so many of the 104 000 packets.
+			taken := float64(readers) * clock / 8 / 510 / 104_000
+			want := time.Duration(float64(slots(packets)) / (1 - taken))
+			t.Logf("1 MiB written beside %d readers: %v, want %v", readers, got, want)
+			if (got - want).Abs() > want/100+250*time.Microsecond {
+				t.Errorf("1 MiB written beside %d readers took %v, want %v", readers, got, want)
+			}
+			wg.Wait()
+		})
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -293,6 +294,59 @@ func FuzzCutAnywhere(f *testing.F) {
 			t.Errorf("bits %s cut, %s whole", gotTrace, wantTrace)
 		}
 	})
+}
+
+// With time the same stream gives the same answers and the same bits as without.
+func TestPaceChangesNothing(t *testing.T) {
+	run := func(pace Pace, stream []byte) (data []byte, trace string) {
+		synctest.Test(t, func(t *testing.T) {
+			d, p := mpsse(t, FT232H, Options{Pace: pace})
+			start := time.Now()
+			for at := 0; at < len(stream) || time.Since(start) < time.Second; {
+				n, err := d.Out(0, stream[at:])
+				if err != nil {
+					t.Fatal(err)
+				}
+				at += n
+				got, _ := drain(t, d)
+				data = append(data, got...)
+				time.Sleep(100 * time.Microsecond)
+			}
+			trace = p.trace.String()
+		})
+		return data, trace
+	}
+	dice := rand.New(rand.NewPCG(1, 2))
+	for range 20 {
+		var stream []byte
+		for range 60 {
+			n := 1 + dice.IntN(700)
+			size := []byte{byte(n - 1), byte((n - 1) >> 8)}
+			switch dice.IntN(8) {
+			case 0, 1:
+				stream = append(append(append(stream, 0x11), size...), answers(n)...)
+			case 2, 3:
+				stream = append(append(stream, 0x20), size...)
+			case 4:
+				stream = append(append(append(stream, 0x31), size...), answers(n)...)
+			case 5:
+				stream = append(append(stream, 0x8F), size...)
+			case 6:
+				stream = append(stream, 0x22, byte(n&7), 0x81, 0x87, 0xAA)
+			case 7:
+				stream = append(append(stream, csHigh...), csLow...)
+			}
+		}
+		stream = append(stream, 0x87)
+		wantData, wantTrace := run(None, stream)
+		gotData, gotTrace := run(Real, stream)
+		if !bytes.Equal(gotData, wantData) || len(wantData) == 0 {
+			t.Errorf("%d answers with time, %d without, or others", len(gotData), len(wantData))
+		}
+		if gotTrace != wantTrace {
+			t.Error("the target saw other bits with time")
+		}
+	}
 }
 
 func TestPacketFraming(t *testing.T) {
