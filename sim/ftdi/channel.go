@@ -132,7 +132,7 @@ func (c *channel) in(p []byte) (n int, ok bool, err error) {
 		c.flush = false
 	}
 	c.run()
-	c.news = c.gone || c.wanted > 0 && c.toChip.free()-c.leaving >= c.wanted // of the rest the caller asks anyway
+	c.news = c.gone || c.stalled || c.wanted > 0 && c.toChip.free()-c.leaving >= c.wanted // of the rest the caller asks anyway
 	c.tell()
 	c.wake()
 	return n, true, nil
