@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"station/fixtures"
 	"station/sim/nor"
 	"station/sim/serprog"
 )
@@ -22,18 +23,22 @@ func (a *app) sim() *cobra.Command {
 }
 
 func (a *app) simSerprog() *cobra.Command {
-	var listen, part, state, pace string
+	var listen, part, state, pace, clock string
 	c := &cobra.Command{
 		Use:     "serprog --state FILE",
 		Short:   "Offer one simulated board over flashrom's serprog protocol, until stopped",
 		Example: "  station sim serprog --state demo-data/sim/GW-000001.chip &\n  flashrom -p serprog:ip=127.0.0.1:PORT -c MT25QL256 -r content.bin",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			o := nor.Options{}
+			hertz := fixtures.Hertz(clock)
+			if hertz == 0 {
+				return exit(exitRefused, fmt.Errorf("--clock %q: want a clock such as 30MHz or 400kHz", clock))
+			}
+			programmer, o := serprog.Options{Clock: hertz}, nor.Options{}
 			switch pace {
 			case "none":
 			case "real":
-				o.Pace = nor.Real
+				programmer.Pace, o.Pace = serprog.Real, nor.Real
 			default:
 				return exit(exitRefused, fmt.Errorf("--pace %q: want none or real", pace))
 			}
@@ -65,7 +70,7 @@ func (a *app) simSerprog() *cobra.Command {
 			if _, err := fmt.Fprintf(a.stdout, "listening on %s\n", ln.Addr()); err != nil {
 				return err
 			}
-			if err := serprog.Serve(c.Context(), ln, chip); err != nil && c.Context().Err() == nil {
+			if err := serprog.New(chip, programmer).Serve(c.Context(), ln); err != nil && c.Context().Err() == nil {
 				return exit(exitError, err)
 			}
 			return nil
@@ -75,7 +80,8 @@ func (a *app) simSerprog() *cobra.Command {
 	f.StringVar(&listen, "listen", "127.0.0.1:0", "`ADDRESS` to listen on")
 	f.StringVar(&part, "part", "", "`PART` of a board that is made because FILE does not exist")
 	f.StringVar(&state, "state", "", "board `FILE`")
-	f.StringVar(&pace, "pace", "none", "none: operations take no time; real: they take the chip's typical time")
+	f.StringVar(&pace, "pace", "none", "none: nothing takes time; real: operations take the chip's typical time, and bytes their clocks")
+	f.StringVar(&clock, "clock", "54MHz", "highest SPI `CLOCK`; a client may ask for less")
 	c.MarkFlagRequired("state")
 	return c
 }

@@ -66,7 +66,7 @@ func newJudge(t *testing.T, name string, chip *nor.Chip, deaf string) *judge {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &pins{Chip: chip, seen: map[byte]int{}, deaf: deaf}
-	s, done := serprog.New(p), make(chan error, 1)
+	s, done := serprog.New(p, serprog.Options{}), make(chan error, 1)
 	go func() { done <- s.Serve(ctx, ln) }()
 	t.Cleanup(func() {
 		cancel()
@@ -84,8 +84,7 @@ func (j *judge) try(args ...string) (string, serprog.Counts, error) {
 	defer cancel()
 	args = append([]string{"-p", "serprog:ip=" + j.addr, "-c", j.name}, args...)
 	out, err := exec.CommandContext(limit, flashrom, args...).CombinedOutput()
-	after := j.s.Counts()
-	return string(out), serprog.Counts{Commands: after.Commands - before.Commands, SPI: after.SPI - before.SPI, RoundTrips: after.RoundTrips - before.RoundTrips}, err
+	return string(out), j.s.Counts().Sub(before), err
 }
 
 // run is try, and wants flashrom to succeed and to say what is given.
@@ -155,7 +154,7 @@ func newPart(t *testing.T, part string) *nor.Chip {
 }
 
 // program writes p at an address through the pins, page by page.
-func program(chip *nor.Chip, at int, p []byte) {
+func program(chip serprog.Chip, at int, p []byte) {
 	for len(p) > 0 {
 		n := min(256-at%256, len(p))
 		chip.Select()

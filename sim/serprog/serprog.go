@@ -7,15 +7,14 @@
 //
 // One client is served at a time; others wait in the listener's queue. Commands offered: 00 to 05, 08, 10 to 15.
 // The delay commands are not among them: the client waits by itself. There is no voltage and no reset line in
-// the protocol, and the pin drivers (15) switch nothing.
+// the protocol, and the pin drivers (15) switch nothing. A client that asks for no clock (14) has the highest.
 package serprog
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/binary"
-	"errors"
-	"io"
 	"net"
 	"sync/atomic"
 	"time"
@@ -27,6 +26,11 @@ type Chip interface {
 	Select()
 	Shift(out, in []byte)
 	Deselect()
+}
+
+// timed is a chip that can be told when the next of these calls happens, and how long after it each byte of a Shift; *nor.Chip is one.
+type timed interface {
+	At(t time.Time, perByte time.Duration)
 }
 
 // Protocol bytes.
@@ -55,10 +59,11 @@ var offered = []byte{opNop, opInterface, opCommands, opName, opBuffer, opBusType
 	opSync, opMaxRead, opSetBus, opSPI, opFrequency, opPins}
 
 const (
-	maxWrite = 64 << 10         // data bytes of one SPI operation, as told to the client
+	maxWrite = 1 << 20          // data bytes of one SPI operation, as told to the client
 	slack    = 16               // opcode, address and dummy bytes, which clients do not count
-	maxHertz = 54_000_000       // plain reads of the part
 	chunk    = 64 << 10         // of an answer
+	inSize   = 256 << 10        // what of a client is taken at once
+	outSize  = 64 << 10         // answers kept back while there are commands
 	patience = 10 * time.Second // for the rest of a command, and for an answer to be taken
 )
 
@@ -66,20 +71,28 @@ const (
 type Counts struct {
 	Commands   uint64 // serprog commands
 	SPI        uint64 // SPI operations: assertions of chip select
-	RoundTrips uint64 // answers that the client had to wait for before it sent more
+	RoundTrips uint64 // answers that the client waited for: it had sent nothing behind the command when its answer was ready, and sent more afterwards
+}
+
+// Sub is what was counted since before.
+func (c Counts) Sub(before Counts) Counts {
+	return Counts{c.Commands - before.Commands, c.SPI - before.SPI, c.RoundTrips - before.RoundTrips}
 }
 
 // Server is one programmer with one chip.
 type Server struct {
 	chip                      Chip
+	timed                     timed // chip, where it is one
+	wire                      wire  // of the one session that there is
 	commands, spi, roundTrips atomic.Uint64
 }
 
 // New is a programmer with chip under its pins.
-func New(chip Chip) *Server { return &Server{chip: chip} }
-
-// Serve is New(chip).Serve(ctx, ln).
-func Serve(ctx context.Context, ln net.Listener, chip Chip) error { return New(chip).Serve(ctx, ln) }
+func New(chip Chip, o Options) *Server {
+	s := &Server{chip: chip, wire: wire{pace: o.Pace, highest: cmp.Or(o.Clock, defaultClock)}}
+	s.timed, _ = chip.(timed)
+	return s
+}
 
 // Counts may be called at any time.
 func (s *Server) Counts() Counts {
@@ -100,7 +113,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 			return err
 		}
 		stop := context.AfterFunc(ctx, func() { conn.Close() })
-		s.session(conn)
+		s.session(ctx, conn)
 		stop()
 		conn.Close()
 	}
@@ -109,64 +122,65 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 // session is one client's connection. Commands wait for the client without a limit, all else has one.
 type session struct {
 	*Server
-	conn net.Conn
-	in   *bufio.Reader
-	out  *bufio.Writer
-	buf  []byte
+	ctx context.Context // at its end no time passes any more, so that the frame under way is over at once, and is the last one
+	in  *input
+	out *bufio.Writer
+	buf []byte
 
-	answered bool // something since the last round trip was counted
+	asked bool // the client has sent nothing behind a command whose answer was ready
 }
 
-func (s *Server) session(conn net.Conn) {
+// limited is a connection that takes answers within the limit.
+type limited struct{ net.Conn }
+
+func (l limited) Write(p []byte) (int, error) {
+	l.SetWriteDeadline(time.Now().Add(patience))
+	return l.Conn.Write(p)
+}
+
+func (s *Server) session(ctx context.Context, conn net.Conn) {
+	s.wire.ask(0)
 	c := &session{
-		Server: s, conn: conn, buf: make([]byte, max(maxWrite+slack, chunk)),
-		in: bufio.NewReaderSize(conn, 4<<10), out: bufio.NewWriterSize(conn, 4<<10),
+		Server: s, ctx: ctx, buf: make([]byte, max(maxWrite+slack, chunk)),
+		in: newInput(conn), out: bufio.NewWriterSize(limited{conn}, outSize),
 	}
-	for {
-		if c.in.Buffered() == 0 {
-			if c.flush() != nil {
+	for ctx.Err() == nil {
+		if len(c.in.rest) == 0 {
+			if c.out.Flush() != nil || c.in.wait(0) != nil {
 				return
 			}
 		}
-		conn.SetReadDeadline(time.Time{})
-		op, err := c.in.ReadByte()
-		if err != nil {
-			return
+		if c.asked {
+			c.asked = false
+			s.roundTrips.Add(1)
 		}
-		conn.SetReadDeadline(time.Now().Add(patience))
-		conn.SetWriteDeadline(time.Now().Add(patience))
+		var op [1]byte
+		c.in.take(op[:])
 		s.commands.Add(1)
-		if c.command(op) != nil {
+		if c.command(op[0]) != nil {
 			return
 		}
 	}
 }
 
-func (c *session) reply(b ...byte) error {
-	c.answered = true
-	_, err := c.out.Write(b)
+// reply is the end of an answer. Whether the client waits for it is seen before it can have it.
+func (c *session) reply(p ...byte) error {
+	c.asked = !c.in.peek()
+	_, err := c.out.Write(p)
 	return err
 }
 
-// flush lets the client have its answers, before the server waits for more from it.
-func (c *session) flush() error {
-	if c.answered {
-		c.roundTrips.Add(1)
-		c.answered = false
-	}
-	c.conn.SetWriteDeadline(time.Now().Add(patience))
-	return c.out.Flush()
-}
-
-// fill reads what belongs to a command that has begun.
+// fill reads what belongs to a command that has begun. The client has its answers before more is awaited.
 func (c *session) fill(p []byte) error {
-	if c.in.Buffered() < len(p) {
-		if err := c.flush(); err != nil {
+	for n := c.in.take(p); n < len(p); n += c.in.take(p[n:]) {
+		if err := c.out.Flush(); err != nil {
+			return err
+		}
+		if err := c.in.wait(patience); err != nil {
 			return err
 		}
 	}
-	_, err := io.ReadFull(c.in, p)
-	return err
+	return nil
 }
 
 // parameters reads the n bytes, at most 8, that follow an opcode.
@@ -216,11 +230,11 @@ func (c *session) command(op byte) error {
 		if err != nil {
 			return err
 		}
-		hertz := min(binary.LittleEndian.Uint32(p[:]), maxHertz)
+		hertz := binary.LittleEndian.Uint32(p[:])
 		if hertz == 0 {
 			return c.reply(nak)
 		}
-		return c.reply(binary.LittleEndian.AppendUint32([]byte{ack}, hertz)...)
+		return c.reply(binary.LittleEndian.AppendUint32([]byte{ack}, c.wire.ask(hertz))...)
 	case opPins:
 		if _, err := c.parameters(1); err != nil {
 			return err
@@ -232,8 +246,6 @@ func (c *session) command(op byte) error {
 	return c.reply(nak)
 }
 
-var errTooLong = errors.New("serprog: SPI operation is too long")
-
 // operate is command 13. All bytes for the chip are here before chip select falls: a client that goes away
 // halfway leaves no half frame behind. Chip select rises before the last byte is answered.
 func (c *session) operate() error {
@@ -244,8 +256,11 @@ func (c *session) operate() error {
 	send := int(p[0]) | int(p[1])<<8 | int(p[2])<<16
 	receive := int(p[3]) | int(p[4])<<8 | int(p[5])<<16
 	if send > maxWrite+slack {
-		if _, err := io.CopyN(io.Discard, c.in, int64(send)); err != nil {
-			return errTooLong
+		for n := 0; send > 0; send -= n {
+			n = min(send, len(c.buf))
+			if err := c.fill(c.buf[:n]); err != nil {
+				return err
+			}
 		}
 		return c.reply(nak)
 	}
@@ -253,37 +268,59 @@ func (c *session) operate() error {
 		return err
 	}
 	c.spi.Add(1)
+	c.tell()
 	c.chip.Select()
-	if send > 0 {
-		c.chip.Shift(c.buf[:send], nil)
+	c.clock(c.buf[:send], nil)
+	if receive == 0 {
+		c.deselect()
+		return c.reply(ack)
 	}
-	for first := true; ; first = false {
-		n := min(receive, chunk)
-		receive -= n
-		if n > 0 {
-			c.chip.Shift(nil, c.buf[:n])
-		}
-		if receive == 0 {
-			c.chip.Deselect()
-		}
-		err := c.answer(first, c.buf[:n])
-		if receive == 0 {
-			return err
-		}
+	for err := c.out.WriteByte(ack); ; _, err = c.out.Write(c.buf[:chunk]) {
 		if err != nil {
-			c.chip.Deselect()
+			c.deselect()
 			return err
+		}
+		n := min(receive, chunk)
+		c.clock(nil, c.buf[:n])
+		if receive -= n; receive == 0 {
+			c.deselect()
+			return c.reply(c.buf[:n]...)
 		}
 	}
 }
 
-func (c *session) answer(first bool, p []byte) error {
-	c.conn.SetWriteDeadline(time.Now().Add(patience))
-	if first {
-		if err := c.reply(ack); err != nil {
-			return err
-		}
+func (c *session) deselect() {
+	c.tell()
+	c.chip.Deselect()
+}
+
+// tell tells the chip what time it is on the wire.
+func (c *session) tell() {
+	if c.timed != nil && c.wire.pace == Real {
+		c.timed.At(c.wire.now())
 	}
-	_, err := c.out.Write(p)
-	return err
+}
+
+// clock shifts out or in, in the time that it takes.
+func (c *session) clock(out, in []byte) {
+	for len(out) > 0 {
+		n := c.wire.piece(len(out))
+		c.tell()
+		c.chip.Shift(out[:n], nil)
+		c.pass(n)
+		out = out[n:]
+	}
+	for len(in) > 0 {
+		n := c.wire.piece(len(in))
+		c.tell()
+		c.chip.Shift(nil, in[:n])
+		c.pass(n)
+		in = in[n:]
+	}
+}
+
+func (c *session) pass(n int) {
+	if c.ctx.Err() == nil {
+		c.wire.pass(n)
+	}
 }
