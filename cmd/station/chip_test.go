@@ -84,11 +84,11 @@ func TestChipHoldsIt(t *testing.T) {
 }
 
 // serve offers a board as `station sim serprog` does, until stop, which wants it to end well.
-func (p *position) serve(board string) (addr string, stop func()) {
+func (p *position) serve(board string, flags ...string) (addr string, stop func()) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), limit)
 	p.t.Cleanup(cancel)
-	c := p.command(ctx, "sim", "serprog", "--state", board)
+	c := p.command(ctx, append([]string{"sim", "serprog", "--state", board}, flags...)...)
 	var errs bytes.Buffer
 	c.Stderr = &errs
 	pipe, err := c.StdoutPipe()

@@ -38,8 +38,8 @@ type escrowGroup struct {
 }
 
 type slot struct {
-	Name, Port, Channel, Volts, Power string
-	HoldReset                         bool `mapstructure:"hold_reset"`
+	Name, Port, Channel, Volts, Power, Clock string
+	HoldReset                                bool `mapstructure:"hold_reset"`
 }
 
 // ownConfig is the configuration where no other is named, in the working directory.
@@ -212,9 +212,9 @@ func checkSlots(pg *yamltext.Page, n *yaml.Node) {
 	var fields []map[string]yamltext.Field
 	var nodes []*yaml.Node
 	for _, item := range n.Content {
-		found, whole := pg.Group(item, item, "a slot", []string{"name", "port"}, []string{"channel", "volts", "power", "hold_reset"}, nil)
+		found, whole := pg.Group(item, item, "a slot", []string{"name", "port"}, []string{"channel", "volts", "power", "clock", "hold_reset"}, nil)
 		var s fixtures.Slot
-		for key, into := range map[string]*string{"name": &s.Name, "port": &s.Port, "channel": &s.Channel, "volts": &s.Volts, "power": &s.Power} {
+		for key, into := range map[string]*string{"name": &s.Name, "port": &s.Port, "channel": &s.Channel, "volts": &s.Volts, "power": &s.Power, "clock": &s.Clock} {
 			if f, ok := found[key]; ok {
 				text, ok := pg.Text(f.Value, key)
 				*into = text

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"station/fixtures"
 	"station/fixtures/libusb"
@@ -123,6 +124,12 @@ func (a *app) openWith(ctx context.Context, cfg *config) (_ *bench, err error) {
 	if b.simulated, err = isSimulated(b.data); err != nil {
 		return nil, ledgerErr(b.data, err)
 	}
+	for _, s := range cfg.rackSlots() {
+		if b.simulated && s.OnNetwork() {
+			return nil, exit(exitRefused, fmt.Errorf("slot %s is a programmer on a network (%s), but %s is a simulated station's: its boards are files in %s; "+
+				"use a data directory that `station init` made, or give the slot a USB port path", s.Name, s.Port, b.data, boardsDir(b.data)))
+		}
+	}
 	keys, err := keyring.Open(keysDir(b.data))
 	if err != nil {
 		return nil, exit(exitError, err)
@@ -152,9 +159,12 @@ func isSimulated(data string) (bool, error) {
 	return first.Entry.Simulated, err
 }
 
-// bus is the metal, or a virtual line with the programmers that the configuration names.
+// bus is the metal, or a virtual line with the programmers that the configuration names. A station without slots at USB ports needs none.
 func (b *bench) bus(ctx context.Context) (usb.Bus, error) {
 	if !b.simulated {
+		if !slices.ContainsFunc(b.config.rackSlots(), func(s fixtures.Slot) bool { return !s.OnNetwork() }) {
+			return nil, nil
+		}
 		return libusb.New()
 	}
 	line := sim.NewLine(sim.Options{})

@@ -19,6 +19,7 @@ type slotJSON struct {
 	Channel string `json:"channel"`
 	Volts   string `json:"volts"`
 	Power   string `json:"power"`
+	Clock   string `json:"clock"` // as the configuration has it
 	Family  string `json:"family"`
 	Device  string `json:"device"` // what is plugged in, "" for nothing
 	Problem string `json:"problem"`
@@ -42,7 +43,7 @@ func (a *app) slotList() *cobra.Command {
 			list := []slotJSON{}
 			rows := [][]string{{"SLOT", "PORT", "CHANNEL", "PROGRAMMER", "DEVICE", "PROBLEM"}}
 			for _, s := range status {
-				j := slotJSON{Slot: s.Slot.Name, Port: s.Slot.Port, Channel: s.Slot.Channel, Volts: s.Slot.Volts, Power: s.Slot.Power, Family: s.Family, Problem: s.Problem}
+				j := slotJSON{Slot: s.Slot.Name, Port: s.Slot.Port, Channel: s.Slot.Channel, Volts: s.Slot.Volts, Power: s.Slot.Power, Clock: s.Slot.Clock, Family: s.Family, Problem: s.Problem}
 				if d := s.Device; d != nil {
 					j.Port = d.Port
 					j.Device = strings.TrimSpace(fmt.Sprintf("%04x:%04x %s", d.Vendor, d.Product, d.Name)) // not every programmer has a name
