@@ -297,12 +297,14 @@ func (c *Chip) send(ctx context.Context, cmd command) (status, error) {
 	// The write enable counts only where it is seen before the command: afterwards nobody can tell a command that was not
 	// accepted from one that is over.
 	enabled := make([]byte, 1)
-	after, looks := looking(c.dies, c.statusSamples(cmd.time.Typ), 2)
-	frames := []spi.Frame{{Out: []byte{opWriteEnable}}, {Out: []byte{opReadStatus}, In: enabled}, {Out: cmd.out}}
-	quick := cmd.time.Typ <= longestIdle
+	quick, first := cmd.time.Typ <= longestIdle, samples
+	if quick {
+		first = c.statusSamples(cmd.time.Typ)
+	}
+	after, looks := looking(c.dies, first, 2)
+	frames := append([]spi.Frame{{Out: []byte{opWriteEnable}}, {Out: []byte{opReadStatus}, In: enabled}, {Out: cmd.out}}, looks...)
 	if quick {
 		frames[2].Idle = cmd.time.Typ
-		frames = append(frames, looks...)
 	}
 	start := time.Now()
 	if err := c.conn.Do(ctx, frames...); err != nil {
@@ -315,13 +317,14 @@ func (c *Chip) send(ctx context.Context, cmd command) (status, error) {
 		}
 	}
 	s, _ := after.status()
-	if !quick {
+	early := !quick && s.sr&statusWEL != 0 // perhaps it has not even begun
+	if !quick && (early || !s.ready()) {
 		// Half of what is typical, since a chip may be faster than that.
 		if err := sleep(ctx, cmd.time.Typ/2); err != nil {
 			return s, err
 		}
 	}
-	if !quick || !s.ready() {
+	if early || !s.ready() {
 		var err error
 		if s, err = c.wait(ctx, cmd.op, cmd.addr, start, limit, max(cmd.time.Typ/64, shortestPoll)); err != nil {
 			return s, err
