@@ -45,6 +45,7 @@ var rooms = map[string]struct {
 	"sim/ftdi":             {nil, "firmware knows pins and packets, not the driver"},
 	"sim/ch341a":           {nil, "firmware knows pins and packets, not the driver"},
 	"sim/serprog":          {[]string{"sim/nor"}, "offers a simulated chip to programs outside"},
+	"sim/usbip":            {[]string{"sim", "fixtures/usb"}, "offers simulated programmers to kernels outside, whatever their family"},
 	"sim":                  {[]string{"fixtures/usb", "sim/nor", "sim/ftdi", "sim/ch341a"}, "the simulator imports contracts, never the driver it is to catch lying"},
 	"cmd/station":          {[]string{"*"}, "the front door sees everything and contains no rules"},
 }
@@ -67,7 +68,7 @@ var fences = map[string][]string{
 }
 
 // standardOnly rooms import nothing from outside the standard library but what their row allows.
-var standardOnly = []string{"", "spi", "fixtures/usb", "fixtures/ftdi", "fixtures/ch341a", "fixtures/serprog", "fixtures", "sim", "sim/nor", "sim/ftdi", "sim/ch341a", "sim/serprog", "provision", "conformance"}
+var standardOnly = []string{"", "spi", "fixtures/usb", "fixtures/ftdi", "fixtures/ch341a", "fixtures/serprog", "fixtures", "sim", "sim/nor", "sim/ftdi", "sim/ch341a", "sim/serprog", "sim/usbip", "provision", "conformance"}
 
 var badNames = []string{"util", "utils", "common", "helper", "helpers", "manager", "misc", "base", "types", "interfaces"}
 
