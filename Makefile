@@ -2,7 +2,7 @@
 GO ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: all demo test check race images setup setup-test clean
+.PHONY: all demo test test-usb check race images setup setup-test clean
 
 all: bin/station
 
@@ -22,6 +22,12 @@ test: setup-test images
 	CGO_ENABLED=0 $(GO) build ./...
 	CI=true $(GO) test -timeout 12m ./...
 	CGO_ENABLED=0 $(GO) test -short ./...
+
+# The simulated programmers before a real Linux USB stack, in an emulated machine.
+test-usb:
+	@scripts/setup usb
+	@scripts/usbguest bin/usbguest
+	CI=true USB_GUEST=$(CURDIR)/bin/usbguest $(GO) test -count=1 -timeout 12m -v -run 'TestGuest$$' ./usbguest
 
 race: setup-test images
 	CI=true $(GO) test -race -timeout 30m ./...

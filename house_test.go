@@ -47,6 +47,7 @@ var rooms = map[string]struct {
 	"sim/serprog":          {[]string{"sim/nor"}, "offers a simulated chip to programs outside"},
 	"sim/usbip":            {[]string{"sim", "fixtures/usb"}, "offers simulated programmers to kernels outside, whatever their family"},
 	"sim":                  {[]string{"fixtures/usb", "sim/nor", "sim/ftdi", "sim/ch341a"}, "the simulator imports contracts, never the driver it is to catch lying"},
+	"usbguest":             {nil, "tests only: what a real Linux USB stack makes of the simulated programmers"},
 	"cmd/station":          {[]string{"*"}, "the front door sees everything and contains no rules"},
 }
 

@@ -141,11 +141,14 @@ func isTimeout(err error) bool {
 
 // header is a message's 48 bytes from its words at offsets 0 to 36, and its setup packet.
 func header(words [10]uint32, setup string) []byte {
-	var p []byte
+	p := make([]byte, 0, 64)
 	for _, w := range words {
 		p = binary.BigEndian.AppendUint32(p, w)
 	}
-	return append(p, append(unhex(setup), make([]byte, 8-len(unhex(setup)))...)...)
+	if setup == "" {
+		return append(p, make([]byte, 8)...)
+	}
+	return append(p, unhex(setup)...)
 }
 
 const notIsochronous = 0xFFFFFFFF

@@ -76,6 +76,9 @@ func (x *session) fetch(u *urb, at place) (done bool, status int32, err error) {
 		}
 		room := u.length - len(u.data)
 		u.told = u.told || n > x.device.status
+		if u.data == nil {
+			u.data = make([]byte, 0, min(u.length, at.maxPacket))
+		}
 		u.data = append(u.data, x.packet[:min(n, room)]...)
 		clear(x.packet[:n]) // it may have held a secret
 		switch {

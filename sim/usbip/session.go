@@ -22,6 +22,7 @@ type session struct {
 	device *device
 	conn   net.Conn
 	wake   chan struct{} // there are replies, or it is over
+	head   [headerSize]byte
 
 	mu      sync.Mutex
 	ended   bool
@@ -89,13 +90,10 @@ func (x *session) next(in *bufio.Reader) error {
 	if _, err := in.Peek(1); err != nil {
 		return err
 	}
-	x.conn.SetReadDeadline(time.Now().Add(patience))
-	defer x.conn.SetReadDeadline(time.Time{})
-	var head [headerSize]byte
-	if _, err := io.ReadFull(in, head[:]); err != nil {
+	if err := x.fill(in, x.head[:]); err != nil {
 		return err
 	}
-	c, err := parse(&head)
+	c, err := parse(&x.head)
 	switch {
 	case err != nil:
 		return err
@@ -110,7 +108,7 @@ func (x *session) next(in *bufio.Reader) error {
 	var out []byte
 	if !c.in {
 		out = make([]byte, c.length)
-		if _, err := io.ReadFull(in, out); err != nil {
+		if err := x.fill(in, out); err != nil {
 			return err
 		}
 	}
@@ -118,6 +116,16 @@ func (x *session) next(in *bufio.Reader) error {
 		return x.control(c, out)
 	}
 	return x.submit(c, out)
+}
+
+// fill reads what belongs to a message that has begun.
+func (x *session) fill(in *bufio.Reader, p []byte) error {
+	if in.Buffered() < len(p) {
+		x.conn.SetReadDeadline(time.Now().Add(patience))
+		defer x.conn.SetReadDeadline(time.Time{})
+	}
+	_, err := io.ReadFull(in, p)
+	return err
 }
 
 // owe charges the client for a message with a buffer of n bytes.
