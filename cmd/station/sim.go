@@ -1,13 +1,8 @@
 package main
 
 import (
-	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net"
-	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +13,7 @@ import (
 
 func (a *app) sim() *cobra.Command {
 	c := &cobra.Command{Use: "sim", Short: "Simulated boards and programmers, offered to other programs"}
-	c.AddCommand(a.simSerprog())
+	c.AddCommand(a.simSerprog(), a.simUSBIP())
 	return c
 }
 
@@ -42,27 +37,11 @@ func (a *app) simSerprog() *cobra.Command {
 			default:
 				return exit(exitRefused, fmt.Errorf("--pace %q: want none or real", pace))
 			}
-			chip, err := nor.Open(state, o)
-			switch {
-			case errors.Is(err, fs.ErrNotExist) && part == "":
-				return exit(exitRefused, fmt.Errorf("%s does not exist; name a --part to make a factory-blank board (%s)", state, strings.Join(nor.Parts(), ", ")))
-			case errors.Is(err, fs.ErrNotExist):
-				sum := sha256.Sum256([]byte(filepath.Base(state)))
-				chip, err = nor.Create(state, part, [14]byte(sum[:14]), o)
-			case err == nil && part != "" && part != chip.Part():
-				chip.Close()
-				return exit(exitRefused, fmt.Errorf("%s is a %s, not a %s", state, chip.Part(), part))
-			}
-			switch {
-			case errors.Is(err, nor.ErrPart), errors.Is(err, nor.ErrCorrupt):
-				return exit(exitRefused, err)
-			case err != nil:
-				return exit(exitError, err)
+			chip, err := openSimBoard(state, part, o)
+			if err != nil {
+				return err
 			}
 			defer chip.Close()
-			// Another fixture took the board: it loses its power on the way.
-			chip.Power(false)
-			chip.Power(true)
 			ln, err := net.Listen("tcp", listen)
 			if err != nil {
 				return exit(exitError, err)
