@@ -9,9 +9,6 @@ import (
 	"station/sim"
 )
 
-// ftdiVendor is of the chips whose IN packets begin with two status bytes (fact sheet 4.5).
-const ftdiVendor = 0x0403
-
 // busNumber is that of the one bus that all devices are on.
 const busNumber = 1
 
@@ -23,8 +20,7 @@ type device struct {
 	desc      usb.Device
 	raw       [18]byte // its device descriptor, USB 2.0 table 9-8
 	endpoints map[byte]place
-	status    int // bytes that begin every IN packet and tell nothing
-	counts    counter
+	count     *sim.Counter
 
 	session *session // who has it, under Server.mu; nil for nobody
 }
@@ -40,16 +36,13 @@ type place struct {
 }
 
 func newDevice(busID string, dev sim.Device) (*device, error) {
-	d := &device{dev: dev, busID: busID, endpoints: map[byte]place{}}
+	d := &device{dev: dev, busID: busID, endpoints: map[byte]place{}, count: sim.NewCounter(dev)}
 	var err error
 	if d.desc, err = sim.Describe(dev); err != nil {
 		return nil, err
 	}
 	if n, err := dev.Control([8]byte{0x80, 6, 0, 1, 0, 0, 18, 0}, d.raw[:]); err != nil || n < len(d.raw) {
 		return nil, errors.Join(errors.New("no device descriptor"), err)
-	}
-	if d.desc.Vendor == ftdiVendor {
-		d.status = 2
 	}
 	for _, i := range d.desc.Interfaces {
 		for _, e := range i.Endpoints {

@@ -75,7 +75,6 @@ func (x *session) fetch(u *urb, at place) (done bool, status int32, err error) {
 			return false, 0, err
 		}
 		room := u.length - len(u.data)
-		u.told = u.told || n > x.device.status
 		if u.data == nil {
 			u.data = make([]byte, 0, min(u.length, at.maxPacket))
 		}
@@ -103,7 +102,7 @@ func (x *session) complete(u *urb, status int32) {
 	r := reply{code: retSubmit, seqnum: u.seqnum, status: status, packets: u.packets, owed: urbCost + u.length}
 	if u.in {
 		r.actual, r.data = len(u.data), u.data
-		x.device.counts.heard(false, u.told)
+		x.device.count.In(x.device.endpoints[u.address()].iface, len(u.data))
 	} else {
 		r.actual = len(u.all) - len(u.data)
 		clear(u.all)

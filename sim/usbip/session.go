@@ -38,8 +38,6 @@ type urb struct {
 	command
 	data []byte // of an OUT: what the device has not taken; of an IN: what it has sent
 	all  []byte // of an OUT: all of it
-
-	told bool // of an IN: a packet had more than the device's status in it
 }
 
 func newSession(s *Server, d *device, conn net.Conn) *session {
@@ -144,7 +142,6 @@ func (x *session) control(c command, data []byte) error {
 	if c.in {
 		data = make([]byte, min(c.length, int(c.setup[6])|int(c.setup[7])<<8))
 	}
-	x.device.counts.sent(true)
 	n, err := x.device.dev.Control(c.setup, data)
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -156,7 +153,6 @@ func (x *session) control(c command, data []byte) error {
 		return err
 	case c.in:
 		r.data = data[:n]
-		x.device.counts.heard(true, n > 0)
 	}
 	x.send(r)
 	return x.pumpAll()
@@ -175,7 +171,7 @@ func (x *session) submit(c command, out []byte) error {
 		return nil
 	}
 	if at.bulk && !c.in {
-		x.device.counts.sent(false)
+		x.device.count.Out(at.iface, c.length)
 	}
 	u := &urb{command: c, data: out, all: out}
 	x.pending[c.seqnum] = u

@@ -8,10 +8,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"station/sim"
 	"station/sim/ch341a"
 	"station/sim/ftdi"
 	"station/sim/nor"
-	"station/sim/usbip"
 )
 
 // withToy gives a client that has the toy.
@@ -491,7 +491,7 @@ func TestPrograms(t *testing.T) {
 		}
 		one.out(5, 2, unhex("AB3720"))
 		one.done(5, 0, 3, nil)
-		if got, err := l.Counts("1-1"); err != nil || got != (usbip.Counts{Out: 4, In: 1, RoundTrips: 1}) {
+		if got, err := l.Count("1-1"); err != nil || got != (sim.Count{Outs: 4, OutBytes: 47, Ins: 1, InBytes: 4, RoundTrips: 1}) {
 			t.Errorf("CH341A counted %+v, %v", got, err)
 		}
 
@@ -507,7 +507,7 @@ func TestPrograms(t *testing.T) {
 		two.done(5, 0, 2, unhex("3260"))
 		two.out(6, 4, unhex("80080B"))
 		two.done(6, 0, 3, nil)
-		if got, err := l.Counts("1-2"); err != nil || got != (usbip.Counts{Control: 1, Out: 3, In: 1, Empty: 1, RoundTrips: 1}) {
+		if got, err := l.Count("1-2"); err != nil || got != (sim.Count{Outs: 3, OutBytes: 24, Ins: 1, InBytes: 5, RoundTrips: 1}) {
 			t.Errorf("FT2232H counted %+v, %v", got, err)
 		}
 	})

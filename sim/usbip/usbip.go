@@ -108,15 +108,15 @@ func (s *Server) drop(d *device) {
 	}
 }
 
-// Counts is what the clients of a device did since it was plugged in. The error is ErrNoDevice.
-func (s *Server) Counts(busID string) (Counts, error) {
+// Count is what the clients of a device did since it was plugged in. The error is ErrNoDevice.
+func (s *Server) Count(busID string) (sim.Count, error) {
 	s.mu.Lock()
 	d := s.devices[busID]
 	s.mu.Unlock()
 	if d == nil {
-		return Counts{}, fmt.Errorf("bus id %s: %w", busID, ErrNoDevice)
+		return sim.Count{}, fmt.Errorf("bus id %s: %w", busID, ErrNoDevice)
 	}
-	return d.counts.read(), nil
+	return d.count.Count(), nil
 }
 
 // Serve serves clients until ctx ends and all of them are gone, and then returns nil; ln is closed in any case. What a client

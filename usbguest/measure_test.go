@@ -1,0 +1,104 @@
+package usbguest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"station/sim"
+	"station/sim/nor"
+)
+
+const (
+	kib  = 1 << 10
+	mib  = 1 << 20
+	page = 256
+)
+
+// cost is what a program did to a device, and how long it ran.
+type cost struct {
+	sim.Count
+	took time.Duration
+}
+
+func (c cost) less(d cost) cost { return cost{c.Sub(d.Count), c.took - d.took} }
+
+// cost runs a program and tells what it said and what it cost at a device.
+func (b *bench) cost(busID, program string, args ...string) (string, cost, error) {
+	b.t.Helper()
+	count := func() sim.Count {
+		n, err := b.Count(busID)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		return n
+	}
+	before, began := count(), time.Now()
+	out, err := output(program, args...)
+	return out, cost{count().Sub(before), time.Since(began)}, err
+}
+
+// unhurried measures with a blank chip under channel A, until no transfer was given up: flashrom gives each a second, and the station
+// not much more, which an emulated machine may miss when its host is busy. Such a run tells nothing.
+func (b *bench) unhurried(dev sim.Device, measure func(chip *nor.Chip) (late bool)) {
+	b.t.Helper()
+	for range 4 {
+		chip := newChip(b.t, "MT25QL256ABA")
+		if err := dev.Attach(0, chip); err != nil {
+			b.t.Fatal(err)
+		}
+		if !measure(chip) {
+			return
+		}
+		b.t.Log("a transfer was given up, again")
+	}
+	b.t.Error("a transfer was given up every time")
+}
+
+// bounds are of a count, both included.
+type bounds struct{ least, most float64 }
+
+func (b bounds) hold(t *testing.T, what string, got float64) {
+	t.Helper()
+	if got < b.least || got > b.most {
+		t.Errorf("%s: %.2f, want %v to %v", what, got, b.least, b.most)
+	}
+}
+
+// table is of costs.
+type table struct{ strings.Builder }
+
+func newTable(title string) *table {
+	var t table
+	fmt.Fprintf(&t, "%-34s %11s %9s %9s %10s %10s %9s\n", title, "round trips", "OUT", "IN", "OUT bytes", "IN bytes", "ms")
+	return &t
+}
+
+// line is a cost, divided by how often the thing was done.
+func (t *table) line(what string, c cost, times float64) {
+	fmt.Fprintf(t, "%-34s %11.2f %9.2f %9.2f %10.1f %10.1f %9.2f\n", what, float64(c.RoundTrips)/times, float64(c.Outs)/times, float64(c.Ins)/times,
+		float64(c.OutBytes)/times, float64(c.InBytes)/times, c.took.Seconds()*1000/times)
+}
+
+// random is content that is no two pages' the same.
+func random(n int) []byte {
+	dice := rand.New(rand.NewPCG(1, uint64(n)))
+	p := make([]byte, n)
+	for i := range p {
+		p[i] = byte(dice.Uint32())
+	}
+	return p
+}
+
+func save(t *testing.T, dir, name string, p []byte) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, p, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
