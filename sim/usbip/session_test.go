@@ -307,10 +307,15 @@ func TestDetach(t *testing.T) {
 		c.in(1, 2, 32)
 		c.out(2, 2, fill(1, 64))
 		synctest.Wait()
+		late := d.notify
 		c.conn.Close()
 		synctest.Wait()
+		if d.notify != nil {
+			t.Error("the device still tells the client that has gone")
+		}
 		d.give(fill(7, 7))
 		d.allow(1000)
+		late() // a call that was on its way
 		c = l.attach("1-1", 1)
 		c.quiet()
 		if len(d.took()) > 0 {
@@ -342,7 +347,7 @@ func TestHostileClients(t *testing.T) {
 		{"negative length", word(24, 0xFFFFFFFF), 0},
 		{"length above what usbfs lends", word(24, 16<<20+1), 0},
 		{"isochronous", word(32, 1), 0},
-		{"control data of 64 KiB", func(p []byte) []byte { return word(24, 0x10000)(word(16, 0)(p)) }, 0},
+		{"control data of 64 KiB", func(p []byte) []byte { return word(40, 0xC0010000)(word(24, 0x10000)(word(16, 0)(p))) }, 0},
 		{"control against its setup packet", word(16, 0), 0},
 		{"a number that is pending", word(4, 77), 0},
 		{"half a header", func(p []byte) []byte { return p[:20] }, 10 * time.Second},
@@ -432,6 +437,37 @@ func TestQueuesAreBounded(t *testing.T) {
 				t.Errorf("%d answers piled up, want about %d", n, want)
 			}
 		})
+	})
+}
+
+// What is settled is not owed any more, and a client that was slow once may be silent afterwards.
+func TestLongSession(t *testing.T) {
+	withToy(t, func(t *testing.T, l *line, d *toy, c *client) {
+		d.allow(100 << 20)
+		for i := range uint32(70) {
+			c.in(3*i, 2, 1<<20)
+			c.unlink(3*i+1, 3*i)
+			c.unlinked(3*i+1, -104)
+			c.out(3*i+2, 2, make([]byte, 1<<20))
+			c.done(3*i+2, 0, 1<<20, nil)
+		}
+		half := header([10]uint32{1, 1000, c.dev, 1, 1, 0x200, 8, 0, notIsochronous}, "")
+		c.send(half[:20])
+		time.Sleep(9 * time.Second)
+		c.send(half[20:])
+		time.Sleep(time.Hour / 2)
+		c.unlink(1001, 1000)
+		c.unlinked(1001, -104)
+	})
+}
+
+// A control transfer may be what the device waited for, and need not be told by Notify.
+func TestControlMovesOthers(t *testing.T) {
+	withToy(t, func(t *testing.T, l *line, d *toy, c *client) {
+		c.in(1, 2, 32)
+		c.send(header([10]uint32{1, 2, c.dev, 0, 0, 0, 0, 0, notIsochronous}, "40 02 0000 0000 0000"))
+		c.done(2, 0, 0, nil)
+		c.done(1, 0, 3, fill(9, 3))
 	})
 }
 

@@ -59,8 +59,9 @@ func (d *toy) Control(setup [8]byte, data []byte) (int, error) {
 	case [2]byte{0x02, 1}:
 		d.stalled = false
 		return 0, nil
-	case [2]byte{0x40, 1}, [2]byte{0xC0, 1}:
-		return len(data), nil
+	case [2]byte{0x40, 2}:
+		d.packets = append(d.packets, []byte{9, 9, 9})
+		return 0, nil
 	}
 	return 0, ch341a.ErrStall
 }

@@ -134,7 +134,11 @@ func TestTooManyClients(t *testing.T) {
 			l.dial()
 		}
 		synctest.Wait()
+		began := time.Now()
 		l.dial().closed()
+		if took := time.Since(began); took != 0 {
+			t.Errorf("one too many was closed after %v", took)
+		}
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		plugBoth(t, l)
