@@ -167,26 +167,29 @@ func TestUnlinkRaces(t *testing.T) {
 			const n = 300
 			var others sync.WaitGroup
 			defer others.Wait()
-			others.Go(func() {
+			others.Go(func() { // on the average as fast as the client
+				dice := rand.New(rand.NewPCG(seed, 2))
 				for i := range n {
 					d.give([]byte{byte(i), byte(i >> 8)})
-					if i%7 == 0 {
-						time.Sleep(time.Duration(seed) * time.Microsecond)
-					}
+					time.Sleep(time.Duration(dice.IntN(2500)))
 				}
 			})
-			var script []byte
+			messages := make([][]byte, n+10)
 			unlinks := 0
 			for i := range uint32(n) {
-				script = append(script, header([10]uint32{1, i, c.dev, 1, 2, 0x200, 32, 0, notIsochronous}, "")...)
-				if dice.IntN(3) == 0 {
-					script = append(script, header([10]uint32{2, 1000 + i, c.dev, 0, 0, i}, "")...)
+				messages[i] = append(messages[i], header([10]uint32{1, i, c.dev, 1, 2, 0x200, 32, 0, notIsochronous}, "")...)
+				if dice.IntN(3) == 0 { // sooner or later
+					at := i + dice.Uint32N(10)
+					messages[at] = append(messages[at], header([10]uint32{2, 1000 + i, c.dev, 0, 0, i}, "")...)
 					unlinks++
 				}
 			}
 			others.Go(func() {
-				if _, err := c.conn.Write(script); err != nil {
-					t.Error(err)
+				for _, m := range messages {
+					if _, err := c.conn.Write(m); err != nil {
+						t.Error(err)
+					}
+					time.Sleep(time.Duration(dice.IntN(2500)))
 				}
 			})
 			settled, last := map[uint32]bool{}, -1
