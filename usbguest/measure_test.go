@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,8 +29,15 @@ type cost struct {
 
 func (c cost) less(d cost) cost { return cost{c.Sub(d.Count), c.took - d.took} }
 
-// cost runs a program and tells what it said and what it cost at a device.
-func (b *bench) cost(busID, program string, args ...string) (string, cost, error) {
+// gaveUp is what flashrom and the station say of a transfer that took too long. flashrom gives each a second, the station not much more,
+// which an emulated machine may miss when its host is busy. Such a run tells nothing.
+var gaveUp = regexp.MustCompile(`TRANSFER_TIMED_OUT|transfer timed out`)
+
+const tries = 4
+
+// cost runs a program and tells what it said and what it cost at a device. One that gave a transfer up is run again where it does not
+// write, and otherwise is late.
+func (b *bench) cost(busID, program string, args ...string) (out string, c cost, late bool, err error) {
 	b.t.Helper()
 	count := func() sim.Count {
 		n, err := b.Count(busID)
@@ -37,16 +46,22 @@ func (b *bench) cost(busID, program string, args ...string) (string, cost, error
 		}
 		return n
 	}
-	before, began := count(), time.Now()
-	out, err := output(program, args...)
-	return out, cost{count().Sub(before), time.Since(began)}, err
+	for range tries {
+		before, began := count(), time.Now()
+		out, err = output(program, args...)
+		c = cost{count().Sub(before), time.Since(began)}
+		if late = err != nil && gaveUp.MatchString(out); !late || slices.Contains(args, "-w") || slices.Contains(args, "write") {
+			break
+		}
+		b.t.Logf("%s %q gave a transfer up, again", program, args)
+	}
+	return out, c, late, err
 }
 
-// unhurried measures with a blank chip under channel A, until no transfer was given up: flashrom gives each a second, and the station
-// not much more, which an emulated machine may miss when its host is busy. Such a run tells nothing.
+// unhurried measures with a blank chip under channel A, until nothing was late.
 func (b *bench) unhurried(dev sim.Device, measure func(chip *nor.Chip) (late bool)) {
 	b.t.Helper()
-	for range 4 {
+	for range tries {
 		chip := newChip(b.t, "MT25QL256ABA")
 		if err := dev.Attach(0, chip); err != nil {
 			b.t.Fatal(err)
@@ -54,7 +69,7 @@ func (b *bench) unhurried(dev sim.Device, measure func(chip *nor.Chip) (late boo
 		if !measure(chip) {
 			return
 		}
-		b.t.Log("a transfer was given up, again")
+		b.t.Log("a transfer was given up, again from the beginning")
 	}
 	b.t.Error("a transfer was given up every time")
 }

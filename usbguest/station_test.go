@@ -2,11 +2,14 @@ package usbguest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"station/sim"
 	"station/sim/ch341a"
@@ -47,6 +50,46 @@ func TestInStation(t *testing.T) {
 	}
 }
 
+// TestInUnplug pulls the programmer while the station writes: an ERROR that says so, before any time-out, and a board that the station then
+// finishes through another programmer.
+func TestInUnplug(t *testing.T) {
+	inGuest(t)
+	b := newBench(t)
+	chip := newChip(t, "MT25QL256ABA")
+	plug := func() { b.plug("1-1", ftdi.New(ftdi.FT232H, ftdi.Options{Pace: ftdi.Real}), 1, chip) }
+	plug()
+	w := &worker{bench: b, busID: "1-1", dir: t.TempDir(), chip: chip}
+	w.config(filepath.Base(device(t, "6014")), "")
+	content := random(2 * mib)
+	write := []string{"--config", filepath.Join(w.dir, "config.yaml"), "chip", "write", "--slot", "1", "--yes", save(t, w.dir, "content", content)}
+	var pulled time.Time
+	go func() {
+		for chip.Bytes(0x20000, 1)[0] != content[0x20000] {
+			time.Sleep(time.Millisecond)
+		}
+		pulled = time.Now()
+		if err := b.Unplug("1-1"); err != nil {
+			t.Error(err)
+		}
+	}()
+	out, err := output(station, write...)
+	var ended *exec.ExitError
+	if !errors.As(err, &ended) || ended.ExitCode() != 3 || !strings.Contains(out, "unplugged") {
+		t.Errorf("unplugged in mid-write: %v\n%s", err, out)
+	}
+	if took := time.Since(pulled); took > 10*time.Second {
+		t.Errorf("the station heard of it after %v", took)
+	}
+	b.wait("the kernel to lose it", func() bool { return len(b.attached()) == 0 })
+	plug()
+	if out, err := output(station, write...); err != nil {
+		t.Errorf("after the replug: %v\n%s", err, out)
+	}
+	if !bytes.Equal(chip.Bytes(0, len(content)), content) {
+		t.Error("the board does not hold what the station says it wrote")
+	}
+}
+
 // worker is a station with one slot.
 type worker struct {
 	*bench
@@ -71,9 +114,9 @@ func (w *worker) station(says string, args ...string) cost {
 	if w.late {
 		return cost{}
 	}
-	out, c, err := w.cost(w.busID, station, append([]string{"--config", filepath.Join(w.dir, "config.yaml")}, args...)...)
+	out, c, late, err := w.cost(w.busID, station, append([]string{"--config", filepath.Join(w.dir, "config.yaml")}, args...)...)
 	switch {
-	case err != nil && strings.Contains(out, "USB transfer timed out"):
+	case late:
 		w.late = true
 	case err != nil || !strings.Contains(out, says):
 		w.t.Fatalf("station %q: %v, want %q\n%s", args, err, says, out)
@@ -126,9 +169,11 @@ func (w *worker) measure(name, programmer string, perPage, perMiB bounds) {
 	const n = (more - size) / page
 	table := newTable("station, " + name)
 	table.line("identify", identify, 1)
-	table.line("write + verify 16 KiB, above it", little.less(identify), 1)
-	table.line("one more page, written and verified", pages, n)
-	table.line("read 1 MiB, above a read of 4 KiB", mibs, 1)
+	table.line("write + verify 16 KiB", little, 1)
+	table.line("  the same, above identify", little.less(identify), 1)
+	table.line("  one more page, with its verify", pages, n)
+	table.line("read 1 MiB", whole, 1)
+	table.line("  the same, above a read of 4 KiB", mibs, 1)
 	t.Log("\n" + table.String())
 	perPage.hold(t, "round trips per page", float64(pages.RoundTrips)/n)
 	perMiB.hold(t, "round trips per MiB", float64(mibs.RoundTrips))
