@@ -3,6 +3,7 @@ package usbguest
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -79,6 +80,18 @@ func (j *judge) flashrom(says string, args ...string) cost {
 		j.late = true
 	case err != nil || !strings.Contains(out, says):
 		j.t.Fatalf("flashrom %q: %v, want %q\n%s", args, err, says, out)
+	case j.chip.Counters()[nor.CountErase] > 0:
+		j.t.Fatalf("flashrom %q erased what was blank: it read something else\n%s", args, out)
+	}
+	return c
+}
+
+// read has flashrom read a region, and compares.
+func (j *judge) read(at, size int, file string, args ...string) cost {
+	j.t.Helper()
+	c := j.flashrom("Reading flash... done.", append(args, "-r", file)...)
+	if p, err := os.ReadFile(file); !j.late && (err != nil || len(p) != j.chip.Size() || !bytes.Equal(p[at:at+size], j.chip.Bytes(uint32(at), size))) {
+		j.t.Errorf("flashrom %q read something else than there is: %v", args, err)
 	}
 	return c
 }
@@ -100,10 +113,10 @@ func (j *judge) measure(name string, perPage, perMiB bounds) {
 	file, got := save(t, dir, "image", image), filepath.Join(dir, "got")
 
 	identify := j.flashrom(`Found Micron flash chip "MT25QL256" (32768 kB, SPI)`)
-	small := j.flashrom("Reading flash... done.", region("first", "-r", got)...)
+	small := j.read(first, size, got, region("first")...)
 	bare := j.flashrom("Erase/write done", region("first", "-n", "-w", file)...)
 	whole := j.flashrom("VERIFIED.", region("second", "-w", file)...)
-	large := j.flashrom("Reading flash... done.", region("big", "-r", got)...)
+	large := j.read(big, mib, got, region("big")...)
 	j.flashrom("VERIFIED.", region("first", "-v", file)...)
 	if j.late {
 		return
