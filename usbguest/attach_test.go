@@ -1,7 +1,9 @@
 package usbguest
 
 import (
+	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -9,6 +11,7 @@ import (
 
 	"station/sim/ch341a"
 	"station/sim/ftdi"
+	"station/sim/nor"
 )
 
 // TestInAttach has Debian's usbip tool list and attach, and looks at what the kernel then knows of the devices; pulls one, which the kernel
@@ -73,4 +76,48 @@ func device(t *testing.T, product string) string {
 	}
 	t.Fatalf("no device has the product number %s", product)
 	return ""
+}
+
+// TestInSimUSBIP attaches what a `station sim usbip` offers, has flashrom write to it, and finds that in the board's file.
+func TestInSimUSBIP(t *testing.T) {
+	inGuest(t)
+	b := &bench{t: t}
+	dir := t.TempDir()
+	board := filepath.Join(dir, "b.chip")
+	server := exec.Command(station, "sim", "usbip", "--ft2232h", ","+board, "--part", "MT25QL128ABA")
+	said, err := server.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer server.Process.Kill()
+	if n, err := said.Read(make([]byte, 256)); err != nil {
+		t.Fatalf("the server said %d bytes, %v", n, err)
+	}
+	b.run(attacher, "attach", "-r", "127.0.0.1", "-b", "1-1")
+	b.wait("the kernel to see it", func() bool { return len(b.attached()) == 2 })
+	image := bytes.Repeat([]byte{0xFF}, 16*mib)
+	copy(image, random(kib))
+	out := b.run(flashrom, "-p", "ft2232_spi:type=2232H,port=B", "-c", "MT25QL128", "-l", save(t, dir, "layout", []byte("0:fff first\n")),
+		"-i", "first", "-N", "-w", save(t, dir, "image", image))
+	if !strings.Contains(out, "VERIFIED.") {
+		t.Error(out)
+	}
+	if err := server.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	b.wait("the kernel to lose it", func() bool { return len(b.attached()) == 0 })
+	if err := server.Wait(); err != nil {
+		t.Errorf("the server: %v", err)
+	}
+	chip, err := nor.Open(board, nor.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer chip.Close()
+	if !bytes.Equal(chip.Bytes(0, 4*kib), image[:4*kib]) {
+		t.Error("the board file does not hold what flashrom wrote")
+	}
 }
