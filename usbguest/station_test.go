@@ -30,7 +30,7 @@ func TestInStation(t *testing.T) {
 		perPage, perMiB  bounds // of round trips
 	}{
 		{"FT2232H", "ft2232_spi:type=2232H,port=A", "6010", "A", ftdi.New(ftdi.FT2232H, ftdi.Options{Pace: ftdi.Real}), 2, bounds{0, 0.1}, bounds{0, 1}},
-		{"CH341A", "ch341a_spi", "5512", "", ch341a.New(ch341a.Options{Pace: ch341a.Real}), 1, bounds{0, 3}, bounds{0, 256}},
+		{"CH341A", "ch341a_spi", "5512", "", ch341a.New(ch341a.Options{Pace: ch341a.Real}), 1, bounds{0, 1}, bounds{0, 16}},
 	} {
 		busID := fmt.Sprintf("1-%d", i+1)
 		b.plug(busID, row.dev, row.interfaces)
@@ -60,7 +60,7 @@ func TestInUnplug(t *testing.T) {
 	plug()
 	w := &worker{bench: b, busID: "1-1", dir: t.TempDir(), chip: chip}
 	w.config(filepath.Base(device(t, "6014")), "")
-	content := random(2 * mib)
+	content := random(mib / 2)
 	write := []string{"--config", filepath.Join(w.dir, "config.yaml"), "chip", "write", "--slot", "1", "--yes", save(t, w.dir, "content", content)}
 	var pulled time.Time
 	go func() {
