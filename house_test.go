@@ -41,6 +41,7 @@ var rooms = map[string]struct {
 	"store":                {[]string{"ledger"}, "edges never import each other"},
 	"report":               {[]string{"ledger"}, "a report is made from entries alone"},
 	"conformance":          {[]string{"spi"}, "judges a chip by the datasheet alone: a third reading, which imports neither driver nor simulator"},
+	"performance":          {nil, "tests only: nothing that ships"},
 	"sim/nor":              {nil, "the simulated chip is a second, independent reading of the datasheet"},
 	"sim/ftdi":             {nil, "firmware knows pins and packets, not the driver"},
 	"sim/ch341a":           {nil, "firmware knows pins and packets, not the driver"},
@@ -66,6 +67,7 @@ var fences = map[string][]string{
 	"filippo.io/age":                  {"keyring", "cmd/station"},
 	"github.com/gowebpki/jcs":         {"ledger", "recipes", "flash"},
 	"github.com/rogpeppe/go-internal": {"cmd/station"},
+	"github.com/google/pprof":         {"performance"},
 }
 
 // standardOnly rooms import nothing from outside the standard library but what their row allows.

@@ -1,0 +1,222 @@
+package performance
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"station/fixtures"
+	"station/fixtures/ftdi"
+	"station/fixtures/usb"
+	"station/keyring"
+	"station/ledger"
+	"station/provision"
+	"station/recipes"
+	"station/sim"
+	simch341a "station/sim/ch341a"
+	simftdi "station/sim/ftdi"
+	"station/sim/nor"
+	"station/spi"
+	"station/store"
+)
+
+// partName is the part of every promise: 32 MiB, four address bytes.
+const partName = "MT25QL256ABA"
+
+// line is a station from the engine down to simulated chips: everything from the rack up, and the store, is what ships.
+type line struct {
+	t      testing.TB
+	paced  bool
+	sim    *sim.Line
+	meter  *usb.Meter
+	bench  provision.Bench
+	db     *store.DB
+	engine *provision.Engine
+	places map[string]sim.Place
+}
+
+// programmer is what is plugged in for a slot.
+type programmer struct {
+	slot, port string
+	ch341a     bool // else an FT232H
+	clock      int  // of an FT232H, Hz
+}
+
+// fast is an FT232H at its highest clock.
+func fast(slot, port string) programmer { return programmer{slot: slot, port: port, clock: 30_000_000} }
+
+// newLine plugs programmers in. paced: time passes as wire, USB and flash let it, which belongs in a synctest bubble.
+func newLine(t testing.TB, paced bool, programmers ...programmer) *line {
+	t.Helper()
+	l := &line{t: t, paced: paced, places: map[string]sim.Place{}}
+	pace := simftdi.None
+	if paced {
+		pace = simftdi.Real
+	}
+	l.sim = sim.NewLine(sim.Options{Pace: pace})
+	l.meter = usb.NewMeter(l.sim)
+	var slots []fixtures.Slot
+	clocks := map[string]int{}
+	for _, p := range programmers {
+		var dev sim.Device = simftdi.New(simftdi.FT232H, simftdi.Options{Pace: pace})
+		if p.ch341a {
+			dev = simch341a.New(simch341a.Options{Pace: simch341a.Pace(pace)})
+		}
+		must(t, l.sim.Plug(p.port, dev))
+		slots = append(slots, fixtures.Slot{Name: p.slot, Port: p.port})
+		clocks[p.slot] = p.clock
+		l.places[p.slot] = sim.Place{Port: p.port}
+	}
+	rack, err := fixtures.NewRack(l.meter, slots)
+	must(t, err)
+	l.bench = clocked{rack, l.meter, clocks}
+
+	dir := t.TempDir()
+	keys, err := keyring.Create(filepath.Join(dir, "keys"), "bench")
+	must(t, err)
+	l.db, err = store.Create(filepath.Join(dir, "ledger.db"), store.Options{Station: "bench", Simulated: true, Software: "bench", Signer: keys.Signer(), VerifierKey: keys.VerifierKey()})
+	must(t, err)
+	l.engine = provision.New(l.bench, l.db, provision.Options{Software: "bench"})
+	return l
+}
+
+// close ends what runs, so that a bubble can end.
+func (l *line) close() {
+	must(l.t, l.sim.Close())
+	must(l.t, l.db.Close())
+}
+
+// clocked is the rack with FTDI programmers at a clock of their own.
+type clocked struct {
+	*fixtures.Rack
+	bus    usb.Bus
+	clocks map[string]int
+}
+
+func (c clocked) Lease(ctx context.Context, slot string) (spi.Conn, func() error, error) {
+	if c.clocks[slot] == 0 {
+		return c.Rack.Lease(ctx, slot)
+	}
+	var port string
+	for _, s := range c.Slots() {
+		if s.Name == slot {
+			port = s.Port
+		}
+	}
+	devices, err := c.bus.List(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, d := range devices {
+		if d.Port == port {
+			link, err := c.bus.Open(ctx, port, 0)
+			if err != nil {
+				return nil, nil, err
+			}
+			conn, err := ftdi.Open(ctx, link, d, ftdi.Options{Clock: c.clocks[slot]})
+			if err != nil {
+				return nil, nil, err
+			}
+			return conn, conn.Close, nil
+		}
+	}
+	return nil, nil, fmt.Errorf("slot %s: %w", slot, usb.ErrNotFound)
+}
+
+// chip is a factory-blank one with a UID made from n.
+func (l *line) chip(n int) *nor.Chip {
+	l.t.Helper()
+	chip, err := nor.New(partName, uid(n), l.chipOptions())
+	must(l.t, err)
+	return chip
+}
+
+func (l *line) chipOptions() nor.Options {
+	if l.paced {
+		return nor.Options{Pace: nor.Real}
+	}
+	return nor.Options{}
+}
+
+func uid(n int) (u [14]byte) {
+	binary.BigEndian.PutUint32(u[:], uint32(n)+1)
+	return u
+}
+
+// seat puts a board into a slot in place of the one that is there.
+func (l *line) seat(slot string, chip *nor.Chip) {
+	l.t.Helper()
+	l.sim.Remove(l.places[slot])
+	must(l.t, l.sim.Insert(l.places[slot], chip))
+}
+
+// run provisions the board in a slot and returns how long that took. Anything but PASS fails the test.
+func (l *line) run(r *recipes.Recipe, slot string, serial int) time.Duration {
+	began := time.Now()
+	res := l.engine.Run(context.Background(), provision.Order{Recipe: r, Serial: fmt.Sprintf("P-%d", serial), Slot: slot, Operator: "op-1"})
+	if res.Outcome != ledger.Pass {
+		l.t.Errorf("slot %s: %s %s: %s (%v)", slot, res.Outcome, res.Cause, res.Message, res.Err)
+	}
+	return time.Since(began)
+}
+
+// image is n bytes that do not compress and of which no page is blank.
+func image(seed byte, n int) []byte {
+	b := make([]byte, n)
+	rand.NewChaCha8([32]byte{seed}).Read(b)
+	return b
+}
+
+// recipe writes an image to the beginning of the part, and nothing else.
+func recipe(t testing.TB, image []byte) *recipes.Recipe {
+	t.Helper()
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "all.bin"), image, 0o644))
+	path := filepath.Join(dir, "bench.yaml")
+	must(t, os.WriteFile(path, fmt.Appendf(nil, `schema: 1
+recipe: bench
+version: 1
+title: One image
+parts: [%s]
+serial: '^P-[0-9]+$'
+images:
+  all: {file: all.bin, sha256: "%x"}
+regions:
+  all: {at: 0, size: %d}
+elsewhere: keep
+steps:
+  - write: {region: all, image: all}
+`, partName, sha256.Sum256(image), len(image)), 0o644))
+	r, err := recipes.Load(path)
+	must(t, err)
+	return r
+}
+
+// program puts data on a chip from its beginning on, at its pins, page by page: how a board comes to hold what it is to lose.
+func program(chip *nor.Chip, data []byte) {
+	frame := func(out []byte) {
+		chip.Select()
+		chip.Shift(out, nil)
+		chip.Deselect()
+	}
+	const page = 256
+	for addr := 0; addr < len(data); addr += page {
+		frame([]byte{0x06})
+		out := binary.BigEndian.AppendUint32([]byte{0x12}, uint32(addr))
+		frame(append(out, data[addr:addr+page]...))
+		time.Sleep(200 * time.Microsecond) // more than it takes
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

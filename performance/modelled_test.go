@@ -1,0 +1,140 @@
+package performance
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"station/sim/nor"
+)
+
+// The chip's typical times, fact sheet mt25q section 5: what no programmer can go below.
+const (
+	pageProgram   = 120 * time.Microsecond
+	sectorErase   = 160 * time.Millisecond // 64 KiB
+	dieErase      = 84 * time.Second       // 32 MiB
+	sector        = 64 << 10
+	page          = 256
+	mebibyte      = 1 << 20
+	whole         = 32 * mebibyte
+	ftdiClock     = 30_000_000
+	ch341aClock   = 1_500_000
+	programHeader = 1 + 4 // opcode and address
+)
+
+// floor is a time that nothing can go below, and of what it is made.
+type floor struct{ wire, erase, program, pass time.Duration }
+
+func (f floor) total() time.Duration { return f.wire + f.erase + f.program + f.pass }
+
+func (f floor) String() string {
+	text := ""
+	for _, part := range []struct {
+		name string
+		d    time.Duration
+	}{{"wire", f.wire}, {"erase", f.erase}, {"tPP", f.program}, {"one pass", f.pass}} {
+		if part.d > 0 {
+			if text != "" {
+				text += " + "
+			}
+			text += fmt.Sprintf("%s %v", part.name, part.d.Round(time.Millisecond))
+		}
+	}
+	return text
+}
+
+// clocks is how long n bytes are on the wire.
+func clocks(n, clock int) time.Duration {
+	return time.Duration(float64(n) * 8 / float64(clock) * float64(time.Second))
+}
+
+// programs is the floor of programming n bytes and reading them.
+func programs(n, clock int) floor {
+	return floor{wire: clocks(n/page*(page+programHeader), clock), program: time.Duration(n/page) * pageProgram, pass: clocks(n, clock)}
+}
+
+// erases is the cheaper way to erase the first n bytes.
+func erases(n int) time.Duration {
+	d := time.Duration(n/sector) * sectorErase
+	if n == whole {
+		d = min(d, dieErase)
+	}
+	return d
+}
+
+// modelled is the time of one run in a bubble, on a chip to which prepare did something.
+func modelled(t *testing.T, p programmer, content []byte, prepare func(*nor.Chip)) (took time.Duration) {
+	t.Helper()
+	r := recipe(t, content)
+	synctest.Test(t, func(t *testing.T) {
+		l := newLine(t, true, p)
+		defer l.close()
+		chip := l.chip(0)
+		prepare(chip)
+		l.seat(p.slot, chip)
+		took = l.run(r, p.slot, 0)
+		if string(chip.Bytes(0, len(content))) != string(content) {
+			t.Error("the chip does not hold the image")
+		}
+	})
+	return took
+}
+
+// TestModelledTime is one run of the engine, from the order to the durable PASS, in modelled time.
+func TestModelledTime(t *testing.T) {
+	ch341a := programmer{slot: "1", port: "1-1", ch341a: true}
+	big := size(whole, 2*mebibyte)
+	right := image(1, big)
+	for _, c := range []struct {
+		n       int
+		what    string
+		p       programmer
+		content []byte
+		before  []byte // what is on the chip; nil is blank
+		limit   floor
+		within  float64
+	}{
+		{20, "blank MT25QL256, FT232H at 30 MHz", fast("1", "1-1"), right, nil, programs(big, ftdiClock), 1.05},
+		{21, "full dirty MT25QL256, FT232H at 30 MHz", fast("1", "1-1"), right, image(2, big), dirty(big), 1.05},
+		{22, "already right MT25QL256, FT232H at 30 MHz", fast("1", "1-1"), right, right, floor{pass: clocks(big, ftdiClock)}, 1.05},
+		{23, "one sector of MT25QL256 differs, FT232H at 30 MHz", fast("1", "1-1"), right, differing(right), oneSector(big), 1.05},
+		{24, "blank MT25QL256, CH341A at its 1.5 MHz", ch341a, image(1, size(mebibyte, mebibyte/4)), nil, programs(size(mebibyte, mebibyte/4), ch341aClock), 1.10},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			took := modelled(t, c.p, c.content, func(chip *nor.Chip) { program(chip, c.before) })
+			ratio := took.Seconds() / c.limit.total().Seconds()
+			hold(t, ratio <= c.within, row{n: c.n, what: "modelled time, " + c.what + ", " + sizeText(len(c.content)), limit: c.limit.String(),
+				reach: fmt.Sprintf("within %.0f %%", (c.within-1)*100), measured: fmt.Sprintf("%v, %+.1f %%", took.Round(time.Millisecond), (ratio-1)*100)})
+		})
+	}
+}
+
+func dirty(n int) floor {
+	f := programs(n, ftdiClock)
+	f.erase = erases(n)
+	return f
+}
+
+// differing is content with other bytes in the middle of one sector.
+func differing(content []byte) []byte {
+	out := append([]byte{}, content...)
+	at := len(out) / 2 / sector * sector
+	copy(out[at:at+sector], image(3, sector))
+	return out
+}
+
+// oneSector is one pass, and one sector erased, programmed and read again.
+func oneSector(n int) floor {
+	f := programs(sector, ftdiClock)
+	f.erase = sectorErase
+	f.pass += clocks(n, ftdiClock)
+	return f
+}
+
+func sizeText(n int) string {
+	if n < mebibyte {
+		return fmt.Sprintf("%d KiB", n>>10)
+	}
+	return fmt.Sprintf("%d MiB", n>>20)
+}
