@@ -66,6 +66,14 @@ func (a *app) inSlot(ctx context.Context, at *seat, do func(*seated) error) erro
 	if err := b.seat(at); err != nil {
 		return err
 	}
+	watch, done := a.watch(ctx)
+	err = a.leased(ctx, b, at, parts, watch, do)
+	done()
+	return err
+}
+
+// leased does something to what is in a slot of an open station.
+func (a *app) leased(ctx context.Context, b *bench, at *seat, parts []*flash.Part, watch func(provision.Event), do func(*seated) error) error {
 	volts := b.rack.Volts(at.slot)
 	var fed, other []*flash.Part
 	for _, p := range parts {
@@ -83,11 +91,9 @@ func (a *app) inSlot(ctx context.Context, at *seat, do func(*seated) error) erro
 		return exit(exitError, err)
 	}
 	defer release()
-	watch, done := a.watch(ctx)
 	s := &seated{seat: *at, app: a, bench: b, conn: conn, parts: fed, other: other, watch: watch}
 	err = s.fault(ctx, do(s))
 	s.over(err)
-	done()
 	return err
 }
 

@@ -114,7 +114,12 @@ func (a *app) open(ctx context.Context) (*bench, error) {
 }
 
 // openWith opens the station that a configuration describes.
-func (a *app) openWith(ctx context.Context, cfg *config) (_ *bench, err error) {
+func (a *app) openWith(ctx context.Context, cfg *config) (*bench, error) {
+	return a.openOver(ctx, cfg, (*bench).bus)
+}
+
+// openOver is openWith over another bus.
+func (a *app) openOver(ctx context.Context, cfg *config, overBus func(*bench, context.Context) (usb.Bus, error)) (_ *bench, err error) {
 	b := &bench{stderr: a.stderr, data: cfg.Data, config: cfg, places: map[string]sim.Place{}}
 	defer func() {
 		if err != nil {
@@ -139,7 +144,7 @@ func (a *app) openWith(ctx context.Context, cfg *config) (_ *bench, err error) {
 		return nil, ledgerErr(b.data, err)
 	}
 	b.closers = append(b.closers, b.db.Close)
-	bus, err := b.bus(ctx)
+	bus, err := overBus(b, ctx)
 	if err != nil {
 		return nil, exit(exitError, err)
 	}
@@ -168,24 +173,8 @@ func (b *bench) bus(ctx context.Context) (usb.Bus, error) {
 		return libusb.New()
 	}
 	line := sim.NewLine(sim.Options{})
-	plugged := map[string]bool{}
-	for _, s := range b.config.Slots {
-		// A slot on a channel has a two-channel programmer, and one without a channel the simplest of all.
-		place := sim.Place{Port: s.Port}
-		var programmer sim.Device
-		if s.Channel != "" {
-			place.Channel = int(s.Channel[0] - 'A')
-			programmer = ftdi.New(ftdi.FT2232H, ftdi.Options{})
-		} else {
-			programmer = ch341a.New(ch341a.Options{})
-		}
-		b.places[s.Name] = place
-		if !plugged[s.Port] {
-			plugged[s.Port] = true
-			if err := line.Plug(s.Port, programmer); err != nil {
-				return nil, err
-			}
-		}
+	if err := b.plug(line, ftdi.None); err != nil {
+		return nil, err
 	}
 	boards, err := sim.OpenBoards(boardsDir(b.data), line, nor.Options{})
 	if err != nil {
@@ -198,4 +187,28 @@ func (b *bench) bus(ctx context.Context) (usb.Bus, error) {
 		fmt.Fprintf(b.stderr, "simulated boards: %v\n", err)
 	}
 	return line, nil
+}
+
+// plug plugs in the programmers that the configuration names.
+func (b *bench) plug(line *sim.Line, pace ftdi.Pace) error {
+	plugged := map[string]bool{}
+	for _, s := range b.config.Slots {
+		// A slot on a channel has a two-channel programmer, and one without a channel the simplest of all.
+		place := sim.Place{Port: s.Port}
+		var programmer sim.Device
+		if s.Channel != "" {
+			place.Channel = int(s.Channel[0] - 'A')
+			programmer = ftdi.New(ftdi.FT2232H, ftdi.Options{Pace: pace})
+		} else {
+			programmer = ch341a.New(ch341a.Options{Pace: ch341a.Pace(pace)})
+		}
+		b.places[s.Name] = place
+		if !plugged[s.Port] {
+			plugged[s.Port] = true
+			if err := line.Plug(s.Port, programmer); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
