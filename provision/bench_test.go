@@ -264,7 +264,7 @@ func (l *line) want(res Result, out ledger.Outcome, cause string) Result {
 }
 
 // fresh is a factory-blank chip of the recipe's part; n makes its UID.
-func fresh(t *testing.T, n byte, o nor.Options) *nor.Chip {
+func fresh(t testing.TB, n byte, o nor.Options) *nor.Chip {
 	t.Helper()
 	c, err := nor.New("MT25QL256ABA", [14]byte{n, 1, 2, 3}, o)
 	if err != nil {
@@ -303,17 +303,17 @@ func image() []byte {
 }
 
 // recipe makes a recipe with these steps.
-func recipe(t *testing.T, version int, steps string) *recipes.Recipe {
+func recipe(t testing.TB, version int, steps string) *recipes.Recipe {
 	return recipeFor(t, "MT25QL256ABA", version, steps)
 }
 
-func recipeFor(t *testing.T, part string, version int, steps string) *recipes.Recipe {
+func recipeFor(t testing.TB, part string, version int, steps string) *recipes.Recipe {
 	t.Helper()
 	return editedRecipe(t, part, steps, "version: 1\n", fmt.Sprintf("version: %d\n", version))
 }
 
 // editedRecipe is a recipe in whose text old becomes new.
-func editedRecipe(t *testing.T, part, steps, old, new string) *recipes.Recipe {
+func editedRecipe(t testing.TB, part, steps, old, new string) *recipes.Recipe {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "boot.bin"), image(), 0o644); err != nil {
