@@ -1,8 +1,9 @@
 # make demo and make test do all the set-up themselves on a Debian 12 that has Go, git and make.
 GO ?= go
+BENCHFLAGS ?= -benchtime 10x
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: all demo test test-usb check race images setup setup-test clean
+.PHONY: all demo test test-usb check race bench images setup setup-test clean
 
 all: bin/station
 
@@ -31,6 +32,12 @@ test-usb:
 
 race: setup-test images
 	CI=true $(GO) test -race -timeout 30m ./...
+
+# What the promises about speed are worth, in full size, written to docs/performance.md; then the benchmarks of single rooms, into
+# bin/bench.txt: benchstat OLD bin/bench.txt compares two of them.
+bench: setup images
+	$(GO) test -count=1 -timeout 30m ./performance -write; code=$$?; \
+	mkdir -p bin && $(GO) test -run '^$$' -bench . $(BENCHFLAGS) ./... >bin/bench.txt; grep -E '^(pkg:|Benchmark|FAIL)' bin/bench.txt; exit $$code
 
 check: race
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
