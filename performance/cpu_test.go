@@ -86,3 +86,26 @@ func TestCPU(t *testing.T) {
 	hold(t, true, row{n: 50, what: "CPU seconds per GiB programmed and verified, simulated FT232H that takes no time", limit: "-", reach: "measured, the top three reduced",
 		measured: fmt.Sprintf("ours %.2f; simulator %.2f, Go runtime without either %.2f; ours most: %s", s.ours/gib, s.simulator/gib, s.runtime/gib, strings.Join(top, ", "))})
 }
+
+// TestAttribute: whose a sample is, by its stack from the innermost function out.
+func TestAttribute(t *testing.T) {
+	var p profile.Profile
+	for i, stack := range [][]string{
+		{"runtime.memmove", "station/flash.(*Chip).send", "station/provision.(*Engine).Run", "station/performance.(*line).run"},
+		{"runtime.memmove", "station/sim/nor.(*Chip).Shift", "station/sim/ftdi.(*channel).run"},
+		{"station/sim.(*link).Write", "station/fixtures/ftdi.(*Conn).Do", "station/flash.(*Chip).send"},
+		{"runtime.gcBgMarkWorker"},
+		{"crypto/sha256.block", "station/performance.recipe"},
+		{"station/simulator.Nobody"},
+	} {
+		s := &profile.Sample{Value: []int64{1, int64(1e9) << i}}
+		for _, name := range stack {
+			s.Location = append(s.Location, &profile.Location{Line: []profile.Line{{Function: &profile.Function{Name: name}}}})
+		}
+		p.Sample = append(p.Sample, s)
+	}
+	s := attribute(&p)
+	if s.ours != 1+32 || s.simulator != 2+4 || s.runtime != 8 || s.test != 16 || s.by["flash.(*Chip).send"] != 1 || s.by["simulator.Nobody"] != 32 {
+		t.Errorf("%+v", s)
+	}
+}
