@@ -176,6 +176,14 @@ func image(seed byte, n int) []byte {
 // recipe writes an image to the beginning of the part, and nothing else.
 func recipe(t testing.TB, image []byte) *recipes.Recipe {
 	t.Helper()
+	r, err := recipes.Load(recipeFile(t, image))
+	must(t, err)
+	return r
+}
+
+// recipeFile is the path of such a recipe.
+func recipeFile(t testing.TB, image []byte) string {
+	t.Helper()
 	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, "all.bin"), image, 0o644))
 	path := filepath.Join(dir, "bench.yaml")
@@ -193,9 +201,7 @@ elsewhere: keep
 steps:
   - write: {region: all, image: all}
 `, partName, sha256.Sum256(image), len(image)), 0o644))
-	r, err := recipes.Load(path)
-	must(t, err)
-	return r
+	return path
 }
 
 // program puts data on a chip from its beginning on, at its pins, page by page: how a board comes to hold what it is to lose.
