@@ -28,7 +28,7 @@ func (w *write) confirm(ctx context.Context) (proof, error) {
 	if err != nil {
 		return proof{}, err
 	}
-	w.r.prove(ledger.RegionProof{Region: w.s.Region.Name, SHA256: regionDigest(w.r.unit.Content(w.s), w.s.Region.Size), Proof: p.how})
+	w.r.prove(ledger.RegionProof{Region: w.s.Region.Name, SHA256: w.digest(), Proof: p.how})
 	return p, nil
 }
 
@@ -52,6 +52,14 @@ func (w *write) confirmCRC(ctx context.Context) (proof, error) {
 	}
 	p.how, p.facts = "crc", append(p.facts, ledger.Fact{Name: "CRC-64 of the region", Value: fmt.Sprintf("%016X", want)})
 	return p, err
+}
+
+// digest is the SHA-256, in hex, of what the region holds. That of an image which fills it is known.
+func (w *write) digest() string {
+	if i := w.s.Image; i != nil && int64(len(i.Data)) == w.s.Region.Size {
+		return i.SHA256
+	}
+	return regionDigest(w.r.unit.Content(w.s), w.s.Region.Size)
 }
 
 // regionDigest is the SHA-256, in hex, of size bytes which are data and then FF.
