@@ -203,7 +203,7 @@ func (s *seated) measure(ctx context.Context, job benchJob, together func()) (be
 	crand.Read(seed[:])
 	want := []flash.Extent{{Addr: r.Addr, Size: r.Size, Data: make([]byte, r.Size)}}
 	rand.NewChaCha8(seed).Read(want[0].Data)
-	known, err := s.chip.Survey(ctx, want, nil)
+	known, err := s.chip.Compare(ctx, want, nil)
 	if err != nil {
 		return benchJSON{}, err
 	}
