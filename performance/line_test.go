@@ -34,7 +34,6 @@ type line struct {
 	t      testing.TB
 	paced  bool
 	sim    *sim.Line
-	meter  *usb.Meter
 	bench  provision.Bench
 	db     *store.DB
 	engine *provision.Engine
@@ -60,7 +59,6 @@ func newLine(t testing.TB, paced bool, programmers ...programmer) *line {
 		pace = simftdi.Real
 	}
 	l.sim = sim.NewLine(sim.Options{Pace: pace})
-	l.meter = usb.NewMeter(l.sim)
 	var slots []fixtures.Slot
 	clocks := map[string]int{}
 	for _, p := range programmers {
@@ -73,9 +71,9 @@ func newLine(t testing.TB, paced bool, programmers ...programmer) *line {
 		clocks[p.slot] = p.clock
 		l.places[p.slot] = sim.Place{Port: p.port}
 	}
-	rack, err := fixtures.NewRack(l.meter, slots)
+	rack, err := fixtures.NewRack(l.sim, slots)
 	must(t, err)
-	l.bench = clocked{rack, l.meter, clocks}
+	l.bench = clocked{rack, l.sim, clocks}
 
 	dir := t.TempDir()
 	keys, err := keyring.Create(filepath.Join(dir, "keys"), "bench")

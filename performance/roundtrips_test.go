@@ -36,13 +36,13 @@ func TestRoundTrips(t *testing.T) {
 				want := []flash.Extent{{Size: mebibyte, Data: image(1, mebibyte)}}
 				plan, err := flash.NewPlan(chip.Part(), want, func(int) flash.Knowledge { return flash.Knowledge{Blank: true} })
 				must(t, err)
-				before := l.meter.Count(c.p.port)
+				before := l.sim.Count(c.p.port)
 				must(t, chip.Apply(t.Context(), plan, nil))
-				after := l.meter.Count(c.p.port)
+				after := l.sim.Count(c.p.port)
 				written = after.Sub(before).RoundTrips
 				back := make([]byte, mebibyte)
 				must(t, chip.Read(t.Context(), 0, back))
-				read = l.meter.Count(c.p.port).Sub(after).RoundTrips
+				read = l.sim.Count(c.p.port).Sub(after).RoundTrips
 				if string(back) != string(want[0].Data) {
 					t.Error("the chip does not hold what was written")
 				}
