@@ -80,8 +80,13 @@ func newLine(t testing.TB, paced bool, programmers ...programmer) *line {
 	must(t, err)
 	l.db, err = store.Create(filepath.Join(dir, "ledger.db"), store.Options{Station: "bench", Simulated: true, Software: "bench", Signer: keys.Signer(), VerifierKey: keys.VerifierKey()})
 	must(t, err)
-	l.engine = provision.New(l.bench, l.db, provision.Options{Software: "bench"})
+	l.watch(nil)
 	return l
+}
+
+// watch makes the engine tell what it does.
+func (l *line) watch(watch func(provision.Event)) {
+	l.engine = provision.New(l.bench, l.db, provision.Options{Software: "bench", Watch: watch})
 }
 
 // close ends what runs, so that a bubble can end.

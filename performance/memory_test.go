@@ -118,7 +118,7 @@ func occupy(t *testing.T, r *recipes.Recipe, move string) {
 		defer cancel()
 		var mu sync.Mutex
 		there := map[string]bool{}
-		l.engine = provision.New(l.bench, l.db, provision.Options{Software: "bench", Watch: func(ev provision.Event) {
+		l.watch(func(ev provision.Event) {
 			if move == "" || ev.Move != move || ev.Done < childBytes {
 				return
 			}
@@ -128,7 +128,7 @@ func occupy(t *testing.T, r *recipes.Recipe, move string) {
 			}
 			mu.Unlock()
 			<-ctx.Done() // for the others
-		}})
+		})
 		var runs sync.WaitGroup
 		for i, p := range slots {
 			runs.Go(func() {
