@@ -94,7 +94,7 @@ func modelled(t *testing.T, p programmer, content []byte, prepare func(*nor.Chip
 // what comes before and after is 6 % of a MiB, and stands there, too.
 func TestModelledTime(t *testing.T) {
 	ch341a := programmer{slot: "1", port: "1-1", ch341a: true}
-	big, small := size(whole, 2*mebibyte), mebibyte
+	big, small := whole, mebibyte
 	right := image(1, big)
 	for _, c := range []struct {
 		n       int
