@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"station/fixtures"
-	"station/fixtures/ftdi"
-	"station/fixtures/usb"
 	"station/keyring"
 	"station/ledger"
 	"station/provision"
@@ -22,19 +20,18 @@ import (
 	simch341a "station/sim/ch341a"
 	simftdi "station/sim/ftdi"
 	"station/sim/nor"
-	"station/spi"
 	"station/store"
 )
 
 // partName is the part of every promise: 32 MiB, four address bytes.
 const partName = "MT25QL256ABA"
 
-// line is a station from the engine down to simulated chips: everything from the rack up, and the store, is what ships.
+// line is a station from the engine down to simulated chips. Everything above the USB is what ships.
 type line struct {
 	t      testing.TB
 	paced  bool
 	sim    *sim.Line
-	bench  provision.Bench
+	rack   *fixtures.Rack
 	db     *store.DB
 	engine *provision.Engine
 	places map[string]sim.Place
@@ -43,12 +40,12 @@ type line struct {
 // programmer is what is plugged in for a slot.
 type programmer struct {
 	slot, port string
-	ch341a     bool // else an FT232H
-	clock      int  // of an FT232H, Hz
+	ch341a     bool   // else an FT232H
+	clock      string // "" is the family's own
 }
 
 // fast is an FT232H at its highest clock.
-func fast(slot, port string) programmer { return programmer{slot: slot, port: port, clock: 30_000_000} }
+func fast(slot, port string) programmer { return programmer{slot: slot, port: port, clock: "30MHz"} }
 
 // newLine plugs programmers in. paced: time passes as wire, USB and flash let it, which belongs in a synctest bubble.
 func newLine(t testing.TB, paced bool, programmers ...programmer) *line {
@@ -60,20 +57,18 @@ func newLine(t testing.TB, paced bool, programmers ...programmer) *line {
 	}
 	l.sim = sim.NewLine(sim.Options{Pace: pace})
 	var slots []fixtures.Slot
-	clocks := map[string]int{}
 	for _, p := range programmers {
 		var dev sim.Device = simftdi.New(simftdi.FT232H, simftdi.Options{Pace: pace})
 		if p.ch341a {
 			dev = simch341a.New(simch341a.Options{Pace: simch341a.Pace(pace)})
 		}
 		must(t, l.sim.Plug(p.port, dev))
-		slots = append(slots, fixtures.Slot{Name: p.slot, Port: p.port})
-		clocks[p.slot] = p.clock
+		slots = append(slots, fixtures.Slot{Name: p.slot, Port: p.port, Clock: p.clock})
 		l.places[p.slot] = sim.Place{Port: p.port}
 	}
-	rack, err := fixtures.NewRack(l.sim, slots)
+	var err error
+	l.rack, err = fixtures.NewRack(l.sim, slots)
 	must(t, err)
-	l.bench = clocked{rack, l.sim, clocks}
 
 	dir := t.TempDir()
 	keys, err := keyring.Create(filepath.Join(dir, "keys"), "bench")
@@ -86,50 +81,13 @@ func newLine(t testing.TB, paced bool, programmers ...programmer) *line {
 
 // watch makes the engine tell what it does.
 func (l *line) watch(watch func(provision.Event)) {
-	l.engine = provision.New(l.bench, l.db, provision.Options{Software: "bench", Watch: watch})
+	l.engine = provision.New(l.rack, l.db, provision.Options{Software: "bench", Watch: watch})
 }
 
 // close ends what runs, so that a bubble can end.
 func (l *line) close() {
 	must(l.t, l.sim.Close())
 	must(l.t, l.db.Close())
-}
-
-// clocked is the rack with FTDI programmers at a clock of their own.
-type clocked struct {
-	*fixtures.Rack
-	bus    usb.Bus
-	clocks map[string]int
-}
-
-func (c clocked) Lease(ctx context.Context, slot string) (spi.Conn, func() error, error) {
-	if c.clocks[slot] == 0 {
-		return c.Rack.Lease(ctx, slot)
-	}
-	var port string
-	for _, s := range c.Slots() {
-		if s.Name == slot {
-			port = s.Port
-		}
-	}
-	devices, err := c.bus.List(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, d := range devices {
-		if d.Port == port {
-			link, err := c.bus.Open(ctx, port, 0)
-			if err != nil {
-				return nil, nil, err
-			}
-			conn, err := ftdi.Open(ctx, link, d, ftdi.Options{Clock: c.clocks[slot]})
-			if err != nil {
-				return nil, nil, err
-			}
-			return conn, conn.Close, nil
-		}
-	}
-	return nil, nil, fmt.Errorf("slot %s: %w", slot, usb.ErrNotFound)
 }
 
 // chip is a factory-blank one with a UID made from n.

@@ -22,10 +22,10 @@ func TestThroughput(t *testing.T) {
 	for _, c := range []struct {
 		n     int
 		what  string
-		clock int // that makes a run longer or shorter than the operator's round
+		clock string // that makes a run longer or shorter than the operator's round
 	}{
-		{40, "runs longer than the operator's round", 30_000},
-		{41, "runs shorter than the operator's round", 60_000},
+		{40, "runs longer than the operator's round", "30kHz"},
+		{41, "runs shorter than the operator's round", "60kHz"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			r := recipe(t, content)
