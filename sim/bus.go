@@ -20,6 +20,9 @@ const (
 	// framePackets of 32 bytes: 13 bytes are around each of the 1500 bytes of a frame, as 19 packets of 64 bytes and 13 of 512 in a microframe confirm. The fact sheet has 19, from memory; what a
 	// hub's transaction translator passes is open, hence an option.
 	framePackets = 33
+
+	// mostBehind is how much lateness the bus makes good for: a process that was stopped does not race afterwards.
+	mostBehind = 10 * time.Millisecond
 )
 
 // bus carries the packets of its devices, both directions together, one after the other. Its lock is that of every link to them. Where
@@ -34,6 +37,9 @@ type bus struct {
 	queue []*pipe   // in the order in which they asked
 	timer *time.Timer
 	waits bool // the timer runs, until busy
+	// behind: what is in the queue waited for a timer, and timers of a real machine fire late; it is served as if this one had not. In a
+	// bubble no timer is late.
+	behind bool
 }
 
 // pipe is one direction of a link.
@@ -83,7 +89,7 @@ func (b *bus) carry(n int) {
 	if b.slot == 0 {
 		return
 	}
-	if now := time.Now(); b.busy.Before(now) {
+	if now := time.Now(); b.busy.Before(now) && (!b.behind || now.Sub(b.busy) > mostBehind) {
 		b.busy = now
 	}
 	b.busy = b.busy.Add(time.Duration(n) * b.slot)
@@ -121,6 +127,7 @@ func (b *bus) ask(pipes ...*pipe) {
 			b.queue = append(b.queue, p)
 		}
 	}
+	b.behind = false
 }
 
 func (b *bus) wait(d time.Duration) {
@@ -131,7 +138,7 @@ func (b *bus) wait(d time.Duration) {
 		b.timer = time.AfterFunc(d, func() {
 			b.mu.Lock()
 			defer b.mu.Unlock()
-			b.waits = false
+			b.waits, b.behind = false, true
 			b.ask()
 		})
 	default:

@@ -12,6 +12,8 @@ const (
 
 	// ahead is how far the engine runs ahead of the time.
 	ahead = time.Millisecond
+	// mostLate is how much lateness is made good for: a process that was stopped does not race afterwards.
+	mostLate = 10 * time.Millisecond
 )
 
 // engine executes packets, one byte or one piece of a byte stream after the other. It works in the calls of Out, In and the timer, as far
@@ -38,6 +40,7 @@ type engine struct {
 	timer   *time.Timer
 	alarmed bool // it runs, until alarmAt
 	alarmAt time.Duration
+	late    time.Duration // that the timer fired last, as those of a real machine do: what waited for it goes on as if it had not. In a bubble none is late
 }
 
 // work lets the engine do what it can after a call that changed something.
@@ -55,8 +58,8 @@ func (d *Device) run() {
 	if e.halted {
 		return
 	}
-	if d.real() && e.until < e.now {
-		e.until = e.now
+	if d.real() {
+		e.until = max(e.until, e.now-e.late)
 	}
 	for !d.aheadOfTime() && d.step() {
 	}

@@ -120,6 +120,7 @@ func (d *Device) alarm() {
 	d.mu.Lock()
 	d.engine.alarmed = false
 	d.catchUp()
+	d.engine.late = min(max(0, d.engine.now-d.engine.alarmAt), mostLate)
 	d.run()
 	told := d.mustTell()
 	d.wake()
