@@ -203,15 +203,8 @@ func (s *seated) measure(ctx context.Context, job benchJob, together func()) (be
 	crand.Read(seed[:])
 	want := []flash.Extent{{Addr: r.Addr, Size: r.Size, Data: make([]byte, r.Size)}}
 	rand.NewChaCha8(seed).Read(want[0].Data)
-	known, err := s.chip.Compare(ctx, want, nil)
+	plan, err := s.benchPlan(ctx, job.own, want)
 	if err != nil {
-		return benchJSON{}, err
-	}
-	plan, err := flash.NewPlan(p, want, known.Sector)
-	if err != nil {
-		return benchJSON{}, err
-	}
-	if err := s.unlocked(ctx, plan); err != nil {
 		return benchJSON{}, err
 	}
 	byteTime := s.conn.Limits().ByteTime
@@ -227,6 +220,23 @@ func (s *seated) measure(ctx context.Context, job benchJob, together func()) (be
 	out.Verify.Measured, err = watch.time(job.timed, r.Size, func() error { return s.chip.Verify(ctx, want, s.progress("verifying")) })
 	out.Verify.RoundTrips = watch.calls
 	return out, err
+}
+
+// benchPlan looks at what is in the way. A board of the bench's own is blank, and nothing is locked on it.
+func (s *seated) benchPlan(ctx context.Context, own bool, want []flash.Extent) (*flash.Plan, error) {
+	p := s.chip.Part()
+	if own {
+		return flash.NewPlan(p, want, func(int) flash.Knowledge { return flash.Knowledge{Blank: true} })
+	}
+	known, err := s.chip.Compare(ctx, want, nil)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := flash.NewPlan(p, want, known.Sector)
+	if err != nil {
+		return nil, err
+	}
+	return plan, s.unlocked(ctx, plan)
 }
 
 // stopwatch is an spi.Conn that notes what passes through it.
