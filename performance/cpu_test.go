@@ -56,6 +56,7 @@ func attribute(p *profile.Profile) spent {
 
 // TestCPU is what the computer has to do for a GiB that is programmed and verified on an FT232H that takes no time.
 func TestCPU(t *testing.T) {
+	unraced(t)
 	boards, n := size(4, 1), whole
 	l := newLine(t, false, fast("1", "1-1"))
 	defer l.close()

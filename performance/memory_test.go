@@ -41,6 +41,7 @@ func TestMemory(t *testing.T) {
 		useMemory(t, path, os.Getenv(childMove))
 		return
 	}
+	unraced(t)
 	most := 0
 	if full() {
 		most = peak(t, image(1, whole), "")

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -65,6 +66,14 @@ func size(promised, daily int) int {
 		return promised
 	}
 	return daily
+}
+
+// unraced skips a test under the race detector, which has time and memory of its own.
+func unraced(t *testing.T) {
+	t.Helper()
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		t.Skip("not under the race detector")
+	}
 }
 
 func TestMain(m *testing.M) {

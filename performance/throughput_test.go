@@ -12,6 +12,10 @@ import (
 // TestThroughput is a shift: one operator, who has two hands, takes a finished board out of its slot, puts the next one in and scans it, 5 s
 // each time; meanwhile the other slots go on. T is what a run takes alone.
 func TestThroughput(t *testing.T) {
+	if testing.Short() {
+		t.Skip("some seconds")
+	}
+	unraced(t)
 	const (
 		slots    = 8
 		handling = 5 * time.Second
