@@ -109,6 +109,7 @@ var switches = []struct {
 // unseen are those that do not show, and why.
 var unseen = map[string]string{
 	"Pace": "not a fact of chips", "Seed": "not a fact of chips", "Faults": "TestBadChipsAreFound",
+	"Scale": "the times of a chip, which are measured and not judged", "Spread": "the times of a chip, which are measured and not judged",
 	"SecondPassword":     "28 is permanent",
 	"BlankPassword00":    "27 is a secret",
 	"UndrivenReads00":    "password mode is permanent, and 27 a secret",

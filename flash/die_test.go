@@ -464,3 +464,32 @@ func TestApplyMakesTheImage(t *testing.T) {
 	}
 	t.Logf("%d plans, %d dies erased", applied, dies)
 }
+
+// Dies whose operations end at any moment between the frames that ask for them, on parts that tell of one die at a time: a good chip is written and erased, and nobody blames its contact.
+func TestStackedUneven(t *testing.T) {
+	for _, part := range []string{"MT25QL02GCBB", "MT25QL01GBBB"} {
+		for _, clock := range []time.Duration{30_000_000, 1_500_000} {
+			for seed := range uint64(8) {
+				synctest.Test(t, func(t *testing.T) {
+					o := nor.Options{Pace: nor.Real, DieWIP: seed%4 != 0, Scale: float64(1 + seed%2), Spread: 0.3 * float64(seed/4), Seed: seed}
+					c, w := identified(t, part, o)
+					w.byteTime = 8 * time.Second / clock
+					data := noise(seed, 512*256)
+					at := int64(seed) % int64(c.part.Dies) * c.part.dieSize()
+					plan := mustPlan(t, c, nil, Extent{at, int64(len(data)), data})
+					if err := c.Apply(t.Context(), plan, nil); err != nil {
+						t.Errorf("%s at %d Hz, %+v: %v", part, clock, o, err)
+					}
+					if !bytes.Equal(w.chip.Bytes(uint32(at), len(data)), data) {
+						t.Errorf("%s at %d Hz, seed %d: wrong bytes", part, clock, seed)
+					}
+					for i := range int64(8) {
+						if err := c.erase(t.Context(), Op{Addr: at + i<<16, Size: 1 << 16}); err != nil {
+							t.Errorf("%s at %d Hz, seed %d: %v", part, clock, seed, err)
+						}
+					}
+				})
+			}
+		}
+	}
+}

@@ -61,7 +61,8 @@ type batch struct {
 	most   int           // pages of the next batch
 
 	pages  []page
-	redo   []page // were ignored
+	redo   []page // were ignored, because the one before was late
+	alone  []page // were ignored, and nobody knows why
 	busy   []int  // of each page: samples before the first that was ready
 	frames []spi.Frame
 	out    []byte // commands
@@ -130,7 +131,7 @@ func (c *Chip) programBatch(ctx context.Context, limits spi.Limits) error {
 	}
 	began := time.Now().Add(-idle - time.Duration(b.n)*limits.ByteTime) // the last page
 	late := 0
-	b.busy = b.busy[:0]
+	b.busy, b.alone = b.busy[:0], b.alone[:0]
 	ready, last := true, b.pages[0] // the chip, before the page; the page that was accepted last
 	for i, p := range b.pages {
 		enabled, s, busy := c.seen(i)
@@ -146,11 +147,9 @@ func (c *Chip) programBatch(ctx context.Context, limits spi.Limits) error {
 			if enabled&(statusWEL|statusWIP) == statusWEL {
 				last = p // no proof that it was taken, but then it is the one that keeps the chip busy
 			}
-		case enabled&(statusWEL|statusWIP) != statusWEL || s.ready() && s.sr&statusWEL != 0:
-			// It was not taken, and no page before it is why.
-			if err := c.programAlone(bounded, p); err != nil {
-				return err
-			}
+		case enabled&(statusWEL|statusWIP) != statusWEL || c.dies == 1 && s.ready() && s.sr&statusWEL != 0:
+			// It was not taken, and no page before it is why. (Of a stacked part the latch may be what one die told before another was ready.)
+			b.alone = append(b.alone, p)
 		default:
 			last = p
 		}
@@ -160,14 +159,21 @@ func (c *Chip) programBatch(ctx context.Context, limits spi.Limits) error {
 		b.busy = append(b.busy, busy)
 	}
 	b.learn(limits, late, idle, c.part.Program.Typ)
-	if ready {
-		return nil
+	if !ready {
+		s, err := c.wait(bounded, "program", last.addr, began, limit, shortestPoll)
+		if err == nil {
+			err = c.judge(bounded, command{"program", last.addr, nil, c.part.Program}, s)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	s, err := c.wait(bounded, "program", last.addr, began, limit, shortestPoll)
-	if err != nil {
-		return err
+	for _, p := range b.alone {
+		if err := c.programAlone(bounded, p); err != nil {
+			return err
+		}
 	}
-	return c.judge(bounded, command{"program", last.addr, nil, c.part.Program}, s)
+	return nil
 }
 
 // timing sets how many status samples end a page, and returns the Idle between the program and these. As long as nothing is known of the chip, samples alone

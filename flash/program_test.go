@@ -200,6 +200,23 @@ func TestProgramMeetsALock(t *testing.T) {
 		if !bytes.Equal(w.chip.Bytes(3<<16, 2<<16), data[:2<<16]) || !blank(w.chip.Bytes(5<<16, 1<<16)) {
 			t.Error("what is not locked is not there, or what is locked is not blank")
 		}
+		// A page shortly before it loses its write enable: it is not the one that is locked.
+		n := 0
+		w.drop = func(out []byte) bool {
+			if out[0] == 0x12 && out[2] == 0x04 && out[3] == 0xEF {
+				n = 1 // the next write enable
+				return false
+			}
+			lost := out[0] == 0x06 && n == 1
+			if lost {
+				n = 2
+			}
+			return lost
+		}
+		if e := as[*ProtectedError](t, c.Apply(t.Context(), plan, nil)); e.Op != "program" || e.Addr != 5<<16 || n != 2 {
+			t.Errorf("%v", e)
+		}
+		w.idle(t)
 	})
 }
 

@@ -190,8 +190,14 @@ func (c *Chip) Busy(ctx context.Context) (bool, error) {
 	return !s.ready(), err
 }
 
-// confirm reads the registers of an idle chip again. They do not change by themselves: a difference to s is a bad contact.
-func (c *Chip) confirm(ctx context.Context, s status) (status, error) {
+// confirm reads the registers of an idle chip again. They do not change by themselves: a difference to s is a bad contact. On a stacked part s may hold what one die told before
+// another one was ready; so there two readings are made and compared.
+func (c *Chip) confirm(ctx context.Context, s status) (_ status, err error) {
+	if c.dies > 1 {
+		if s, _, err = c.poll(ctx); err != nil {
+			return s, err
+		}
+	}
 	again, steady, err := c.poll(ctx)
 	if err != nil {
 		return again, err
@@ -259,6 +265,9 @@ func (c *Chip) judge(ctx context.Context, cmd command, s status) (err error) {
 	defer cancel()
 	if s, err = c.confirm(bounded, s); err != nil {
 		return c.cleanAfter(ctx, fmt.Errorf("%s: %w", at(cmd.op, cmd.addr), err))
+	}
+	if s.fsr&fsrErrors == 0 && s.sr&statusWEL == 0 {
+		return nil // that was only the look of a die before all were ready
 	}
 	if s.fsr&fsrErrors == 0 {
 		// What the chip carries out clears the write enable latch (DS p.66); whether register writes do so too

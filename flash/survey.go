@@ -7,7 +7,7 @@ import (
 )
 
 // Sample reads one page of every sector that want touches, the last one that is to hold anything, and takes it for the whole sector: right, blank, or neither, of which nothing is
-// known. What it takes for granted only a reading of the whole can prove: see Prove. Errors are those of Read and NewPlan.
+// known. What it takes for granted only a reading of the whole can prove: Compare. Errors are those of Read and NewPlan.
 func (c *Chip) Sample(ctx context.Context, want []Extent) (Known, error) {
 	want = sorted(want)
 	if _, err := round(c.part, want); err != nil {

@@ -173,28 +173,3 @@ func (c *Chip) Compare(ctx context.Context, want []Extent, progress func(done, t
 	}
 	return known, nil
 }
-
-// Prove reads back all of want, of which plan was made from a Sample. It returns the plan of what the sample did not show, for sectors that plan did not erase; nil: all is right. A sector that plan did
-// erase, and that is wrong, is a *MismatchError. progress may be nil; it gets bytes done and bytes in all. Other errors are those of Compare.
-func (c *Chip) Prove(ctx context.Context, plan *Plan, want []Extent, progress func(done, total int64)) (*Plan, error) {
-	known, err := c.Compare(ctx, want, progress)
-	if err != nil {
-		return nil, err
-	}
-	rest, err := NewPlan(c.part, want, known.Sector)
-	if err != nil || len(rest.Ops) == 0 {
-		return nil, err
-	}
-	erased := plan.sectors(func(op Op) bool { return op.Data == nil })
-	for s := range rest.sectors(func(Op) bool { return true }) {
-		if !erased[s] {
-			continue
-		}
-		// Done from the ground up, and wrong: there is nothing left to try.
-		if err := c.Verify(ctx, rest.Touched(want), nil); err != nil {
-			return nil, err
-		}
-		return nil, fmt.Errorf("verify: what was wrong twice is right now: %w", ErrUnsteady)
-	}
-	return rest, nil
-}

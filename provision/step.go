@@ -202,27 +202,29 @@ func (c *content) apply(ctx context.Context, plan *flash.Plan) error {
 	return c.r.chip.Apply(ctx, plan, c.r.progress("writing"))
 }
 
-// confirm reads back what observe has not read and found right already. What samples did not show is done now, and read once more.
+// confirm reads back what observe has not read and found right already. What is wrong, since a sample did not show it or the chip did not take it, is erased and done anew once, and read once more.
 func (c *content) confirm(ctx context.Context) (proof, error) {
 	p := proof{how: "readback", facts: []ledger.Fact{{Name: "done", Value: planText(c.plan)}}}
-	last := c.plan
-	if !c.read {
-		rest, err := c.r.chip.Prove(ctx, c.plan, c.want, c.r.progress("verifying"))
-		if err != nil || rest == nil {
-			return p, err
-		}
-		if err := c.apply(ctx, rest); err != nil {
-			return proof{}, err
-		}
-		last = rest
-		p.facts = append(p.facts, ledger.Fact{Name: "done besides, where a sample was not the whole", Value: planText(rest)})
+	left := c.want
+	if c.read {
+		left = c.plan.Touched(c.want)
 	}
-	if len(last.Ops) > 0 {
-		if err := c.r.chip.Verify(ctx, last.Touched(c.want), c.r.progress("verifying")); err != nil {
-			return proof{}, err
-		}
+	known, err := c.r.chip.Compare(ctx, left, c.r.progress("verifying"))
+	if err != nil {
+		return proof{}, err
 	}
-	return p, nil
+	again, err := flash.NewPlan(c.r.chip.Part(), left, known.Sector)
+	if err != nil {
+		return proof{}, &stationError{"program", err}
+	}
+	if len(again.Ops) == 0 {
+		return p, nil
+	}
+	if err := c.apply(ctx, again); err != nil {
+		return proof{}, err
+	}
+	p.facts = append(p.facts, ledger.Fact{Name: "done anew, where it read back otherwise", Value: planText(again)})
+	return p, c.r.chip.Verify(ctx, again.Touched(left), c.r.progress("verifying"))
 }
 
 // planText says in words what a plan is about to do.

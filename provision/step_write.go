@@ -32,20 +32,30 @@ func (w *write) confirm(ctx context.Context) (proof, error) {
 	return p, nil
 }
 
-// confirmCRC has the chip compute the CRC of the region. Where it finds another than it should, reading back says who is right, and does what the samples did not show.
+// confirmCRC has the chip compute the CRC of the region; what rounding to erase units adds to it is read. Where either is not as it should be, reading back says who is right, and what is wrong is done anew.
 func (w *write) confirmCRC(ctx context.Context) (proof, error) {
 	region := flash.Range{Addr: w.s.Region.At, Size: w.s.Region.Size}
 	data := w.r.unit.Content(w.s)
 	rest := bytes.Repeat([]byte{0xFF}, int(region.Size)-len(data))
 	want := flash.CRC64(w.r.chip.Part().CRC.Reflected, data, rest)
 	p := proof{facts: []ledger.Fact{{Name: "done", Value: planText(w.plan)}}}
-	err := w.r.chip.CheckCRC(ctx, region, want)
-	if _, differs := errors.AsType[*flash.CRCError](err); differs {
+	check := func() error {
+		err := w.r.chip.CheckCRC(ctx, region, want)
+		for _, r := range w.plan.Rounded {
+			if err == nil {
+				err = w.r.chip.Verify(ctx, []flash.Extent{{Addr: r.Addr, Size: r.Size}}, nil)
+			}
+		}
+		return err
+	}
+	err := check()
+	_, differs := errors.AsType[*flash.CRCError](err)
+	if _, besides := errors.AsType[*flash.MismatchError](err); differs || besides {
 		var unread error
 		if p, unread = w.content.confirm(ctx); unread != nil {
 			return proof{}, unread
 		}
-		err = w.r.chip.CheckCRC(ctx, region, want)
+		err = check()
 	}
 	if _, differs := errors.AsType[*flash.CRCError](err); differs {
 		return proof{}, &stationError{"profile", fmt.Errorf("every byte reads back right, and yet: %w; the part profile's crc does not describe this chip", err)}

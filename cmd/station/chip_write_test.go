@@ -130,7 +130,7 @@ func writeIsStopped(t *testing.T) {
 		}
 		stopped++
 	}
-	if stopped < 20 {
+	if stopped < 8 { // the survey, each erase, the batch of pages, the readback, and the status between them
 		t.Errorf("only %d transfers were tried", stopped)
 	}
 	t.Logf("stopped at %d transfers", stopped)
