@@ -24,10 +24,11 @@ var status = [2]byte{0x32, 0x60}
 // The engine works in the calls of Out, In and the timer, as far as bytes, room and ahead let it. With Pace Real it so runs ahead of
 // the time: the target is told the wire's time (Timed), and of what the engine did the host sees each thing when its time has come (coming).
 type channel struct {
-	dev    *Device
-	real   bool
-	faults Faults
-	epoch  time.Time // from which until, event.at, tick and alarmAt count
+	dev     *Device
+	capable bool // has an MPSSE
+	real    bool
+	faults  Faults
+	epoch   time.Time // from which until, event.at, tick and alarmAt count
 
 	mu     sync.Mutex
 	notify func()

@@ -1,4 +1,4 @@
-// Package ftdi is the firmware of simulated FTDI programmers, FT232H and FT2232H: USB packets in, pins
+// Package ftdi is the firmware of simulated FTDI programmers, FT232H, FT2232H and FT4232H: USB packets in, pins
 // out. One Device answers control requests and bulk packets as the chip does, interprets the MPSSE command
 // stream, and moves the pins that a Target hangs on. Its reading of the chip is the fixture fact sheet,
 // section 4.
@@ -30,7 +30,8 @@
 //
 // Send-immediate (87) with nothing to send sends nothing. The latency timer runs while the host polls IN, starts over
 // with every packet, and sends a packet with status bytes only when there is no data. A bit-wise read keeps
-// the older bits of its shift register. TMS opcodes are answered as bad ones. EEPROM: none fitted.
+// the older bits of its shift register. TMS opcodes are answered as bad ones. EEPROM: none fitted. Channels C and D of an FT4232H, which have no
+// MPSSE, take its bit mode and do nothing with what comes then, as in any other mode.
 // Wait commands (88, 94 ...) on a pin that will not move hold the engine until the bit mode is set anew.
 //
 // # Fault model
@@ -80,14 +81,16 @@ type Model struct {
 	product   uint16
 	release   uint16 // bcdDevice, from which hosts tell the models apart
 	channels  int
+	engines   int // of these, the first ones, that have an MPSSE
 	fifo      int // bytes per channel and direction
 	driveZero bool
 }
 
-// The models, fact sheet 4.1. Both have a blank EEPROM: default strings, no serial number.
+// The models, fact sheet 4.1. All have a blank EEPROM: default strings, no serial number.
 var (
-	FT232H  = Model{name: "Single RS232-HS", product: 0x6014, release: 0x0900, channels: 1, fifo: 1024, driveZero: true}
-	FT2232H = Model{name: "Dual RS232-HS", product: 0x6010, release: 0x0700, channels: 2, fifo: 4096}
+	FT232H  = Model{name: "Single RS232-HS", product: 0x6014, release: 0x0900, channels: 1, engines: 1, fifo: 1024, driveZero: true}
+	FT2232H = Model{name: "Dual RS232-HS", product: 0x6010, release: 0x0700, channels: 2, engines: 2, fifo: 4096}
+	FT4232H = Model{name: "Quad RS232-HS", product: 0x6011, release: 0x0800, channels: 4, engines: 2, fifo: 2048}
 )
 
 // Pace says whether things take their time.
@@ -127,7 +130,7 @@ func New(m Model, o Options) *Device {
 	d := &Device{model: m}
 	for i := range m.channels {
 		c := &channel{
-			dev: d, real: o.Pace == Real, latency: 16 * time.Millisecond, epoch: time.Now(),
+			dev: d, capable: i < m.engines, real: o.Pace == Real, latency: 16 * time.Millisecond, epoch: time.Now(),
 			toChip: fifo{buf: make([]byte, m.fifo)}, toHost: fifo{buf: make([]byte, m.fifo)},
 		}
 		c.engine.driveZero = m.driveZero

@@ -236,6 +236,30 @@ func TestDriveZeroIsOnlyIn232H(t *testing.T) {
 	})
 }
 
+// TestOnlyTwoOfFourChannelsHaveAnEngine: C and D take the bit mode, and what comes then leads nowhere.
+func TestOnlyTwoOfFourChannelsHaveAnEngine(t *testing.T) {
+	for channel := range 4 {
+		d := New(FT4232H, Options{})
+		t.Cleanup(d.Close)
+		p := &probe{}
+		if err := d.Attach(channel, p); err != nil {
+			t.Fatal(err)
+		}
+		control(t, d, 0x40, 0x0B, 0x0200, uint16(channel+1))
+		commands := append(idle, frame(0x11, 0x00, 0x00, 0x9F)...)
+		if n, err := d.Out(channel, commands); n != len(commands) || err != nil {
+			t.Errorf("channel %d took %d bytes, %v", channel, n, err)
+		}
+		want := ""
+		if channel < 2 {
+			want = "[" + bitString(0x9F) + "]"
+		}
+		if got := p.trace.String(); got != want {
+			t.Errorf("channel %d: the target saw %q, want %q", channel, got, want)
+		}
+	}
+}
+
 func TestNoTargetFloatsHigh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, p := mpsse(t, FT232H, Options{})

@@ -245,7 +245,7 @@ func (c *channel) stream() bool {
 
 // setMode is the bit mode request: the engine starts afresh and lets go of all pins.
 func (c *channel) setMode(mode byte) {
-	c.mpsse = mode == 0x02
+	c.mpsse = mode == 0x02 && c.capable
 	c.engine.reset()
 	c.pins.loopback = false
 	c.pins.setLow(0, 0)
