@@ -30,7 +30,7 @@ var rooms = map[string]struct {
 	"fixtures/libusb":      {[]string{"fixtures/usb"}, "the metal below the seam decides nothing"},
 	"fixtures/ftdi":        {[]string{"spi", "fixtures/usb"}, "a driver knows its two contracts only"},
 	"fixtures/ch341a":      {[]string{"spi", "fixtures/usb"}, "a driver knows its two contracts only"},
-	"fixtures/serprog":     {[]string{"spi"}, "a driver knows its contract only, and its stream by what it needs of one"},
+	"fixtures/serprog":     {[]string{"spi", "fixtures/usb"}, "a driver knows its two contracts only, and its stream by what it needs of one"},
 	"fixtures":             {[]string{"spi", "fixtures/usb", "fixtures/ftdi", "fixtures/ch341a", "fixtures/serprog"}, "the rack picks drivers and never sees libusb"},
 	"flash":                {[]string{"spi"}, "the chip's side knows no programmer, no recipe and no simulator"},
 	"ledger":               {nil, "whoever checks a record in ten years needs nothing else"},
@@ -46,8 +46,9 @@ var rooms = map[string]struct {
 	"sim/ftdi":             {nil, "firmware knows pins and packets, not the driver"},
 	"sim/ch341a":           {nil, "firmware knows pins and packets, not the driver"},
 	"sim/serprog":          {[]string{"sim/nor"}, "offers a simulated chip to programs outside"},
+	"sim/pico":             {[]string{"sim/serprog"}, "firmware knows pins and packets, and the protocol that it shares with the server"},
 	"sim/usbip":            {[]string{"sim", "fixtures/usb"}, "offers simulated programmers to kernels outside, whatever their family"},
-	"sim":                  {[]string{"fixtures/usb", "sim/nor", "sim/ftdi", "sim/ch341a"}, "the simulator imports contracts, never the driver it is to catch lying"},
+	"sim":                  {[]string{"fixtures/usb", "sim/nor", "sim/ftdi", "sim/ch341a", "sim/pico"}, "the simulator imports contracts, never the driver it is to catch lying"},
 	"usbguest":             {nil, "tests only: what a real Linux USB stack makes of the simulated programmers"},
 	"cmd/station":          {[]string{"*"}, "the front door sees everything and contains no rules"},
 }
@@ -71,7 +72,7 @@ var fences = map[string][]string{
 }
 
 // standardOnly rooms import nothing from outside the standard library but what their row allows.
-var standardOnly = []string{"", "spi", "fixtures/usb", "fixtures/ftdi", "fixtures/ch341a", "fixtures/serprog", "fixtures", "sim", "sim/nor", "sim/ftdi", "sim/ch341a", "sim/serprog", "sim/usbip", "provision", "conformance"}
+var standardOnly = []string{"", "spi", "fixtures/usb", "fixtures/ftdi", "fixtures/ch341a", "fixtures/serprog", "fixtures", "sim", "sim/nor", "sim/ftdi", "sim/ch341a", "sim/serprog", "sim/pico", "sim/usbip", "provision", "conformance"}
 
 var badNames = []string{"util", "utils", "common", "helper", "helpers", "manager", "misc", "base", "types", "interfaces"}
 

@@ -17,9 +17,10 @@ const (
 
 	// frame is the host's grain at full speed.
 	frame = time.Millisecond
-	// framePackets of 32 bytes: 13 bytes are around each of the 1500 bytes of a frame, as 19 packets of 64 bytes and 13 of 512 in a microframe confirm. The fact sheet has 19, from memory; what a
-	// hub's transaction translator passes is open, hence an option.
-	framePackets = 33
+	// A frame has 1500 bytes, and 13 are around each packet, which makes 33 packets of 32 bytes; 19 of 64 bytes and 13 of 512 in a microframe confirm it. The
+	// fact sheet has 19 of 32, from memory; what a hub's transaction translator passes is open, hence an option.
+	frameBytes  = 1500
+	aroundBytes = 13
 
 	// mostBehind is how much lateness the bus makes good for: a process that was stopped does not race afterwards.
 	mostBehind = 10 * time.Millisecond
@@ -50,19 +51,31 @@ type pipe struct {
 	queued bool
 }
 
-// newBus is a bus for devices of this speed.
-func newBus(o Options, s usb.Speed) *bus {
+// newBus is a bus for devices of the speed, and at full speed with the packets, of this one.
+func newBus(o Options, desc usb.Device) *bus {
 	b := &bus{start: time.Now()}
 	switch {
 	case o.Pace != ftdi.Real:
-	case s == usb.HighSpeed:
+	case desc.Speed == usb.HighSpeed:
 		b.high, b.slot = true, microframe/microframePackets
 	case o.FramePackets > 0:
 		b.slot = frame / time.Duration(o.FramePackets)
 	default:
-		b.slot = frame / framePackets
+		b.slot = frame / time.Duration(max(1, frameBytes/(bulkPacket(desc)+aroundBytes)))
 	}
 	return b
+}
+
+// bulkPacket is the size of a device's bulk packets.
+func bulkPacket(desc usb.Device) int {
+	for _, i := range desc.Interfaces {
+		for _, e := range i.Endpoints {
+			if e.Bulk {
+				return e.MaxPacket
+			}
+		}
+	}
+	return 0
 }
 
 // ahead is how long after the call a write sets out.

@@ -21,7 +21,7 @@ func TestLateTimer(t *testing.T) {
 		{false, time.Millisecond, time.Millisecond},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			b := newBus(Options{Pace: ftdi.Real}, usb.HighSpeed)
+			b := newBus(Options{Pace: ftdi.Real}, usb.Device{Speed: usb.HighSpeed})
 			due := time.Now()
 			b.busy = due
 			time.Sleep(c.late)

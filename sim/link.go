@@ -10,6 +10,7 @@ import (
 	"station/fixtures/usb"
 	"station/sim/ch341a"
 	"station/sim/ftdi"
+	"station/sim/pico"
 )
 
 // limit ends calls whose ctx has no deadline.
@@ -180,10 +181,14 @@ func (k *link) fault(err error) error {
 }
 
 // IsStall tells whether a Device's error is the family's ErrStall.
-func IsStall(err error) bool { return errors.Is(err, ftdi.ErrStall) || errors.Is(err, ch341a.ErrStall) }
+func IsStall(err error) bool {
+	return errors.Is(err, ftdi.ErrStall) || errors.Is(err, ch341a.ErrStall) || errors.Is(err, pico.ErrStall)
+}
 
 // IsGone tells whether a Device's error is the family's ErrGone.
-func IsGone(err error) bool { return errors.Is(err, ftdi.ErrGone) || errors.Is(err, ch341a.ErrGone) }
+func IsGone(err error) bool {
+	return errors.Is(err, ftdi.ErrGone) || errors.Is(err, ch341a.ErrGone) || errors.Is(err, pico.ErrGone)
+}
 
 // travel lets the time of d pass.
 func (k *link) travel(ctx context.Context, d time.Duration) error {

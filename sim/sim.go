@@ -46,9 +46,10 @@ import (
 	"station/sim/ch341a"
 	"station/sim/ftdi"
 	"station/sim/nor"
+	"station/sim/pico"
 )
 
-// Device is the firmware of a programmer, at its USB endpoints. ftdi.Device and ch341a.Device are such. None of its methods waits.
+// Device is the firmware of a programmer, at its USB endpoints. ftdi.Device, ch341a.Device and pico.Device are such. None of its methods waits.
 type Device interface {
 	// Control does a control transfer; setup is as on the wire. Errors are its package's ErrStall and ErrGone, here and below.
 	Control(setup [8]byte, data []byte) (int, error)
@@ -67,13 +68,14 @@ type Device interface {
 var (
 	_ Device = (*ftdi.Device)(nil)
 	_ Device = (*ch341a.Device)(nil)
+	_ Device = (*pico.Device)(nil)
 )
 
 // Options of a Line.
 type Options struct {
 	// Pace of the USB: ftdi.None, or ftdi.Real with its frames. Programmers and chips have their own.
 	Pace ftdi.Pace
-	// FramePackets is how many bulk packets fit a frame at full speed with Pace Real, both directions together; 0 means 33.
+	// FramePackets is how many bulk packets fit a frame at full speed with Pace Real, both directions together; 0 means 33 where they have 32 bytes, 19 where they have 64.
 	FramePackets int
 }
 
@@ -125,15 +127,15 @@ func (l *Line) Plug(path string, dev Device) error {
 			return fmt.Errorf("port %s: %w", path, err)
 		}
 	}
-	p := &port{dev: dev, desc: desc, bus: l.busAt(path, desc.Speed), count: NewCounter(dev), links: map[int]*link{}}
+	p := &port{dev: dev, desc: desc, bus: l.busAt(path, desc), count: NewCounter(dev), links: map[int]*link{}}
 	p.count.n = l.counts[path]
 	l.ports[path] = p
 	return nil
 }
 
 // busAt returns the bus of a device: the one of its controller, or one of its own. l.mu is held.
-func (l *Line) busAt(path string, s usb.Speed) *bus {
-	b := newBus(l.opts, s)
+func (l *Line) busAt(path string, desc usb.Device) *bus {
+	b := newBus(l.opts, desc)
 	if !b.high {
 		return b
 	}

@@ -53,6 +53,9 @@ type Limits struct {
 	// MaxFrame is the most bytes, Out and In together, that one frame may have. Larger frames
 	// fail with Sent No. At least 512.
 	MaxFrame int
+	// MaxOut is the most bytes of Out, where that is less than MaxFrame; 0 where it is not. Larger ones fail with Sent No. At least 261: opcode, four
+	// address bytes and a page of 256.
+	MaxOut int
 	// Grain: frames whose bytes, Out and In together, are a multiple of it cost the least. 1 where all lengths cost alike.
 	Grain int
 	// HostIdle tells that the device keeps no Idle: the host waits, and every frame with an Idle costs a round trip.

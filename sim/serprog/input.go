@@ -1,6 +1,7 @@
 package serprog
 
 import (
+	"io"
 	"net"
 	"syscall"
 	"time"
@@ -8,15 +9,17 @@ import (
 
 // input is what a client sends.
 type input struct {
-	conn net.Conn
+	from io.Reader
+	conn net.Conn        // from, where it is one
 	raw  syscall.RawConn // nil: conn is no socket
 	try  func(fd uintptr) bool
+	held func() int // how much waits in a Port; nil on a network
 	buf  []byte
 	rest []byte // of buf: come, not yet taken
 }
 
-func newInput(conn net.Conn) *input {
-	in := &input{conn: conn, buf: make([]byte, inSize)}
+func newInput(conn net.Conn, size int) *input {
+	in := &input{from: conn, conn: conn, buf: make([]byte, size)}
 	if s, ok := conn.(syscall.Conn); ok {
 		in.raw, _ = s.SyscallConn()
 	}
@@ -32,6 +35,8 @@ func newInput(conn net.Conn) *input {
 func (in *input) peek() bool {
 	switch {
 	case len(in.rest) > 0:
+	case in.held != nil:
+		return in.held() > 0
 	case in.raw != nil:
 		in.raw.Read(in.try) // its errors come again from wait
 	default:
@@ -43,15 +48,17 @@ func (in *input) peek() bool {
 	return len(in.rest) > 0
 }
 
-// wait waits for more, for at most limit; 0 is no limit.
+// wait waits for more, on a network for at most limit; 0 is no limit.
 func (in *input) wait(limit time.Duration) error {
 	var deadline time.Time
 	if limit > 0 {
 		deadline = time.Now().Add(limit)
 	}
-	in.conn.SetReadDeadline(deadline)
+	if in.conn != nil {
+		in.conn.SetReadDeadline(deadline)
+	}
 	for len(in.rest) == 0 {
-		n, err := in.conn.Read(in.buf)
+		n, err := in.from.Read(in.buf)
 		if in.rest = in.buf[:n]; n == 0 && err != nil {
 			return err
 		}

@@ -1,13 +1,12 @@
 // Package serprog offers a simulated chip to flashrom, and to any other program that speaks the serprog
 // protocol, version 1, over TCP: `flashrom -p serprog:ip=HOST:PORT`.
 //
-// What belongs here: the protocol, SPI only, and limits that keep a hostile or broken client from doing more
-// than it could on a wire. What does not: the chip (sim/nor), the serial-port and USB faces of serprog
-// firmware, and the choice of address and board (the front door).
+// What belongs here: the protocol, SPI only, as several kinds of firmware speak it (Firmware), and limits that keep a hostile or broken client
+// from doing more than it could on a wire. What does not: the chip (sim/nor), the USB face of such firmware (sim/pico), and the choice of
+// address and board (the front door).
 //
-// One client is served at a time; others wait in the listener's queue. Commands offered: 00 to 05, 08, 10 to 15.
-// The delay commands are not among them: the client waits by itself. There is no voltage and no reset line in
-// the protocol, and the pin drivers (15) switch nothing. A client that asks for no clock (14) has the highest.
+// One client is served at a time; others wait in the listener's queue. The delay commands are never among those offered: the client waits by
+// itself. There is no voltage and no reset line in the protocol, and the pin drivers (15) switch nothing.
 package serprog
 
 import (
@@ -15,7 +14,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"io"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -55,17 +56,12 @@ const (
 	busSPI byte = 1 << 3
 )
 
-var offered = []byte{opNop, opInterface, opCommands, opName, opBuffer, opBusTypes, opMaxWrite,
-	opSync, opMaxRead, opSetBus, opSPI, opFrequency, opPins}
-
 const (
-	maxWrite = 1 << 20          // data bytes of one SPI operation, as told to the client
-	slack    = 16               // opcode, address and dummy bytes, which clients do not count
-	chunk    = 64 << 10         // of an answer
-	inSize   = 256 << 10        // what of a client is taken at once
-	outSize  = 64 << 10         // answers kept back while there are commands
-	patience = 10 * time.Second // for the rest of a command, and for an answer to be taken
+	maxWrite = 1 << 20 // data bytes of one SPI operation, as told to the client
+	slack    = 16      // opcode, address and dummy bytes, which clients do not count
 )
+
+const patience = 10 * time.Second // for the rest of a command, and for an answer to be taken, on TCP
 
 // Counts is what clients have asked for so far.
 type Counts struct {
@@ -81,6 +77,7 @@ func (c Counts) Sub(before Counts) Counts {
 
 // Server is one programmer with one chip.
 type Server struct {
+	firmware                  *Firmware
 	chip                      Chip
 	timed                     timed // chip, where it is one
 	wire                      wire  // of the one session that there is
@@ -89,7 +86,8 @@ type Server struct {
 
 // New is a programmer with chip under its pins.
 func New(chip Chip, o Options) *Server {
-	s := &Server{chip: chip, wire: wire{pace: o.Pace, highest: cmp.Or(o.Clock, defaultClock)}}
+	f := cmp.Or(o.Firmware, &own)
+	s := &Server{firmware: f, chip: chip, wire: wire{pace: o.Pace, highest: cmp.Or(o.Clock, f.highest), base: f.base}}
 	s.timed, _ = chip.(timed)
 	return s
 }
@@ -113,7 +111,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 			return err
 		}
 		stop := context.AfterFunc(ctx, func() { conn.Close() })
-		s.session(ctx, conn)
+		s.session(ctx, newInput(conn, s.firmware.inSize), limited{conn})
 		stop()
 		conn.Close()
 	}
@@ -125,7 +123,7 @@ type session struct {
 	ctx context.Context // at its end no time passes any more, so that the frame under way is over at once, and is the last one
 	in  *input
 	out *bufio.Writer
-	buf []byte
+	buf []byte // bytes out of an operation, then those in
 
 	asked bool // the client has sent nothing behind a command whose answer was ready
 }
@@ -138,11 +136,17 @@ func (l limited) Write(p []byte) (int, error) {
 	return l.Conn.Write(p)
 }
 
-func (s *Server) session(ctx context.Context, conn net.Conn) {
-	s.wire.ask(0)
+// Talk serves one client until its end of p ends; ctx ends no wait for p.
+func (s *Server) Talk(ctx context.Context, p Port) {
+	s.session(ctx, &input{from: p, held: p.Held, buf: make([]byte, s.firmware.inSize)}, p)
+}
+
+func (s *Server) session(ctx context.Context, in *input, out io.Writer) {
+	f := s.firmware
+	s.wire.ask(f.start)
 	c := &session{
-		Server: s, ctx: ctx, buf: make([]byte, max(maxWrite+slack, chunk)),
-		in: newInput(conn), out: bufio.NewWriterSize(limited{conn}, outSize),
+		Server: s, ctx: ctx, buf: make([]byte, max(f.maxOut, f.chunk)),
+		in: in, out: bufio.NewWriterSize(out, f.outSize),
 	}
 	for ctx.Err() == nil {
 		if len(c.in.rest) == 0 {
@@ -167,6 +171,9 @@ func (s *Server) session(ctx context.Context, conn net.Conn) {
 func (c *session) reply(p ...byte) error {
 	c.asked = !c.in.peek()
 	_, err := c.out.Write(p)
+	if err == nil && c.firmware.prompt {
+		err = c.out.Flush()
+	}
 	return err
 }
 
@@ -191,6 +198,9 @@ func (c *session) parameters(n int) ([8]byte, error) {
 }
 
 func (c *session) command(op byte) error {
+	if !slices.Contains(c.firmware.commands, op) {
+		return c.reply(nak)
+	}
 	switch op {
 	case opNop:
 		return c.reply(ack)
@@ -198,16 +208,16 @@ func (c *session) command(op byte) error {
 		return c.reply(ack, 1, 0)
 	case opCommands:
 		var bitmap [32]byte
-		for _, o := range offered {
+		for _, o := range c.firmware.commands {
 			bitmap[o/8] |= 1 << (o % 8)
 		}
 		return c.reply(append([]byte{ack}, bitmap[:]...)...)
 	case opName:
 		var name [16]byte
-		copy(name[:], "station sim")
+		copy(name[:], c.firmware.name)
 		return c.reply(append([]byte{ack}, name[:]...)...)
 	case opBuffer:
-		return c.reply(ack, 0xFF, 0xFF) // TCP has flow control
+		return c.reply(ack, 0xFF, 0xFF) // TCP has flow control, and so has USB
 	case opBusTypes:
 		return c.reply(ack, busSPI)
 	case opMaxWrite:
@@ -234,7 +244,7 @@ func (c *session) command(op byte) error {
 		if hertz == 0 {
 			return c.reply(nak)
 		}
-		return c.reply(binary.LittleEndian.AppendUint32([]byte{ack}, c.wire.ask(hertz))...)
+		return c.reply(binary.LittleEndian.AppendUint32([]byte{ack}, uint32(c.wire.ask(int(hertz))))...)
 	case opPins:
 		if _, err := c.parameters(1); err != nil {
 			return err
@@ -255,7 +265,11 @@ func (c *session) operate() error {
 	}
 	send := int(p[0]) | int(p[1])<<8 | int(p[2])<<16
 	receive := int(p[3]) | int(p[4])<<8 | int(p[5])<<16
-	if send > maxWrite+slack {
+	if send > c.firmware.maxOut && c.firmware.overruns {
+		<-c.ctx.Done() // what was behind the buffer is overwritten
+		return c.ctx.Err()
+	}
+	if send > c.firmware.maxOut {
 		for n := 0; send > 0; send -= n {
 			n = min(send, len(c.buf))
 			if err := c.fill(c.buf[:n]); err != nil {
@@ -275,6 +289,7 @@ func (c *session) operate() error {
 		c.deselect()
 		return c.reply(ack)
 	}
+	chunk := c.firmware.chunk
 	for err := c.out.WriteByte(ack); ; _, err = c.out.Write(c.buf[:chunk]) {
 		if err != nil {
 			c.deselect()

@@ -15,13 +15,13 @@ const (
 // Options of New.
 type Options struct {
 	Pace Pace
-	// Clock is the highest one, in Hz, until a client asks for less; 0 is 54 MHz, that of plain reads of the part.
+	// Clock is the highest one, in Hz; 0 is the firmware's: 54 MHz, that of plain reads of the part, or 62.5 MHz for Pico.
 	Clock int
+	// Firmware is nil for the server's own.
+	Firmware *Firmware
 }
 
 const (
-	defaultClock = 54_000_000
-
 	// ahead is how far the wire runs ahead of time before it waits.
 	ahead = 20 * time.Microsecond
 	// mostDebt is how much of a sleep that was too long is made good for: a process that was stopped does not race afterwards.
@@ -37,6 +37,7 @@ const (
 type wire struct {
 	pace    Pace
 	highest int // Hz
+	base    int // Hz; 0: every clock can be had
 
 	hertz int
 	end   time.Time // of what has been clocked
@@ -44,12 +45,16 @@ type wire struct {
 }
 
 // ask sets the clock to hertz, or to the highest below it, and returns it. 0 stands for the highest.
-func (w *wire) ask(hertz uint32) uint32 {
+func (w *wire) ask(hertz int) int {
 	w.hertz = w.highest
-	if hertz > 0 && uint64(hertz) < uint64(w.highest) {
-		w.hertz = int(hertz)
+	if hertz > 0 && hertz < w.highest {
+		w.hertz = hertz
 	}
-	return uint32(w.hertz)
+	if w.base > 0 {
+		halves := (w.base + 2*w.hertz - 1) / (2 * w.hertz)
+		w.hertz = w.base / (2 * halves)
+	}
+	return w.hertz
 }
 
 // now is what time it is at the chip, and how long a byte takes there.

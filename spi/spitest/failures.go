@@ -106,10 +106,12 @@ func testCancelledInLastIdle(t *testing.T, r Rig) {
 
 func testTooLarge(t *testing.T, r Rig) {
 	huge := spi.Frame{Out: []byte{0x03}, In: make([]byte, r.Conn.Limits().MaxFrame)}
-	for _, frames := range [][]spi.Frame{{huge}, {{Out: []byte{0x06}}, huge}} {
+	long := spi.Frame{Out: make([]byte, r.mostOut()+1)}
+	for _, frames := range [][]spi.Frame{{huge}, {{Out: []byte{0x06}}, huge}, {long}, {{Out: []byte{0x06}}, long}} {
+		before := r.Chip.Count()
 		if f := frameError(t, r.Conn.Do(context.Background(), frames...), nil); f.Sent != spi.No {
 			t.Errorf("error is %v, want not sent", f)
-		} else if n := r.Chip.Count(); n != f.Index {
+		} else if n := r.Chip.Count() - before; n != f.Index {
 			t.Errorf("the chip saw %d frames, the error tells of %d", n, f.Index)
 		}
 	}

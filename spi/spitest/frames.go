@@ -1,8 +1,10 @@
 package spitest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -24,12 +26,20 @@ func pattern(n, seed int) []byte {
 	return p
 }
 
+// mostOut is the most bytes of Out that a frame may have.
+func (r Rig) mostOut() int {
+	l := r.Conn.Limits()
+	return cmp.Or(l.MaxOut, l.MaxFrame)
+}
+
 func testSizes(t *testing.T, r Rig) {
-	for _, n := range sizes {
-		mustDo(t, r, spi.Frame{Out: pattern(n, n)})
+	for _, n := range append(slices.Clone(sizes), r.Conn.Limits().MaxOut) {
 		mustDo(t, r, spi.Frame{In: make([]byte, n)})
 		mustDo(t, r, spi.Frame{Out: pattern(5, n), In: make([]byte, n)})
-		mustDo(t, r, spi.Frame{Out: pattern(n, n), In: make([]byte, 3)})
+		if n <= r.mostOut() {
+			mustDo(t, r, spi.Frame{Out: pattern(n, n)})
+			mustDo(t, r, spi.Frame{Out: pattern(n, n), In: make([]byte, 3)})
+		}
 	}
 	// Bit order: a byte that is no palindrome, both ways.
 	mustDo(t, r, spi.Frame{Out: []byte{0x80, 0x01, 0xB4}, In: make([]byte, 3)})
@@ -64,7 +74,7 @@ func testLargeFrame(t *testing.T, r Rig) {
 	mustDo(t, r,
 		spi.Frame{Out: []byte{0x9F}, In: make([]byte, 3)},
 		spi.Frame{Out: pattern(5, 1), In: make([]byte, n)},
-		spi.Frame{Out: pattern(n, 2), In: make([]byte, 2)},
+		spi.Frame{Out: pattern(min(n, r.mostOut()), 2), In: make([]byte, 2)},
 		spi.Frame{Out: []byte{0x05}, In: make([]byte, 1)})
 }
 
@@ -79,7 +89,7 @@ func testRandom(t *testing.T, r Rig) {
 	idle := rapid.SampledFrom([]time.Duration{0, 0, 0, time.Nanosecond, 30 * time.Microsecond, 5 * time.Millisecond, 40 * time.Millisecond})
 	frame := rapid.Custom(func(t *rapid.T) spi.Frame {
 		return spi.Frame{
-			Out:    pattern(size.Draw(t, "out"), rapid.IntRange(0, 255).Draw(t, "seed")),
+			Out:    pattern(min(size.Draw(t, "out"), r.mostOut()), rapid.IntRange(0, 255).Draw(t, "seed")),
 			In:     make([]byte, size.Draw(t, "in")),
 			Idle:   idle.Draw(t, "idle"),
 			Secret: rapid.Bool().Draw(t, "secret"),
@@ -107,13 +117,13 @@ func testBarrier(t *testing.T, r Rig) {
 
 func testLimits(t *testing.T, r Rig) {
 	l := r.Conn.Limits()
-	if l.ByteTime <= 0 || l.ByteTime > time.Millisecond || l.MaxFrame < 260 || l.Grain < 1 {
+	if l.ByteTime <= 0 || l.ByteTime > time.Millisecond || l.MaxFrame < 512 || r.mostOut() < 261 || r.mostOut() > l.MaxFrame || l.Grain < 1 {
 		t.Fatalf("limits %+v make no sense", l)
 	}
-	const n = 4096
+	n := min(4096, r.mostOut())
 	mustDo(t, r, spi.Frame{Out: pattern(n, 0)})
 	seen := r.Chip.Since(0)[0]
-	if took, least := seen.Released.Sub(seen.Selected), l.ByteTime*n*9/10; took < least {
+	if took, least := seen.Released.Sub(seen.Selected), l.ByteTime*time.Duration(n)*9/10; took < least {
 		t.Errorf("%d bytes took %v on the wire, less than the %v that ByteTime %v promises", n, took, least, l.ByteTime)
 	}
 	if again := r.Conn.Limits(); again != l {
