@@ -12,6 +12,8 @@ import (
 	"station/sim/ch341a"
 	"station/sim/ftdi"
 	"station/sim/nor"
+	"station/sim/pico"
+	"station/sim/serprog"
 	"station/sim/usbip"
 )
 
@@ -30,6 +32,7 @@ func (a *app) simUSBIP() *cobra.Command {
 		{flag: "ft2232h", name: "FT2232H", channels: 2, plug: func(p ftdi.Pace) sim.Device { return ftdi.New(ftdi.FT2232H, ftdi.Options{Pace: p}) }},
 		{flag: "ft4232h", name: "FT4232H", channels: 2, plug: func(p ftdi.Pace) sim.Device { return ftdi.New(ftdi.FT4232H, ftdi.Options{Pace: p}) }},
 		{flag: "ch341a", name: "CH341A", channels: 1, plug: func(p ftdi.Pace) sim.Device { return ch341a.New(ch341a.Options{Pace: ch341a.Pace(p)}) }},
+		{flag: "pico", name: "Pico", channels: 1, plug: func(p ftdi.Pace) sim.Device { return pico.New(pico.Options{Pace: serprog.Pace(p)}) }},
 	}
 	c := &cobra.Command{
 		Use:   "usbip --ft2232h FILE,FILE --ch341a FILE ...",
@@ -65,7 +68,7 @@ func (a *app) simUSBIP() *cobra.Command {
 				}
 			}
 			if n == 0 {
-				return exit(exitRefused, errors.New("no programmer to offer: name --ft232h, --ft2232h, --ft4232h or --ch341a, each as often as wanted"))
+				return exit(exitRefused, errors.New("no programmer to offer: name --ft232h, --ft2232h, --ft4232h, --ch341a or --pico, each as often as wanted"))
 			}
 			ln, err := net.Listen("tcp", listen)
 			if err != nil {

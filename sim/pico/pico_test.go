@@ -266,6 +266,7 @@ func TestUnplugged(t *testing.T) {
 			d.Close()
 			before := p.trace.String()
 			time.Sleep(time.Second)
+			synctest.Wait()
 			if p.trace.String() != before || strings.Count(before, "[") != strings.Count(before, "]") || !told {
 				t.Errorf("the target saw %s, then %s; told: %v", before, &p.trace, told)
 			}
@@ -299,6 +300,7 @@ func TestTargets(t *testing.T) {
 		}
 		send(t, d, []byte{0x13, 1, 0, 0, 1, 0, 0, 0x05})
 		time.Sleep(time.Millisecond)
+		synctest.Wait()
 		if other.trace.String() != "[05]" {
 			t.Errorf("then the other one saw %q", other.trace.String())
 		}
