@@ -11,7 +11,7 @@ import (
 )
 
 // modules of the guest's kernel, in the order in which they are loaded.
-var modules = []string{"usb-common", "usbcore", "usbip-core", "vhci-hcd", "usbserial", "ftdi_sio"}
+var modules = []string{"usb-common", "usbcore", "usbip-core", "vhci-hcd", "usbserial", "ftdi_sio", "cdc-acm"}
 
 // What the guest tells the machine it is in. qemu ends with n<<1|1, and by itself with 1 where it fails.
 const (

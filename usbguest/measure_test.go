@@ -31,7 +31,7 @@ func (c cost) less(d cost) cost { return cost{c.Sub(d.Count), c.took - d.took} }
 
 // gaveUp is what flashrom and the station say of a transfer that took too long. flashrom gives each a second, the station not much more,
 // which an emulated machine may miss when its host is busy. Such a run tells nothing, even if it ends well: flashrom then tries another way.
-var gaveUp = regexp.MustCompile(`TRANSFER_TIMED_OUT|transfer timed out`)
+var gaveUp = regexp.MustCompile(`TRANSFER_TIMED_OUT|transfer timed out|fell silent`)
 
 const tries = 4
 
