@@ -20,6 +20,8 @@ import (
 	simch341a "station/sim/ch341a"
 	simftdi "station/sim/ftdi"
 	"station/sim/nor"
+	simpico "station/sim/pico"
+	simserprog "station/sim/serprog"
 	"station/store"
 )
 
@@ -40,7 +42,8 @@ type line struct {
 // programmer is what is plugged in for a slot.
 type programmer struct {
 	slot, port string
-	ch341a     bool   // else an FT232H
+	ch341a     bool   // else
+	pico       bool   // else an FT232H
 	clock      string // "" is the family's own
 }
 
@@ -59,8 +62,11 @@ func newLine(t testing.TB, paced bool, programmers ...programmer) *line {
 	var slots []fixtures.Slot
 	for _, p := range programmers {
 		var dev sim.Device = simftdi.New(simftdi.FT232H, simftdi.Options{Pace: pace})
-		if p.ch341a {
+		switch {
+		case p.ch341a:
 			dev = simch341a.New(simch341a.Options{Pace: simch341a.Pace(pace)})
+		case p.pico:
+			dev = simpico.New(simpico.Options{Pace: simserprog.Pace(pace)})
 		}
 		must(t, l.sim.Plug(p.port, dev))
 		slots = append(slots, fixtures.Slot{Name: p.slot, Port: p.port, Clock: p.clock})

@@ -22,19 +22,24 @@ const (
 	ftdiClock     = 30_000_000
 	ch341aClock   = 1_500_000
 	programHeader = 1 + 4 // opcode and address
+
+	picoClock   = 12_500_000
+	picoPacket  = time.Millisecond / 19 // on the USB, whichever way
+	picoPayload = 64
+	picoPage    = 300 + 7 // bytes of five commands out and of their answers in, but for the status samples that last a program
 )
 
 // floor is a time that nothing can go below, and of what it is made.
-type floor struct{ wire, erase, program, pass time.Duration }
+type floor struct{ wire, usb, erase, program, pass time.Duration }
 
-func (f floor) total() time.Duration { return f.wire + f.erase + f.program + f.pass }
+func (f floor) total() time.Duration { return f.wire + f.usb + f.erase + f.program + f.pass }
 
 func (f floor) String() string {
 	text := ""
 	for _, part := range []struct {
 		name string
 		d    time.Duration
-	}{{"wire", f.wire}, {"erase", f.erase}, {"tPP", f.program}, {"one pass", f.pass}} {
+	}{{"wire", f.wire}, {"full packets", f.usb}, {"erase", f.erase}, {"tPP", f.program}, {"one pass", f.pass}} {
 		if part.d > 0 {
 			if text != "" {
 				text += " + "
@@ -53,6 +58,13 @@ func clocks(n, clock int) time.Duration {
 // programs is the floor of programming n bytes and reading them.
 func programs(n, clock int) floor {
 	return floor{wire: clocks(n/page*(page+programHeader), clock), program: time.Duration(n/page) * pageProgram, pass: clocks(n, clock)}
+}
+
+// overPico is the floor of programming n bytes and reading them where the USB, with full packets only, is slower than wire and chip together.
+func overPico(n int) floor {
+	samples := int(pageProgram / clocks(1, picoClock))
+	usb := func(bytes int) time.Duration { return time.Duration(bytes) * picoPacket / picoPayload }
+	return floor{usb: usb(n / page * (picoPage + samples)), pass: usb(n)}
 }
 
 // erases is the cheaper way to erase the first n bytes.
@@ -90,10 +102,11 @@ func modelled(t *testing.T, p programmer, content []byte, prepare func(*nor.Chip
 	return run, step
 }
 
-// TestModelledTime is one run of the engine, from the order to the durable PASS, in modelled time. On a CH341A it is the writing and verifying of it:
-// what comes before and after is 6 % of a MiB, and stands there, too.
+// TestModelledTime is one run of the engine, from the order to the durable PASS, in modelled time. On a CH341A and a Pico it is the writing and verifying of it:
+// what comes before and after is 6 % and 4 % of a MiB, and stands there, too.
 func TestModelledTime(t *testing.T) {
 	ch341a := programmer{slot: "1", port: "1-1", ch341a: true}
+	pico := programmer{slot: "1", port: "1-1", pico: true}
 	big, small := whole, mebibyte
 	right := image(1, big)
 	for _, c := range []struct {
@@ -110,12 +123,13 @@ func TestModelledTime(t *testing.T) {
 		{22, "already right MT25QL256, FT232H at 30 MHz", fast("1", "1-1"), right, right, floor{pass: clocks(big, ftdiClock)}, 1.05},
 		{23, "one sector of MT25QL256 differs, FT232H at 30 MHz", fast("1", "1-1"), right, differing(right), oneSector(big), 1.05},
 		{24, "blank MT25QL256, CH341A at its 1.5 MHz", ch341a, image(1, small), nil, programs(small, ch341aClock), 1.10},
+		{25, "blank MT25QL256, serprog on a Pico at 12.5 MHz", pico, image(1, small), nil, overPico(small), 1.15},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			run, step := modelled(t, c.p, c.content, func(chip *nor.Chip) { program(chip, c.before) })
 			over := func(d time.Duration) float64 { return d.Seconds() / c.limit.total().Seconds() }
 			held, text := run, fmt.Sprintf("%v, %+.1f %%", run.Round(time.Millisecond), (over(run)-1)*100)
-			if c.p.ch341a {
+			if c.p.ch341a || c.p.pico {
 				held, text = step, fmt.Sprintf("%v, %+.1f %%; with opening, identification and both readings of the locks %s", step.Round(time.Millisecond), (over(step)-1)*100, text)
 			}
 			hold(t, over(held) <= c.within, row{n: c.n, what: "modelled time, " + c.what + ", " + sizeText(len(c.content)), limit: c.limit.String(),

@@ -34,6 +34,8 @@ func TestRoundTrips(t *testing.T) {
 	}{
 		{10, "FTDI", usb(fast("1", "1-1")), 0.1, 1, "flashrom 1 to 2", "flashrom 16"},
 		{11, "CH341A", usb(programmer{slot: "1", port: "1-1", ch341a: true}), 1, 16, "flashrom 4", "flashrom 256"},
+		// Two Dos of half a second each, with an OUT transfer for what follows the long frame in each.
+		{16, "serprog on a Pico", usb(programmer{slot: "1", port: "1-1", pico: true}), 0.1, 4, "flashrom 3", "flashrom 16"},
 		{12, "serprog", overSerprog, 0.1, 1, "flashrom 3.02", "flashrom 0.2, in pieces of up to 16 MiB"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
