@@ -26,7 +26,7 @@ var rooms = map[string]struct {
 	"spi":                  {nil, "contracts import the standard library only"},
 	"spi/spitest":          {[]string{"spi"}, "the suite knows the contract and no driver"},
 	"fixtures/usb":         {nil, "contracts import the standard library only"},
-	"fixtures/usb/usbtest": {[]string{"fixtures/usb"}, "what tests of drivers do to a bus; knows no driver"},
+	"fixtures/usb/usbtest": {[]string{"fixtures/usb", "spi"}, "what tests of drivers do to a bus; knows no driver"},
 	"fixtures/libusb":      {[]string{"fixtures/usb"}, "the metal below the seam decides nothing"},
 	"fixtures/ftdi":        {[]string{"spi", "fixtures/usb"}, "a driver knows its two contracts only"},
 	"fixtures/ch341a":      {[]string{"spi", "fixtures/usb"}, "a driver knows its two contracts only"},
