@@ -108,17 +108,15 @@ func (s *in) next(ctx context.Context, p []byte) (n int, wait time.Duration, err
 		return 0, 0, k.wrap(k.err)
 	case k.in != s:
 		return 0, 0, k.wrap(usb.ErrClosed)
-	case ctx.Err() != nil:
-		return 0, 0, ctx.Err()
 	case s.done == 0 && s.err != nil:
 		return 0, 0, s.err
 	case s.done == 0:
-		return 0, -1, nil
+		return 0, -1, ctx.Err()
 	}
 	r := &s.posted[s.first]
 	if !r.at.IsZero() {
 		if d := time.Until(r.at); d > 0 {
-			return 0, d, nil
+			return 0, d, ctx.Err()
 		}
 	}
 	n = copy(p, r.data[:r.n])

@@ -313,9 +313,14 @@ func TestDeadlineKeepsTheStream(t *testing.T) {
 			cancel()
 			write(t, k, append(frame(3, 0x9F), 0x87)...)
 			synctest.Wait() // completed, and nobody has read it
-			if _, err := in.Read(ctx, make([]byte, 512)); !errors.Is(err, context.DeadlineExceeded) {
-				t.Fatalf("Read with an ended ctx: %v", err)
+			p := make([]byte, 512)
+			if n, err := in.Read(ctx, p); err != nil || !bytes.Equal(p[2:n], wantID) {
+				t.Fatalf("Read of what is there with an ended ctx: % x, %v", p[:n], err)
 			}
+			if _, err := in.Read(ctx, p); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("Read of nothing with an ended ctx: %v", err)
+			}
+			write(t, k, append(frame(3, 0x9F), 0x87)...)
 			if id, _ := read(t, in, 512, 3); !bytes.Equal(id, wantID) {
 				t.Fatalf("ID % x", id)
 			}
