@@ -129,11 +129,8 @@ func (a *app) openOver(ctx context.Context, cfg *config, overBus func(*bench, co
 	if b.simulated, err = isSimulated(b.data); err != nil {
 		return nil, ledgerErr(b.data, err)
 	}
-	for _, s := range cfg.rackSlots() {
-		if b.simulated && s.OnNetwork() {
-			return nil, exit(exitRefused, fmt.Errorf("slot %s is a programmer on a network (%s), but %s is a simulated station's: its boards are files in %s; "+
-				"use a data directory that `station init` made, or give the slot a USB port path", s.Name, s.Port, b.data, boardsDir(b.data)))
-		}
+	if err := b.checkSlots(); err != nil {
+		return nil, err
 	}
 	keys, err := keyring.Open(keysDir(b.data))
 	if err != nil {
@@ -154,6 +151,17 @@ func (a *app) openOver(ctx context.Context, cfg *config, overBus func(*bench, co
 	return b, nil
 }
 
+// checkSlots refuses slots that a simulated station cannot have.
+func (b *bench) checkSlots() error {
+	for _, s := range b.config.rackSlots() {
+		if b.simulated && s.OnNetwork() {
+			return exit(exitRefused, fmt.Errorf("slot %s is a programmer on a network (%s), but %s is a simulated station's: its boards are files in %s; "+
+				"use a data directory that `station init` made, or give the slot a USB port path", s.Name, s.Port, b.data, boardsDir(b.data)))
+		}
+	}
+	return nil
+}
+
 func isSimulated(data string) (bool, error) {
 	db, err := store.OpenReadOnly(ledgerFile(data))
 	if err != nil {
@@ -167,7 +175,7 @@ func isSimulated(data string) (bool, error) {
 // bus is the metal, or a virtual line with the programmers that the configuration names. A station without slots at USB ports needs none.
 func (b *bench) bus(ctx context.Context) (usb.Bus, error) {
 	if !b.simulated {
-		if !slices.ContainsFunc(b.config.rackSlots(), func(s fixtures.Slot) bool { return !s.OnNetwork() }) {
+		if !b.onUSB() {
 			return nil, nil
 		}
 		return libusb.New()
@@ -187,6 +195,11 @@ func (b *bench) bus(ctx context.Context) (usb.Bus, error) {
 		fmt.Fprintf(b.stderr, "simulated boards: %v\n", err)
 	}
 	return line, nil
+}
+
+// onUSB tells whether a slot is at a USB port.
+func (b *bench) onUSB() bool {
+	return slices.ContainsFunc(b.config.rackSlots(), func(s fixtures.Slot) bool { return !s.OnNetwork() })
 }
 
 // plug plugs in the programmers that the configuration names.

@@ -1,59 +1,103 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"station/fixtures"
+	"station/fixtures/libusb"
+	"station/fixtures/usb"
+	"station/sim"
+	"station/sim/ftdi"
+	"station/store"
 )
 
 func (a *app) slot() *cobra.Command {
 	c := &cobra.Command{Use: "slot", Short: "The station's slots and programmers"}
-	c.AddCommand(a.slotList(), a.slotTest())
+	c.AddCommand(a.slotList(), a.slotWatch(), a.slotBind(), a.slotTest())
 	return c
 }
 
+// glance opens the slots for whoever only looks at what is plugged in: the ledger is not held, and a run may be under way. allUSB asks for the USB
+// even where no slot is at a port of it.
+func (a *app) glance(allUSB bool) (*bench, error) {
+	cfg, err := a.config()
+	if err != nil {
+		return nil, err
+	}
+	b := &bench{stderr: a.stderr, data: cfg.Data, config: cfg, places: map[string]sim.Place{}}
+	b.simulated, err = isSimulated(b.data)
+	if errors.Is(err, store.ErrInUse) {
+		// Its writer knows, and where boards are simulated it has made their folder.
+		_, err = os.Stat(boardsDir(b.data))
+		b.simulated, err = err == nil, nil
+	}
+	if err != nil {
+		return nil, ledgerErr(b.data, err)
+	}
+	if err := b.checkSlots(); err != nil {
+		return nil, err
+	}
+	var bus usb.Bus
+	switch {
+	case b.simulated:
+		line := sim.NewLine(sim.Options{})
+		bus, err = line, b.plug(line, ftdi.None)
+	case allUSB || b.onUSB():
+		bus, err = libusb.New()
+	}
+	if err != nil {
+		return nil, exit(exitError, err)
+	}
+	if b.rack, err = fixtures.NewRack(bus, cfg.rackSlots()); err != nil {
+		return nil, exit(exitRefused, err)
+	}
+	return b, nil
+}
+
 type slotJSON struct {
-	Slot    string `json:"slot"` // "" for a programmer that belongs to no slot
-	Port    string `json:"port"`
-	Channel string `json:"channel"`
-	Volts   string `json:"volts"`
-	Power   string `json:"power"`
-	Clock   string `json:"clock"` // as the configuration has it
-	Family  string `json:"family"`
-	Device  string `json:"device"` // what is plugged in, "" for nothing
-	Problem string `json:"problem"`
+	Slot    string   `json:"slot"` // "" for what belongs to no slot
+	Port    string   `json:"port"`
+	Channel string   `json:"channel"`
+	Volts   string   `json:"volts"`
+	Power   string   `json:"power"`
+	Clock   string   `json:"clock"` // as the configuration has it
+	Family  string   `json:"family"`
+	Device  string   `json:"device"`  // what is plugged in, "" for nothing
+	Driver  string   `json:"driver"`  // the kernel's, that owns the interface now; "usbfs" is a program
+	Holders []string `json:"holders"` // programs that hold the programmer, as far as they can be seen
+	Problem string   `json:"problem"`
 }
 
 func (a *app) slotList() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
-		Short: "What is plugged in where, and what is wrong with it",
+		Short: "What is plugged in where, which kernel driver owns it, and what is wrong with it",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			b, err := a.open(c.Context())
+			b, err := a.glance(false)
 			if err != nil {
 				return err
 			}
-			defer b.Close()
 			status, err := b.rack.Status(c.Context())
 			if err != nil {
 				return exit(exitError, err)
 			}
 			list := []slotJSON{}
-			rows := [][]string{{"SLOT", "PORT", "CHANNEL", "PROGRAMMER", "DEVICE", "PROBLEM"}}
+			rows := [][]string{{"SLOT", "PORT", "CHANNEL", "PROGRAMMER", "DEVICE", "DRIVER", "PROBLEM"}}
 			for _, s := range status {
-				j := slotJSON{Slot: s.Slot.Name, Port: s.Slot.Port, Channel: s.Slot.Channel, Volts: s.Slot.Volts, Power: s.Slot.Power, Clock: s.Slot.Clock, Family: s.Family, Problem: s.Problem}
+				j := slotJSON{Slot: s.Slot.Name, Port: s.Slot.Port, Channel: s.Slot.Channel, Volts: s.Slot.Volts, Power: s.Slot.Power, Clock: s.Slot.Clock,
+					Family: s.Family, Driver: s.Driver, Holders: []string{}, Problem: s.Problem}
 				if d := s.Device; d != nil {
-					j.Port = d.Port
-					j.Device = strings.TrimSpace(fmt.Sprintf("%04x:%04x %s", d.Vendor, d.Product, d.Name)) // not every programmer has a name
+					j.Device = deviceText(*d)
+					j.Holders = append(j.Holders, d.Holders...)
 				}
 				list = append(list, j)
-				name := j.Slot
-				if name == "" {
-					name = "-"
-				}
-				rows = append(rows, []string{name, j.Port, j.Channel, j.Family, j.Device, j.Problem})
+				rows = append(rows, []string{orDash(j.Slot), j.Port, j.Channel, j.Family, j.Device, j.Driver, j.Problem})
 			}
 			if a.json {
 				return a.printJSON(list)
@@ -61,4 +105,16 @@ func (a *app) slotList() *cobra.Command {
 			return a.printTable(rows)
 		},
 	}
+}
+
+// deviceText is what a device says it is; not every programmer has a name.
+func deviceText(d usb.Device) string {
+	return strings.TrimSpace(fmt.Sprintf("%04x:%04x %s", d.Vendor, d.Product, d.Name))
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
 }

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	root "station"
+)
+
+// TestEditSlots: what is named becomes what was asked for, and not another byte moves. In each text «old|new» is what has to change.
+func TestEditSlots(t *testing.T) {
+	place := func(slot, port, channel string) slotEdit {
+		return slotEdit{slot, map[string]string{"port": port, "channel": channel}}
+	}
+	clock := func(slot, clock string) slotEdit { return slotEdit{slot, map[string]string{"clock": clock}} }
+	const head = "# ünïcode above\nstation: line1\ndata: data # here\nslots:\n"
+	for name, c := range map[string]struct {
+		text  string
+		edits []slotEdit
+	}{
+		"as shipped": {strings.NewReplacer(`{name: "1", port: 1-1, channel: A`, `{name: "1", port: «1-1|1-4.2», channel: «A|B»`,
+			`{name: "2", port: 1-1, channel: B`, `{name: "2", port: «1-1|1-4.2», channel: «B|A»`,
+			`{name: "4", port: 1-3,`, `{name: "4", port: 1-3«|, clock: 7.5MHz»,`).Replace(string(root.DefaultConfig)),
+			[]slotEdit{place("1", "1-4.2", "B"), place("2", "1-4.2", "A"), clock("4", "7.5MHz")}},
+		"flow, quoted, with a comment": {head + `  - {port: "«1-1|1-2»", name: '1', power: manual} # "1", port: 1-1`, []slotEdit{place("1", "1-2", "")}},
+		"flow, channel gone":           {head + "  - {name: \"1\", port: «1-1|2-1»«, channel: A|», volts: '3.3'}\n", []slotEdit{place("1", "2-1", "")}},
+		"flow, channel first":          {head + "  - {«channel: A, |»name: \"1\", port: 1-1, clock: 1MHz}\n", []slotEdit{place("1", "1-1", "")}},
+		"flow, of three":               {head + "  - {name: \"1\", port: 1-1«|, channel: A»«|, clock: 30MHz», volts: '3.3'}\n", []slotEdit{{"1", map[string]string{"channel": "A", "clock": "30MHz"}}}},
+		"block": {head + "  - name: \"é\"   # the left one\n    port: '«1-1|1-2»'  # at the back\n«|    channel: B\n»    volts: \"3.3\"\n\n  - name: \"2\"\n    port: 1-3\nescrow: []\n",
+			[]slotEdit{place("é", "1-2", "B")}},
+		"block, channel gone":  {head + "  - name: \"1\"\n    port: 1-1\n«    channel: A\n|»    clock: «15MHz|30MHz»\n", []slotEdit{place("1", "1-1", ""), clock("1", "30MHz")}},
+		"block, channel first": {head + "  - «channel: A\n    |»name: \"1\"\n    port: 1-1\n", []slotEdit{place("1", "1-1", "")}},
+		"block, last line":     {head + "  - name: \"1\"\n    port: «1-1|1-2»«|\n    channel: A»", []slotEdit{place("1", "1-2", "A")}},
+		"carriage returns":     {strings.ReplaceAll(head+"  - name: \"1\"\n    port: 1-1«|\n    channel: A»\n", "\n", "\r\n"), []slotEdit{place("1", "1-1", "A")}},
+		"network":              {head + "  - {name: \"1\", port: «1-1|\"tcp:127.0.0.1:4000\"», volts: '3.3'}\n", []slotEdit{place("1", "tcp:127.0.0.1:4000", "")}},
+		"nothing":              {head + "  - {name: \"1\", port: 1-1}\n", []slotEdit{place("1", "1-1", "")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before, want := versions(t, c.text)
+			got, changes, err := editSlots("config.yaml", before, c.edits)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got, want) {
+				t.Errorf("got\n%q\nwant\n%q", got, want)
+			}
+			if (len(changes) == 0) != bytes.Equal(before, want) {
+				t.Errorf("changes are %+v", changes)
+			}
+			again, changes, err := editSlots("config.yaml", got, c.edits)
+			if err != nil || len(changes) != 0 || !bytes.Equal(again, got) {
+				t.Errorf("a second time: %+v, %v", changes, err)
+			}
+		})
+	}
+}
+
+// versions takes both out of a marked text.
+func versions(t *testing.T, marked string) (before, after []byte) {
+	t.Helper()
+	for {
+		plain, rest, more := strings.Cut(marked, "«")
+		before, after = append(before, plain...), append(after, plain...)
+		if !more {
+			return before, after
+		}
+		change, rest, ok := strings.Cut(rest, "»")
+		from, to, ok2 := strings.Cut(change, "|")
+		if !ok || !ok2 {
+			t.Fatalf("badly marked: %q", rest)
+		}
+		before, after = append(before, from...), append(after, to...)
+		marked = rest
+	}
+}
+
+// TestEditSlotsRefused: what would come out wrong, and what cannot be edited, is an error, and no text.
+func TestEditSlotsRefused(t *testing.T) {
+	const head = "station: line1\ndata: data\nslots:\n"
+	for name, c := range map[string]struct{ text, slot, port, channel, want string }{
+		"no such slot":         {`  - {name: "1", port: 1-1}`, "9", "1-2", "", `there is no slot "9"`},
+		"taken":                {"  - {name: \"1\", port: 1-1}\n  - {name: \"2\", port: 1-2}", "1", "1-2", "", "config.yaml:5:23: slot 2: USB port 1-2 is slot 1's already"},
+		"no port":              {`  - {name: "1", port: 1-1}`, "1", "ttyUSB0", "", `port "ttyUSB0" is not a USB port path`},
+		"no channel":           {`  - {name: "1", port: 1-1}`, "1", "1-1", "Q", `channel "Q"`},
+		"a comment in the way": {"  - {name: \"1\", port: 1-1, # here\n     channel: A}", "1", "1-1", "", errByHand.Error()},
+		"over two lines":       {"  - name: \"1\"\n    port: \"1-\\\n      1\"", "1", "1-2", "", errByHand.Error()},
+	} {
+		out, _, err := editSlots("config.yaml", []byte(head+c.text+"\n"), []slotEdit{{c.slot, map[string]string{"port": c.port, "channel": c.channel}}})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q\n%s", name, err, c.want, out)
+		}
+	}
+}
+
+// TestReplaceConfig: whole, with the file's mode, through a link; not over what somebody else wrote; and nothing is left behind.
+func TestReplaceConfig(t *testing.T) {
+	dir := t.TempDir()
+	file, link := filepath.Join(dir, "real.yaml"), filepath.Join(dir, "config.yaml")
+	if err := errors.Join(os.WriteFile(file, []byte("before"), 0o640), os.Symlink("real.yaml", link)); err != nil {
+		t.Fatal(err)
+	}
+	if err := replaceConfig(link, []byte("before"), []byte("after")); err != nil {
+		t.Fatal(err)
+	}
+	if err := replaceConfig(link, []byte("before"), []byte("later")); err == nil || !strings.Contains(err.Error(), "changed meanwhile") {
+		t.Errorf("over another's change: %v", err)
+	}
+	text, err := os.ReadFile(file)
+	info, err2 := os.Stat(file)
+	if err := errors.Join(err, err2); err != nil || string(text) != "after" || info.Mode() != 0o640 {
+		t.Errorf("%q, %v, %v", text, info.Mode(), err)
+	}
+	if all, err := os.ReadDir(dir); err != nil || len(all) != 2 || all[0].Type() != os.ModeSymlink {
+		t.Errorf("%v, %v", all, err)
+	}
+}

@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"station/fixtures"
+)
+
+func (a *app) slotBind() *cobra.Command {
+	var port, channel string
+	var dryRun bool
+	c := &cobra.Command{
+		Use:   "bind [NAME...]",
+		Short: "Write into the configuration where the programmers of slots are plugged in",
+		Long: "Asks for the programmer of one slot after the other (all that are at USB ports, or the named ones) to be plugged in, sees where it appears, shows what would change,\n" +
+			"and writes that into the configuration when it is told to. With --port it asks nothing, and binds one slot.",
+		Example: "  station slot bind\n  station slot bind 3 --port 1-4.2 --channel A",
+		RunE: func(c *cobra.Command, names []string) error {
+			path, before, err := a.configFileText()
+			if err != nil {
+				return err
+			}
+			byFlags := c.Flags().Changed("port")
+			var edits []slotEdit
+			var lines *wedge // of whoever is asked
+			switch {
+			case byFlags && len(names) != 1:
+				return exit(exitRefused, errors.New("--port is for one slot: station slot bind NAME --port PORT"))
+			case byFlags && port == "":
+				return exit(exitRefused, errors.New("--port is empty: a slot always has one"))
+			case byFlags:
+				edits = []slotEdit{placed(names[0], port, channel)}
+			case c.Flags().Changed("channel"):
+				return exit(exitRefused, errors.New("--channel goes with --port"))
+			default:
+				lines = a.readLines(c.Context())
+				if edits, err = a.askPlaces(c.Context(), lines, names); err != nil {
+					return err
+				}
+			}
+			after, changes, err := editSlots(path, before, edits)
+			if err != nil {
+				return exit(exitRefused, fmt.Errorf("nothing was written: %w", err))
+			}
+			write := !dryRun && len(changes) > 0
+			if write && !byFlags {
+				a.tellChanges(path, changes)
+				if write, err = a.agreed(c.Context(), lines, fmt.Sprintf("write this to %s?", path)); err != nil {
+					return err
+				}
+			}
+			if write {
+				if err := replaceConfig(path, before, after); err != nil {
+					return err
+				}
+			}
+			return a.printBinding(bindingJSON{path, write, append([]keyChange{}, changes...)})
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&port, "port", "", "USB `PORT` path as `station slot list` shows it, or tcp:HOST:PORT")
+	f.StringVar(&channel, "channel", "", "`CHANNEL` of a programmer that has several; without it the slot has none")
+	f.BoolVar(&dryRun, "dry-run", false, "show what would change, and write nothing")
+	return c
+}
+
+func placed(slot, port, channel string) slotEdit {
+	return slotEdit{slot, map[string]string{"port": port, "channel": channel}}
+}
+
+var errUnwritten = exit(exitAborted, errors.New("ABORTED: nothing was written"))
+
+type bindingJSON struct {
+	Config  string      `json:"config"`
+	Written bool        `json:"written"`
+	Changes []keyChange `json:"changes"`
+}
+
+func (a *app) printBinding(j bindingJSON) error {
+	if a.json {
+		return a.printJSON(j)
+	}
+	rows := changeRows(j.Changes)
+	switch {
+	case len(j.Changes) == 0:
+		rows = append(rows, []string{j.Config + " says so already"})
+	case j.Written:
+		rows = append(rows, []string{"written to " + j.Config})
+	default:
+		rows = append(rows, []string{"nothing was written to " + j.Config})
+	}
+	return a.printTable(rows)
+}
+
+func changeRows(changes []keyChange) (rows [][]string) {
+	for _, c := range changes {
+		rows = append(rows, []string{"slot " + c.Slot, c.Key, orDash(c.From), "->", orDash(c.To)})
+	}
+	return rows
+}
+
+// tellChanges shows what is about to be written to whoever is asked for it.
+func (a *app) tellChanges(path string, changes []keyChange) {
+	for _, row := range changeRows(changes) {
+		printf(a.stderr, "%s\n", strings.Join(row, "  "))
+	}
+}
+
+// askPlaces asks a person where the programmers of the named slots are, nobody being all.
+func (a *app) askPlaces(ctx context.Context, lines *wedge, names []string) ([]slotEdit, error) {
+	b, err := a.glance(true)
+	if err != nil {
+		return nil, err
+	}
+	if b.simulated {
+		return nil, exit(exitRefused, errors.New("this station is simulated: its programmers are where the configuration says, and nothing can be plugged in; `station slot bind NAME --port PORT` writes another place"))
+	}
+	return a.askOver(ctx, lines, b.rack, names)
+}
+
+func (a *app) askOver(ctx context.Context, lines *wedge, rack *fixtures.Rack, names []string) ([]slotEdit, error) {
+	var slots []fixtures.Slot
+	for _, s := range rack.Slots() {
+		if len(names) == 0 && !s.OnNetwork() || slices.Contains(names, s.Name) {
+			slots = append(slots, s)
+		}
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(slots, func(s fixtures.Slot) bool { return s.Name == name }) {
+			return nil, exit(exitRefused, fmt.Errorf("there is no slot %q: `station slot list` shows them", name))
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	p := &placer{app: a, lines: lines, plugs: make(chan fixtures.Change), ended: make(chan error, 1)}
+	go func() {
+		p.ended <- rack.Watch(ctx, func(c fixtures.Change) error {
+			select {
+			case p.plugs <- c:
+			case <-ctx.Done():
+			}
+			return nil
+		})
+	}()
+	for _, s := range slots {
+		more, err := p.place(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		if !more {
+			break
+		}
+	}
+	return p.edits, nil
+}
+
+// placer asks for the places of slots.
+type placer struct {
+	app   *app
+	lines *wedge
+	plugs chan fixtures.Change
+	ended chan error // of the watching
+	edits []slotEdit
+}
+
+// place asks for the programmer of one slot until it has a place. more is false where the person wants no more slots.
+func (p *placer) place(ctx context.Context, s fixtures.Slot) (more bool, err error) {
+	now := s.Port
+	if s.Channel != "" {
+		now += " channel " + s.Channel
+	}
+	p.say("slot %s (now %s): plug in its programmer alone; or take it out and plug it in again; or type its port and channel, `skip` or `stop`", s.Name, now)
+	port, channels := "", []string(nil)
+	for {
+		select {
+		case <-ctx.Done():
+			return false, errUnwritten
+		case err := <-p.ended:
+			if err == nil {
+				continue // ctx has ended
+			}
+			return false, exit(exitError, err)
+		case c := <-p.plugs:
+			switch {
+			case !c.In || c.First:
+			case c.Family == "":
+				p.say("%s at USB port %s is not a programmer that this station can drive", deviceText(c.Device), c.Device.Port)
+			case len(c.Channels) > 0:
+				port, channels = c.Device.Port, c.Channels
+				p.say("%s at USB port %s: which channel is wired to slot %s, %s?", c.Family, port, s.Name, strings.Join(channels, " or "))
+			case p.take(s, c.Device.Port, ""):
+				return true, nil
+			}
+		case line, ok := <-p.lines.lines:
+			words := strings.Fields(line)
+			switch {
+			case !ok || line == "stop":
+				return false, nil
+			case line == "skip":
+				return true, nil
+			case len(words) == 1 && slices.Contains(channels, strings.ToUpper(line)):
+				if p.take(s, port, strings.ToUpper(line)) {
+					return true, nil
+				}
+			case channels == nil && len(words) == 1, len(words) == 2:
+				if p.take(s, words[0], strings.ToUpper(strings.Join(words[1:], ""))) {
+					return true, nil
+				}
+			default:
+				p.say("%s is none of that", line)
+			}
+		}
+	}
+}
+
+// take binds s to a place, and says why where it cannot be there.
+func (p *placer) take(s fixtures.Slot, port, channel string) bool {
+	all := []fixtures.Slot{}
+	for _, e := range p.edits {
+		all = append(all, fixtures.Slot{Name: e.slot, Port: e.set["port"], Channel: e.set["channel"]})
+	}
+	s.Port, s.Channel = port, channel
+	if _, err := fixtures.NewRack(nil, append(all, s)); err != nil {
+		p.say("%v", err)
+		return false
+	}
+	p.edits = append(p.edits, placed(s.Name, port, channel))
+	p.say("slot %s is at %s %s", s.Name, port, channel)
+	return true
+}
+
+func (p *placer) say(format string, args ...any) { printf(p.app.stderr, format+"\n", args...) }
+
+// agreed asks a person a question that yes is the answer to.
+func (a *app) agreed(ctx context.Context, lines *wedge, question string) (bool, error) {
+	printf(a.stderr, "%s [y/N] ", question)
+	select {
+	case line := <-lines.lines:
+		return strings.EqualFold(line, "y") || strings.EqualFold(line, "yes"), nil
+	case <-ctx.Done():
+		return false, errUnwritten
+	}
+}

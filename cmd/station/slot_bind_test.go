@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"station/fixtures"
+	"station/sim"
+	"station/sim/ch341a"
+	"station/sim/ftdi"
+)
+
+// TestBindByPlugging has a person plug in one programmer after the other, and answer what is asked.
+func TestBindByPlugging(t *testing.T) {
+	slots := []fixtures.Slot{{Name: "1", Port: "1-1", Channel: "A"}, {Name: "2", Port: "1-1", Channel: "B"}, {Name: "3", Port: "1-2"}, {Name: "4", Port: "tcp:host:1"}}
+	plug := func(port string, dev func() sim.Device) func(*sim.Line, io.Writer) {
+		return func(l *sim.Line, _ io.Writer) {
+			l.Unplug(port)
+			time.Sleep(time.Second)
+			if err := l.Plug(port, dev()); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	dual := func() sim.Device { return ftdi.New(ftdi.FT2232H, ftdi.Options{}) }
+	small := func() sim.Device { return ch341a.New(ch341a.Options{}) }
+	words := func(text string) func(*sim.Line, io.Writer) {
+		return func(_ *sim.Line, w io.Writer) { io.WriteString(w, text+"\n") }
+	}
+	type step = func(*sim.Line, io.Writer)
+	for name, c := range map[string]struct {
+		names []string
+		steps []step
+		want  []slotEdit
+		says  string
+	}{
+		"each in turn": {nil, []step{plug("2-1", dual), words("b"), plug("2-1", dual), words("A"), plug("2-2", small)},
+			[]slotEdit{placed("1", "2-1", "B"), placed("2", "2-1", "A"), placed("3", "2-2", "")}, "which channel is wired to slot 1, A or B?"},
+		"taken out and plugged in again": {[]string{"3"}, []step{plug("1-9", small)}, []slotEdit{placed("3", "1-9", "")}, "slot 3 (now 1-2): plug in its programmer alone"},
+		"one that is taken":              {[]string{"3", "1"}, []step{plug("2-1", dual), words("A"), plug("2-1", dual), words("A"), words("x y z"), words("stop")}, []slotEdit{placed("1", "2-1", "A")}, "is slot 1's already"},
+		"typed, skipped and stopped":     {nil, []step{words("skip"), words("nonsense"), words("1-4.2 a"), words("stop")}, []slotEdit{placed("2", "1-4.2", "A")}, `port "nonsense" is not a USB port path`},
+		"on a network, by name":          {[]string{"4"}, []step{words("tcp:host:2")}, []slotEdit{placed("4", "tcp:host:2", "")}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				line := sim.NewLine(sim.Options{})
+				defer line.Close()
+				plug("1-9", small)(line, nil) // was there before
+				rack, err := fixtures.NewRack(line, slots)
+				if err != nil {
+					t.Fatal(err)
+				}
+				in, person := io.Pipe()
+				var says bytes.Buffer
+				a := &app{stdin: in, stderr: &says}
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				go func() {
+					for _, do := range c.steps {
+						time.Sleep(5 * time.Second)
+						do(line, person)
+					}
+				}()
+				got, err := a.askOver(ctx, a.readLines(ctx), rack, c.names)
+				if err != nil || !reflect.DeepEqual(got, c.want) {
+					t.Errorf("bound %v, want %v: %v", got, c.want, err)
+				}
+				if !strings.Contains(says.String(), c.says) {
+					t.Errorf("said\n%swant %q", &says, c.says)
+				}
+				person.Close()
+			})
+		})
+	}
+}
+
+// TestBindStopped: Ctrl-C binds nothing, and the end of the input binds what there is so far.
+func TestBindStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rack, err := fixtures.NewRack(sim.NewLine(sim.Options{}), []fixtures.Slot{{Name: "1", Port: "1-1"}, {Name: "2", Port: "1-2"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		in, person := io.Pipe()
+		a := &app{stdin: in, stderr: io.Discard}
+		time.AfterFunc(time.Minute, cancel)
+		if got, err := a.askOver(ctx, a.readLines(ctx), rack, nil); got != nil || !errors.Is(err, errUnwritten) {
+			t.Errorf("%v, %v", got, err)
+		}
+		person.Close()
+		a.stdin = strings.NewReader("1-5\n")
+		if got, err := a.askOver(t.Context(), a.readLines(t.Context()), rack, nil); err != nil || !reflect.DeepEqual(got, []slotEdit{placed("1", "1-5", "")}) {
+			t.Errorf("%v, %v", got, err)
+		}
+	})
+}
