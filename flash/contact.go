@@ -34,6 +34,28 @@ func (t *ContactTest) Err() error {
 	return err
 }
 
+// MeasureID reads the ID n times, each in a round trip of its own, and nothing else: on wires that are too long for a clock a chip may take a command for another
+// one, and from READ ID no short way leads to one that changes it. progress may be nil. Errors are those of spi, wrapped.
+func MeasureID(ctx context.Context, conn spi.Conn, n int, progress func(done, total int64)) (*ContactTest, error) {
+	t := &ContactTest{IDs: n}
+	for i := range n {
+		var id [20]byte
+		if err := conn.Do(ctx, readID(&id)); err != nil {
+			return nil, fmt.Errorf("test contact: %w", err)
+		}
+		if i == 0 {
+			t.ID = id
+		}
+		if id != t.ID {
+			t.OtherIDs++
+		}
+		if progress != nil {
+			progress(int64(i+1), int64(n))
+		}
+	}
+	return t, nil
+}
+
 // MeasureContact reads the ID ids times, the SFDP area sfdps times, and status with each ID, without a profile; each ID is a round trip that is timed. progress may be
 // nil; it gets readings done and in all. Errors are those of spi, wrapped; what the readings say is in ContactTest.Err.
 func MeasureContact(ctx context.Context, conn spi.Conn, ids, sfdps int, progress func(done, total int64)) (*ContactTest, error) {

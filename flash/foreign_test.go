@@ -61,6 +61,35 @@ func TestNearest(t *testing.T) {
 	}
 }
 
+// TestMeasureID counts every reading that differs, and sends nothing but READ ID.
+func TestMeasureID(t *testing.T) {
+	w := newWire(t, "MT25QL256ABA", nor.Options{})
+	var last, all int64
+	m, err := MeasureID(t.Context(), w, 100, func(done, total int64) { last, all = done, total })
+	must(t, err)
+	if m.Err() != nil || m.IDs != 100 || last != 100 || all != 100 || [14]byte(m.ID[6:]) != w.chip.UID() {
+		t.Errorf("%+v, %v, %d of %d", m, m.Err(), last, all)
+	}
+	n := 0
+	w.forge = func(out, in []byte) {
+		if out[0] != 0x9F || len(out) != 1 {
+			t.Errorf("% x was sent", out)
+		}
+		if n++; n == 5 || n == 7 {
+			in[19] ^= 1
+		}
+	}
+	m, err = MeasureID(t.Context(), w, 100, nil)
+	must(t, err)
+	if m.OtherIDs != 2 || n != 100 || !errors.Is(m.Err(), ErrUnsteady) {
+		t.Errorf("%+v after %d, %v", m, n, m.Err())
+	}
+	w.forge = func(_, in []byte) { clear(in) }
+	if m, err = MeasureID(t.Context(), w, 3, nil); err != nil || !errors.Is(m.Err(), ErrAbsent) {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
+
 // TestMeasureContact counts every reading that differs, of each kind, and no other.
 func TestMeasureContact(t *testing.T) {
 	w := newWire(t, "MT25QL256ABA", nor.Options{})

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"station/fixtures"
+	"station/fixtures/usb"
 	"station/flash"
 	"station/provision"
 	"station/spi"
@@ -22,7 +23,10 @@ func (a *app) chip() *cobra.Command {
 }
 
 // seat says which chip a command is about.
-type seat struct{ slot, board, part, recipes string }
+type seat struct {
+	slot, board, part, recipes string
+	clock                      string // SPI clock instead of the slot's; "" is the slot's
+}
 
 func seatFlags(c *cobra.Command) *seat {
 	var s seat
@@ -50,6 +54,13 @@ type seated struct {
 
 // inSlot opens the station and the slot, and does something to what is there.
 func (a *app) inSlot(ctx context.Context, at *seat, do func(*seated) error) error {
+	return a.onBench(ctx, at, (*bench).bus, func(b *bench, parts []*flash.Part, watch func(provision.Event)) error {
+		return a.leased(ctx, b, at, parts, watch, do)
+	})
+}
+
+// onBench opens the station over a bus, with the board in its slot, and does something about the slot.
+func (a *app) onBench(ctx context.Context, at *seat, bus func(*bench, context.Context) (usb.Bus, error), do func(*bench, []*flash.Part, func(provision.Event)) error) error {
 	parts := a.profiles(at.recipes)
 	if at.part != "" {
 		p, err := profile(parts, at.part)
@@ -58,7 +69,11 @@ func (a *app) inSlot(ctx context.Context, at *seat, do func(*seated) error) erro
 		}
 		parts = []*flash.Part{p}
 	}
-	b, err := a.open(ctx)
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	b, err := a.openOver(ctx, cfg, bus)
 	if err != nil {
 		return err
 	}
@@ -67,7 +82,7 @@ func (a *app) inSlot(ctx context.Context, at *seat, do func(*seated) error) erro
 		return err
 	}
 	watch, done := a.watch(ctx)
-	err = a.leased(ctx, b, at, parts, watch, do)
+	err = do(b, parts, watch)
 	done()
 	return err
 }
@@ -86,7 +101,7 @@ func (a *app) leased(ctx context.Context, b *bench, at *seat, parts []*flash.Par
 	if len(fed) == 0 {
 		return exit(exitRefused, fmt.Errorf("REFUSED: slot %s gives %v V, and %s takes %v V: the slot was not opened", at.slot, volts, other[0].Name, other[0].Volts))
 	}
-	conn, release, err := b.rack.Lease(ctx, at.slot)
+	conn, release, err := b.rack.LeaseAt(ctx, at.slot, at.clock)
 	if err != nil {
 		return exit(exitError, err)
 	}

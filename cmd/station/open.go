@@ -38,6 +38,7 @@ type bench struct {
 	simulated bool
 	boards    *sim.Boards // nil on metal
 	places    map[string]sim.Place
+	wires     wires // simulated stations only
 	closers   []func() error
 }
 
@@ -142,7 +143,9 @@ func (a *app) openOver(ctx context.Context, cfg *config, overBus func(*bench, co
 	}
 	b.closers = append(b.closers, b.db.Close)
 	bus, err := overBus(b, ctx)
-	if err != nil {
+	if errors.As(err, new(*exitErr)) {
+		return nil, err
+	} else if err != nil {
 		return nil, exit(exitError, err)
 	}
 	if b.rack, err = fixtures.NewRack(bus, cfg.rackSlots()); err != nil {
@@ -202,6 +205,12 @@ func (b *bench) onUSB() bool {
 	return slices.ContainsFunc(b.config.rackSlots(), func(s fixtures.Slot) bool { return !s.OnNetwork() })
 }
 
+// wires of a slot that are too long for some clocks; without a slot there are none.
+type wires struct {
+	slot  string
+	clock int // Hz, above which the simulated programmer reads wrong bits now and then
+}
+
 // plug plugs in the programmers that the configuration names.
 func (b *bench) plug(line *sim.Line, pace ftdi.Pace) error {
 	plugged := map[string]bool{}
@@ -211,7 +220,7 @@ func (b *bench) plug(line *sim.Line, pace ftdi.Pace) error {
 		var programmer sim.Device
 		if s.Channel != "" {
 			place.Channel = int(s.Channel[0] - 'A')
-			programmer = ftdi.New(ftdi.FT2232H, ftdi.Options{Pace: pace})
+			programmer = ftdi.New(ftdi.FT2232H, ftdi.Options{Pace: pace, Faults: b.faults(s.Port)})
 		} else {
 			programmer = ch341a.New(ch341a.Options{Pace: ch341a.Pace(pace)})
 		}
@@ -224,4 +233,15 @@ func (b *bench) plug(line *sim.Line, pace ftdi.Pace) error {
 		}
 	}
 	return nil
+}
+
+// faults of the programmer at a port.
+func (b *bench) faults(port string) ftdi.Faults {
+	const bits, every = 0x41, 37 // not a divisor of an ID's length, so that no two readings are wrong alike
+	for _, s := range b.config.Slots {
+		if s.Port == port && s.Name == b.wires.slot {
+			return ftdi.Faults{Channel: int(s.Channel[0] - 'A'), FlipAbove: b.wires.clock, FlipBits: bits, FlipEvery: every}
+		}
+	}
+	return ftdi.Faults{}
 }

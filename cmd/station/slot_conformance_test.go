@@ -76,9 +76,9 @@ func TestSlotTestSaysNo(t *testing.T) {
 		{name: "a bad contact in the suite", forge: garbled(90), do: func(ctx context.Context, s *seated) error { return s.suite(ctx, area) }, code: exitError,
 			want: []string{"ERROR: slot 1: the contact is unstable: reseat the board"}},
 		{name: "Ctrl-C in the suite", stop: 300, do: func(ctx context.Context, s *seated) error { return s.suite(ctx, area) }, code: exitAborted, want: []string{"ABORTED: slot 1"}},
-		{name: "a bad contact", forge: garbled(200), do: func(ctx context.Context, s *seated) error { return s.contact(ctx) }, code: exitError,
+		{name: "a bad contact", forge: garbled(200), do: contactErr, code: exitError,
 			want: []string{"contact     BAD\n", "; 5 others\n", "5 of 1000 readings of the ID, 0 of 10 of the SFDP and 0 of the status differ", "reseat the board; if it happens again, clean the slot"}},
-		{name: "Ctrl-C in the contact test", stop: 100, do: func(ctx context.Context, s *seated) error { return s.contact(ctx) }, code: exitAborted, want: []string{"ABORTED: slot 1"}},
+		{name: "Ctrl-C in the contact test", stop: 100, do: contactErr, code: exitAborted, want: []string{"ABORTED: slot 1"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -210,4 +210,13 @@ func TestSupply(t *testing.T) {
 			t.Errorf("nobody: %v", err)
 		}
 	})
+}
+
+// contactErr is what slot test says of the contact at the slot's clock.
+func contactErr(ctx context.Context, s *seated) error {
+	j, m, err := s.contact(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.app.printContact(j), m.Err())
 }

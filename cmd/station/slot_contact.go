@@ -8,7 +8,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"station/fixtures"
+	"station/fixtures/usb"
 	"station/flash"
+	"station/provision"
 )
 
 // How often `slot test` reads: enough for a contact that fails once in some hundred times, in seconds on any programmer.
@@ -20,11 +23,13 @@ const (
 func (a *app) slotTest() *cobra.Command {
 	var at seat
 	var area string
-	var destructive, yes, force bool
+	var destructive, yes, force, keep bool
+	var wiring string
 	c := &cobra.Command{
 		Use:   "test NAME",
-		Short: "Test the contact of a slot; with --destructive test the part itself against the data sheet",
+		Short: "Test the contact of a slot, and up to which SPI clock it is good; with --destructive test the part itself against the data sheet",
 		Example: "  station slot test 1\n" +
+			"  station slot test 1 --keep\n" +
 			"  station slot test 1 --destructive --area 0x0..0x3FFFF --yes",
 		Args: cobra.ExactArgs(1),
 	}
@@ -33,6 +38,8 @@ func (a *app) slotTest() *cobra.Command {
 	f.StringVar(&at.part, "part", "", "`PART` that it has to be (default: any that the station knows)")
 	at.recipes = "recipes"
 	f.StringVar(&at.recipes, "recipes", at.recipes, "`DIR`ectory of the recipes; its parts/*.yaml are profiles, too")
+	f.BoolVar(&keep, "keep", false, "write the highest stable clock into the configuration, as the slot's `clock`")
+	f.StringVar(&wiring, "sim-wires", "", "the slot's wires are bad above this `CLOCK` (simulated stations only)")
 	f.BoolVar(&destructive, "destructive", false, "try every statement of the data sheet that can be undone; what the area holds is lost")
 	f.StringVar(&area, "area", "", "`FIRST..LAST` address that may be destroyed (default: the first 256KiB); the whole part adds bulk and die erase, which take minutes")
 	f.BoolVar(&yes, "yes", false, "do it (with --destructive)")
@@ -42,10 +49,13 @@ func (a *app) slotTest() *cobra.Command {
 		if !destructive && (area != "" || yes || force) {
 			return exit(exitRefused, errors.New("--area, --yes and --force go with --destructive"))
 		}
-		if destructive {
+		switch {
+		case destructive && (keep || wiring != ""):
+			return exit(exitRefused, errors.New("--keep and --sim-wires are for the test of the contact, not for --destructive"))
+		case destructive:
 			return a.conform(c.Context(), &at, area, yes, force)
 		}
-		return a.inSlot(c.Context(), &at, func(s *seated) error { return s.contact(c.Context()) })
+		return a.testContact(c.Context(), &at, wiring, keep)
 	}
 	return c
 }
@@ -65,28 +75,86 @@ type contactJSON struct {
 	Fastest    int64  `json:"fastest_us"`
 	Median     int64  `json:"median_us"`
 	Slowest    int64  `json:"slowest_us"`
+
+	Clock  string      `json:"clock"`   // of all that, as the configuration has it; "" is the programmer's own
+	ByteNS int64       `json:"byte_ns"` // eight clocks of it; 0 where nobody knows
+	Clocks []clockJSON `json:"clocks"`  // tried after that, rising up to the first that was bad; none where no clock can be chosen
+	Stable string      `json:"stable"`  // the highest good one of these; "" for none
+}
+
+// testContact tests the contact at the slot's clock, then the ID alone at others, and keeps the best where it is told to.
+func (a *app) testContact(ctx context.Context, at *seat, wiring string, keep bool) error {
+	var path string
+	var text []byte
+	if keep {
+		var err error
+		if path, text, err = a.configFileText(); err != nil { // before minutes of reading
+			return err
+		}
+	}
+	w := wires{at.slot, fixtures.Hertz(wiring)}
+	if wiring != "" && w.clock == 0 {
+		return exit(exitRefused, fmt.Errorf("--sim-wires %q: want a clock such as 12MHz", wiring))
+	}
+	bus := func(b *bench, ctx context.Context) (usb.Bus, error) {
+		if wiring != "" {
+			if err := b.wire(w); err != nil {
+				return nil, err
+			}
+		}
+		return b.bus(ctx)
+	}
+	return a.onBench(ctx, at, bus, func(b *bench, parts []*flash.Part, watch func(provision.Event)) error {
+		var j contactJSON
+		var m *flash.ContactTest
+		err := a.leased(ctx, b, at, parts, watch, func(s *seated) (err error) {
+			j, m, err = s.contact(ctx)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, s := range b.rack.Slots() {
+			if s.Name == at.slot {
+				j.Clock = s.Clock
+			}
+		}
+		if j.Clocks, err = a.tryClocks(ctx, b, *at, parts, watch); err != nil {
+			return err
+		}
+		j.Stable = stable(j.Clocks)
+		if err := a.printContact(j); err != nil {
+			return err
+		}
+		switch {
+		case !keep:
+			return (&seated{seat: *at, app: a, bench: b}).fault(ctx, m.Err())
+		case len(j.Clocks) == 0:
+			return exit(exitRefused, fmt.Errorf("slot %s: no clock was kept: its programmer has one of its own", at.slot))
+		case j.Stable == "":
+			return exit(exitError, fmt.Errorf("ERROR: slot %s: no clock was kept, since none is stable: reseat the board; if it happens again, clean the slot", at.slot))
+		}
+		return a.keepClock(path, text, at.slot, j.Stable)
+	})
 }
 
 // contact reads the same things many times.
-func (s *seated) contact(ctx context.Context) error {
+func (s *seated) contact(ctx context.Context) (contactJSON, *flash.ContactTest, error) {
 	// A contact can be tested on a part that nobody knows, and on one that answers otherwise each time; only a chip that sleeps has to be woken.
 	if err := s.identify(ctx); err != nil && (errors.Is(err, flash.ErrAbsent) || ctx.Err() != nil) {
-		return err
+		return contactJSON{}, nil, err
 	}
 	s.begins(fmt.Sprintf("test the contact by %d readings", contactIDs+contactSFDPs))
 	m, err := flash.MeasureContact(ctx, s.conn, contactIDs, contactSFDPs, s.progress("reading"))
 	if err != nil {
-		return err
+		return contactJSON{}, nil, err
 	}
-	j := contactJSON{Slot: s.slot, ID: hexBytes(m.ID[:]), OK: m.Err() == nil, IDs: m.IDs, OtherIDs: m.OtherIDs, SFDPs: m.SFDPs, OtherSFDPs: m.OtherSFDPs,
+	j := contactJSON{Clocks: []clockJSON{}, ByteNS: s.conn.Limits().ByteTime.Nanoseconds(), Slot: s.slot, ID: hexBytes(m.ID[:]), OK: m.Err() == nil, IDs: m.IDs, OtherIDs: m.OtherIDs, SFDPs: m.SFDPs, OtherSFDPs: m.OtherSFDPs,
 		SR: hexBytes(m.Status[:1]), FSR: hexBytes(m.Status[1:]), Unstable: m.Unstable, Fastest: m.Fastest.Microseconds(), Median: m.Median.Microseconds(), Slowest: m.Slowest.Microseconds()}
 	if s.chip != nil {
 		j.Part = s.chip.Part().Name
 	}
-	if err := s.app.printContact(j); err != nil {
-		return err
-	}
-	return m.Err()
+	return j, m, nil
 }
 
 func (a *app) printContact(j contactJSON) error {
@@ -101,12 +169,12 @@ func (a *app) printContact(j contactJSON) error {
 		contact = "BAD"
 	}
 	micro := func(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
-	return a.printTable([][]string{
+	return a.printTable(append([][]string{
 		{"contact", contact},
 		{"part", part},
 		{"ID", fmt.Sprintf("%s, %d times; %d others", spaced(j.ID), j.IDs-j.OtherIDs, j.OtherIDs)},
 		{"SFDP", fmt.Sprintf("alike %d times; %d others", j.SFDPs-j.OtherSFDPs, j.OtherSFDPs)},
 		{"status", fmt.Sprintf("SR %s, FSR %s; %d others", j.SR, j.FSR, j.Unstable)},
 		{"round trip", fmt.Sprintf("%v median, %v to %v", micro(j.Median), micro(j.Fastest), micro(j.Slowest))},
-	})
+	}, clockRows(j)...))
 }

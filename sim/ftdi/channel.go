@@ -50,6 +50,7 @@ type channel struct {
 	untold   bool // and has to tell more
 	halted   bool // the engine executes nothing more: a fault
 	executed int  // OUT bytes
+	clocked  int  // bytes answered above Faults.FlipAbove
 	answered int  // bytes that the engine answered
 
 	gone, hung, stalled bool

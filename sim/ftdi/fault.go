@@ -1,5 +1,7 @@
 package ftdi
 
+import "time"
+
 type fault byte
 
 const (
@@ -45,4 +47,17 @@ func (c *channel) allowed(n int) int {
 		}
 	}
 	return n
+}
+
+// flip is what wires that are too long do to the bytes that the target answers.
+func (c *channel) flip(in []byte) {
+	f := &c.faults
+	if f.FlipAbove == 0 || int64(f.FlipAbove)*c.engine.thirds(1) >= 3*int64(time.Second) {
+		return
+	}
+	for i := range in {
+		if c.clocked++; f.FlipEvery == 0 || c.clocked%f.FlipEvery == 0 {
+			in[i] ^= f.FlipBits
+		}
+	}
 }

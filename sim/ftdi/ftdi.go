@@ -40,7 +40,8 @@
 // then NAK for ever), the bulk endpoints stall until CLEAR_FEATURE(ENDPOINT_HALT), one answer byte is lost, or the device
 // is gone, in the pair that matters: the commands behind that byte were never executed, or the whole
 // transfer was and the answers not yet fetched are lost. The pins of a device that is gone float, so a chip select that was low rises:
-// a frame cut in its data ends there, and the target may take it as a shorter one. Bit errors and babble are not modelled.
+// a frame cut in its data ends there, and the target may take it as a shorter one. Wires that are too long for a clock flip bits of what the
+// target answers, above it and at any time. Other bit errors and babble are not modelled.
 package ftdi
 
 import (
@@ -117,6 +118,11 @@ type Faults struct {
 	UnplugAfter int  // likewise, and the device is gone
 	UnplugDone  bool // with UnplugAfter: the transfer that crosses the count is executed to its end, its answers are lost
 	DropAnswer  int  // this answer byte, counted from 1, is lost
+
+	// FlipAbove is a clock in Hz: above it the wires flip FlipBits in every FlipEvery-th byte, 0 being each, that the target answers to a byte-wise read.
+	FlipAbove int
+	FlipBits  byte
+	FlipEvery int
 }
 
 // Device is one programmer, from power-on to its unplugging. Safe for concurrent use; nothing in it waits for the host.

@@ -229,6 +229,7 @@ func (c *channel) stream() bool {
 		c.timeTarget()
 	}
 	c.pins.bytes(op, n, out, in)
+	c.flip(in)
 	c.spend(8 * n)
 	if out != nil {
 		c.take(n)
