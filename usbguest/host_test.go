@@ -40,7 +40,7 @@ func TestGuest(t *testing.T) {
 	cmd := exec.CommandContext(limit, qemu, "-accel", "tcg,thread=multi", "-M", "q35", "-cpu", "qemu64", "-smp", "1", "-m", "640",
 		"-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-no-reboot", "-serial", "stdio",
 		"-device", "isa-debug-exit,iobase=0xf4", "-kernel", filepath.Join(kernelDir, "vmlinux"), "-initrd", initrd, "-append",
-		"console=ttyS0 quiet loglevel=3 panic=-1 nokaslr mitigations=off rdinit=/init "+
+		"console=ttyS0 quiet loglevel=3 panic=-1 nokaslr mitigations=off rdinit=/init MALLOC_ARENA_MAX=1 "+ // what is no option is the environment of the first process
 			"-- -test.v -test.run=^TestIn -test.timeout=330s")
 	cmd.WaitDelay = 5 * time.Second
 	began := time.Now()
