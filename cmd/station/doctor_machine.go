@@ -56,11 +56,6 @@ func (m machine) read(path string) string {
 	return strings.TrimSpace(string(text))
 }
 
-func (m machine) has(path string) bool {
-	_, err := os.Stat(filepath.Join(m.root, path))
-	return err == nil
-}
-
 // examineData looks at the data directory, and when its last entry was written; zero where nobody knows.
 func (a *app) examineData(data string) (last time.Time, f finding) {
 	db, err := store.OpenReadOnly(ledgerFile(data))
