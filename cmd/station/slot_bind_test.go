@@ -96,7 +96,7 @@ func TestBindStopped(t *testing.T) {
 			t.Errorf("%v, %v", got, err)
 		}
 		person.Close()
-		a.stdin = strings.NewReader("1-5\n")
+		a = &app{stdin: strings.NewReader("1-5\n"), stderr: io.Discard}
 		if got, err := a.askOver(t.Context(), a.readLines(t.Context()), rack, nil); err != nil || !reflect.DeepEqual(got, []slotEdit{placed("1", "1-5", "")}) {
 			t.Errorf("%v, %v", got, err)
 		}
