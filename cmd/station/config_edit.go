@@ -182,6 +182,9 @@ func (m *slotText) remove(at int) ([]byte, error) {
 		return nil, err
 	case at == 0: // what follows takes its place; a slot has a name
 		next := m.offset(m.node.Content[2])
+		if m.node.Style&yaml.FlowStyle == 0 {
+			end = min(m.lineEnd(end), next) // a comment behind a key goes with it
+		}
 		if bytes.IndexByte(m.text[end:next], '#') >= 0 {
 			return nil, errByHand
 		}

@@ -3,10 +3,17 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v4"
+	"pgregory.net/rapid"
 
 	root "station"
 )
@@ -117,4 +124,88 @@ func TestReplaceConfig(t *testing.T) {
 	if all, err := os.ReadDir(dir); err != nil || len(all) != 2 || all[0].Type() != os.ModeSymlink {
 		t.Errorf("%v, %v", all, err)
 	}
+}
+
+// TestEditAnyLayout: however people lay out a slot, the edit is possible, is what the file says afterwards, and leaves every other line alone.
+func TestEditAnyLayout(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		eol := rapid.SampledFrom([]string{"\n", "\r\n"}).Draw(t, "eol")
+		var lines []string // of the file
+		add := func(text string) {
+			lines = append(lines, text+rapid.SampledFrom([]string{"", "", "  # port: 9-9, channel: Z"}).Draw(t, "comment"))
+			if rapid.Bool().Draw(t, "blank") {
+				lines = append(lines, "")
+			}
+		}
+		add("# ö")
+		add("station: line1")
+		add("slots:")
+		n := rapid.IntRange(1, 3).Draw(t, "slots")
+		edited := rapid.IntRange(1, n).Draw(t, "edited")
+		var first, last int // lines of the edited slot
+		want := map[string]any{}
+		for i := 1; i <= n; i++ {
+			values := map[string]string{"name": fmt.Sprint("é", i), "port": fmt.Sprint("1-", i)}
+			for key, value := range map[string]string{"channel": "A", "clock": "15MHz", "volts": "3.3"} {
+				if rapid.Bool().Draw(t, key) {
+					values[key] = value
+				}
+			}
+			var pairs []string
+			for _, key := range rapid.Permutation(slices.Sorted(maps.Keys(values))).Draw(t, "order") {
+				quote := rapid.SampledFrom([]string{`"`, "'", ""}).Draw(t, "quote")
+				if quote == "" && key == "volts" {
+					quote = "'" // a number is no text
+				}
+				pairs = append(pairs, key+": "+quote+values[key]+quote)
+			}
+			if i == edited {
+				first = len(lines)
+				for key, value := range values {
+					want[key] = value
+				}
+			}
+			if rapid.Bool().Draw(t, "flow") {
+				add("  - {" + strings.Join(pairs, rapid.SampledFrom([]string{", ", ",  ", ","}).Draw(t, "comma")) + "}")
+			} else {
+				lead := "  - "
+				for _, pair := range pairs {
+					add(lead + pair)
+					lead = "    "
+				}
+			}
+			if i == edited {
+				last = len(lines)
+			}
+		}
+		add("data: data")
+		before := []byte(strings.Join(lines, eol) + eol)
+
+		set := map[string]string{"port": "2-7.1"}
+		for key, value := range map[string]string{"channel": "B", "clock": "30MHz"} {
+			switch rapid.IntRange(0, 2).Draw(t, "what becomes of "+key) {
+			case 0:
+				set[key] = ""
+			case 1:
+				set[key] = value
+			}
+		}
+		for key, value := range set {
+			if want[key] = value; value == "" {
+				delete(want, key)
+			}
+		}
+		after, _, err := editSlots("config.yaml", before, []slotEdit{{fmt.Sprint("é", edited), set}})
+		if err != nil {
+			t.Fatalf("%v\n%s", err, before)
+		}
+		var doc struct{ Slots []map[string]any }
+		if err := yaml.Load(after, &doc); err != nil || !reflect.DeepEqual(doc.Slots[edited-1], want) {
+			t.Fatalf("%v, want %v: %v\n%s", doc.Slots, want, err, after)
+		}
+		got := strings.Split(strings.TrimSuffix(string(after), eol), eol)
+		if rest := len(lines) - last; !slices.Equal(got[:first], lines[:first]) || len(got) < rest || !slices.Equal(got[len(got)-rest:], lines[last:]) {
+			t.Fatalf("other lines changed:\n%s\n%s", before, after)
+		}
+	})
 }
