@@ -1,8 +1,10 @@
 package serprog
 
 import (
+	"errors"
 	"io"
 	"net"
+	"os"
 	"syscall"
 	"time"
 )
@@ -16,6 +18,7 @@ type input struct {
 	held func() int // how much waits in a Port; nil on a network
 	buf  []byte
 	rest []byte // of buf: come, not yet taken
+	gone bool   // look found the client's end closed
 }
 
 func newInput(conn net.Conn, size int) *input {
@@ -24,8 +27,9 @@ func newInput(conn net.Conn, size int) *input {
 		in.raw, _ = s.SyscallConn()
 	}
 	in.try = func(fd uintptr) bool {
-		n, _ := syscall.Read(int(fd), in.buf)
-		in.rest = in.buf[:max(n, 0)]
+		n, err := syscall.Read(int(fd), in.buf[len(in.rest):])
+		in.rest = in.buf[:len(in.rest)+max(n, 0)]
+		in.gone = n == 0 || n < 0 && err != syscall.EAGAIN && err != syscall.EINTR
 		return true
 	}
 	return in
@@ -33,19 +37,28 @@ func newInput(conn net.Conn, size int) *input {
 
 // peek tells whether the client has sent more than was taken, without waiting for it.
 func (in *input) peek() bool {
+	if len(in.rest) == 0 {
+		in.look()
+	}
+	return len(in.rest) > 0 || in.held != nil && in.held() > 0
+}
+
+// look adds to rest what the client has sent, as far as there is room, and sees whether it has hung up behind that. It does not wait.
+func (in *input) look() {
+	n := copy(in.buf, in.rest)
+	in.rest = in.buf[:n]
 	switch {
-	case len(in.rest) > 0:
-	case in.held != nil:
-		return in.held() > 0
+	case n == len(in.buf), in.held != nil:
 	case in.raw != nil:
-		in.raw.Read(in.try) // its errors come again from wait
+		in.conn.SetReadDeadline(time.Time{}) // one that has passed would end this before it began
+		in.raw.Read(in.try)                  // its errors come again from wait
 	default:
 		// On a pipe a nanosecond is long enough for a client who has something to send in a bubble, and too short for one who waits.
 		in.conn.SetReadDeadline(time.Now().Add(1))
-		n, _ := in.conn.Read(in.buf)
-		in.rest = in.buf[:n]
+		m, err := in.conn.Read(in.buf[n:])
+		in.rest = in.buf[:n+m]
+		in.gone = err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
 	}
-	return len(in.rest) > 0
 }
 
 // wait waits for more, on a network for at most limit; 0 is no limit.

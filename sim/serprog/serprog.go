@@ -6,7 +6,8 @@
 // address and board (the front door).
 //
 // One client is served at a time; others wait in the listener's queue. The delay commands are never among those offered: the client waits by
-// itself. There is no voltage and no reset line in the protocol, and the pin drivers (15) switch nothing.
+// itself. There is no voltage and no reset line in the protocol, and the pin drivers (15) switch nothing. A client that asks for a clock
+// (14) below 1 kHz is refused: 16 MiB would take days. The wire takes no time any more for a client who has hung up.
 package serprog
 
 import (
@@ -57,8 +58,10 @@ const (
 )
 
 const (
-	maxWrite = 1 << 20 // data bytes of one SPI operation, as told to the client
-	slack    = 16      // opcode, address and dummy bytes, which clients do not count
+	maxWrite = 1 << 20  // data bytes of one SPI operation, as told to the client
+	slack    = 16       // opcode, address and dummy bytes, which clients do not count
+	lowest   = 1000     // Hz
+	outPiece = 16 << 10 // of an answer, that a client on TCP takes within patience
 )
 
 const patience = 10 * time.Second // for the rest of a command, and for an answer to be taken, on TCP
@@ -120,20 +123,26 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 // session is one client's connection. Commands wait for the client without a limit, all else has one.
 type session struct {
 	*Server
-	ctx context.Context // at its end no time passes any more, so that the frame under way is over at once, and is the last one
+	ctx context.Context // at its end no time passes any more, so that the frame under way is over at once, and is the last one; see over
 	in  *input
 	out *bufio.Writer
 	buf []byte // bytes out of an operation, then those in
 
-	asked bool // the client has sent nothing behind a command whose answer was ready
+	asked  bool      // the client has sent nothing behind a command whose answer was ready
+	looked time.Time // on the wire, when the client was last seen
 }
 
-// limited is a connection that takes answers within the limit.
+// limited is a connection that takes each piece of an answer within the limit.
 type limited struct{ net.Conn }
 
-func (l limited) Write(p []byte) (int, error) {
-	l.SetWriteDeadline(time.Now().Add(patience))
-	return l.Conn.Write(p)
+func (l limited) Write(p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		l.SetWriteDeadline(time.Now().Add(patience))
+		var m int
+		m, err = l.Conn.Write(p[n:min(len(p), n+outPiece)])
+		n += m
+	}
+	return n, err
 }
 
 // Talk serves one client until its end of p ends; ctx ends no wait for p.
@@ -241,7 +250,7 @@ func (c *session) command(op byte) error {
 			return err
 		}
 		hertz := binary.LittleEndian.Uint32(p[:])
-		if hertz == 0 {
+		if hertz < lowest {
 			return c.reply(nak)
 		}
 		return c.reply(binary.LittleEndian.AppendUint32([]byte{ack}, uint32(c.wire.ask(int(hertz))))...)
@@ -319,14 +328,14 @@ func (c *session) tell() {
 // clock shifts out or in, in the time that it takes.
 func (c *session) clock(out, in []byte) {
 	for len(out) > 0 {
-		n := c.wire.piece(len(out))
+		n := c.piece(len(out))
 		c.tell()
 		c.chip.Shift(out[:n], nil)
 		c.pass(n)
 		out = out[n:]
 	}
 	for len(in) > 0 {
-		n := c.wire.piece(len(in))
+		n := c.piece(len(in))
 		c.tell()
 		c.chip.Shift(nil, in[:n])
 		c.pass(n)
@@ -334,8 +343,24 @@ func (c *session) clock(out, in []byte) {
 	}
 }
 
-func (c *session) pass(n int) {
-	if c.ctx.Err() == nil {
-		c.wire.pass(n)
+func (c *session) piece(n int) int {
+	if c.over() {
+		return n
 	}
+	return c.wire.piece(n)
+}
+
+func (c *session) pass(n int) {
+	if !c.over() {
+		c.wire.pass(n, c.over)
+	}
+}
+
+// over tells whether nobody waits for the wire any more. A client who has hung up with answers on their way is seen now and then; writing to it fails.
+func (c *session) over() bool {
+	if c.wire.pace == Real && c.wire.end.Sub(c.looked) >= glance {
+		c.looked = c.wire.end
+		c.in.look()
+	}
+	return c.in.gone || c.ctx.Err() != nil
 }

@@ -111,6 +111,8 @@ func TestCommands(t *testing.T) {
 			{"parallel bus", []byte{0x12, 1}, []byte{0x15}},
 			{"1 MHz", []byte{0x14, 0x40, 0x42, 0x0F, 0}, []byte{6, 0x40, 0x42, 0x0F, 0}},
 			{"0 Hz", []byte{0x14, 0, 0, 0, 0}, []byte{0x15}},
+			{"999 Hz", []byte{0x14, 0xE7, 3, 0, 0}, []byte{0x15}},
+			{"1 kHz", []byte{0x14, 0xE8, 3, 0, 0}, []byte{6, 0xE8, 3, 0, 0}},
 			{"4 GHz is rounded down", []byte{0x14, 0xFF, 0xFF, 0xFF, 0xFF}, []byte{6, 0x80, 0xF9, 0x37, 0x03}},
 			{"pins", []byte{0x15, 1}, []byte{6}},
 			{"not offered", []byte{0x0E}, []byte{0x15}},
@@ -125,8 +127,8 @@ func TestCommands(t *testing.T) {
 			talk(t, conn, row.send, row.want)
 		}
 		synctest.Wait()
-		if got := s.Counts(); got.Commands != 30 || got.SPI != 6 {
-			t.Errorf("counted %+v, want 30 commands and 6 SPI operations", got)
+		if got := s.Counts(); got.Commands != 32 || got.SPI != 6 {
+			t.Errorf("counted %+v, want 32 commands and 6 SPI operations", got)
 		}
 	})
 }
@@ -142,7 +144,7 @@ func TestLongOperations(t *testing.T) {
 		talk(t, conn, spi([]byte{0x03, 0, 0, 0}, len(blank)), append([]byte{6}, blank...))
 		// an answer does not wait for the rest of the next command
 		talk(t, conn, []byte{0x01, 0x14, 1}, []byte{6, 1, 0})
-		talk(t, conn, []byte{0, 0, 0}, []byte{6, 1, 0, 0, 0})
+		talk(t, conn, []byte{0, 1, 0}, []byte{6, 1, 0, 1, 0})
 		// too long to take: refused, in step, and the chip saw nothing
 		talk(t, conn, spi([]byte{0x06}, 0), []byte{6})
 		long := append([]byte{0x02, 0, 0, 0}, make([]byte, 1_100_000)...)

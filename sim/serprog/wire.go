@@ -26,6 +26,8 @@ const (
 	ahead = 20 * time.Microsecond
 	// mostDebt is how much of a sleep that was too long is made good for: a process that was stopped does not race afterwards.
 	mostDebt = 100 * time.Millisecond
+	// glance is how often a session is asked whether it is over.
+	glance = 100 * time.Millisecond
 )
 
 // wire is the clock line between a programmer and its chip, and the time of both.
@@ -77,8 +79,8 @@ func (w *wire) piece(n int) int {
 	return min(n, max(1, int(ahead*time.Duration(w.hertz)/(8*time.Second))))
 }
 
-// pass lets the time of n bytes pass.
-func (w *wire) pass(n int) {
+// pass lets the time of n bytes pass, until it is over.
+func (w *wire) pass(n int, over func() bool) {
 	if w.pace != Real {
 		return
 	}
@@ -91,6 +93,12 @@ func (w *wire) pass(n int) {
 	if w.debt -= paid; late == paid {
 		return
 	}
-	time.Sleep(late - paid)
+	for late -= paid; late > glance; late -= glance {
+		time.Sleep(glance)
+		if over() {
+			return
+		}
+	}
+	time.Sleep(late)
 	w.debt = min(max(time.Since(w.end), 0), mostDebt)
 }

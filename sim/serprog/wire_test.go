@@ -246,3 +246,91 @@ func TestEndsAmid(t *testing.T) {
 		}
 	})
 }
+
+// TestEndsAmidSlowest: a server whose own clock is of no use ends at once all the same.
+func TestEndsAmidSlowest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pin := &chipSelect{}
+		ctx, cancel := context.WithCancel(t.Context())
+		ln, done := newPipes(), make(chan error)
+		go func() { done <- serprog.New(pin, serprog.Options{Pace: serprog.Real, Clock: 1}).Serve(ctx, ln) }()
+		conn := ln.dial()
+		defer conn.Close()
+		if _, err := conn.Write(spi([]byte{0x03, 0, 0, 0}, 1<<24-1)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		began := time.Now()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > 100*time.Millisecond || pin.low || pin.wrong || pin.clocked > 100_000 {
+			t.Errorf("ended after %v and %d bytes; chip select low: %v, wrong: %v", took, pin.clocked, pin.low, pin.wrong)
+		}
+	})
+}
+
+// TestHangsUpAmid: a client that leaves with hours of the wire ahead of it, behind one command or several, makes room for the next one; the chip saw whole commands only.
+func TestHangsUpAmid(t *testing.T) {
+	long := spi([]byte{0x03, 0, 0, 0}, 1<<24-1)
+	for _, row := range []struct {
+		name string
+		send []byte
+	}{
+		{"one answer", long},
+		{"answers behind one another", bytes.Repeat(long, 3)},
+		{"a long command", spi(make([]byte, 1<<20), 1)},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				pin := &chipSelect{}
+				_, ln := serve(t, pin, serprog.Options{Pace: serprog.Real})
+				conn := ln.dial()
+				talk(t, conn, []byte{0x14, 0xE8, 3, 0, 0}, []byte{6, 0xE8, 3, 0, 0})
+				if _, err := conn.Write(row.send); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(10 * time.Second)
+				conn.Close()
+				began := time.Now()
+				next := ln.dial()
+				defer next.Close()
+				talk(t, next, []byte{0}, []byte{6})
+				if took := time.Since(began); took > 200*time.Millisecond || pin.low || pin.wrong || pin.clocked > 1<<20 {
+					t.Errorf("served after %v and %d bytes; chip select low: %v, wrong: %v", took, pin.clocked, pin.low, pin.wrong)
+				}
+			})
+		})
+	}
+}
+
+// TestHangsUpOnASocket: the same where bytes wait in the machine, and behind the limit of a command's rest.
+func TestHangsUpOnASocket(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serprog.New(&chipSelect{}, serprog.Options{Pace: serprog.Real})
+	go s.Serve(t.Context(), ln)
+	dial := func() net.Conn {
+		conn, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		return conn
+	}
+	conn := dial()
+	talk(t, conn, []byte{0x14, 0xE8, 3, 0, 0}, []byte{6, 0xE8, 3, 0, 0})
+	if _, err := conn.Write(bytes.Repeat(spi([]byte{0x03, 0, 0, 0}, 1<<24-1), 3)); err != nil {
+		t.Fatal(err)
+	}
+	for s.Counts().SPI == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	conn.Close()
+	next := dial()
+	defer next.Close()
+	talk(t, next, []byte{0}, []byte{6})
+}
