@@ -45,10 +45,11 @@ var rooms = map[string]struct {
 	"sim/nor":              {nil, "the simulated chip is a second, independent reading of the datasheet"},
 	"sim/ftdi":             {nil, "firmware knows pins and packets, not the driver"},
 	"sim/ch341a":           {nil, "firmware knows pins and packets, not the driver"},
+	"sim/dediprog":         {nil, "firmware knows pins and packets, not the driver"},
 	"sim/serprog":          {[]string{"sim/nor"}, "offers a simulated chip to programs outside"},
 	"sim/pico":             {[]string{"sim/serprog"}, "firmware knows pins and packets, and the protocol that it shares with the server"},
 	"sim/usbip":            {[]string{"sim", "fixtures/usb"}, "offers simulated programmers to kernels outside, whatever their family"},
-	"sim":                  {[]string{"fixtures/usb", "sim/nor", "sim/ftdi", "sim/ch341a", "sim/pico"}, "the simulator imports contracts, never the driver it is to catch lying"},
+	"sim":                  {[]string{"fixtures/usb", "sim/nor", "sim/ftdi", "sim/ch341a", "sim/dediprog", "sim/pico"}, "the simulator imports contracts, never the driver it is to catch lying"},
 	"usbguest":             {nil, "tests only: what a real Linux USB stack makes of the simulated programmers"},
 	"cmd/station":          {[]string{"*"}, "the front door sees everything and contains no rules"},
 }
@@ -72,7 +73,7 @@ var fences = map[string][]string{
 }
 
 // standardOnly rooms import nothing from outside the standard library but what their row allows.
-var standardOnly = []string{"", "spi", "fixtures/usb", "fixtures/ftdi", "fixtures/ch341a", "fixtures/serprog", "fixtures", "sim", "sim/nor", "sim/ftdi", "sim/ch341a", "sim/serprog", "sim/pico", "sim/usbip", "provision", "conformance"}
+var standardOnly = []string{"", "spi", "fixtures/usb", "fixtures/ftdi", "fixtures/ch341a", "fixtures/serprog", "fixtures", "sim", "sim/nor", "sim/ftdi", "sim/ch341a", "sim/dediprog", "sim/serprog", "sim/pico", "sim/usbip", "provision", "conformance"}
 
 var badNames = []string{"util", "utils", "common", "helper", "helpers", "manager", "misc", "base", "types", "interfaces"}
 

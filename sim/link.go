@@ -9,6 +9,7 @@ import (
 
 	"station/fixtures/usb"
 	"station/sim/ch341a"
+	"station/sim/dediprog"
 	"station/sim/ftdi"
 	"station/sim/pico"
 )
@@ -85,6 +86,9 @@ func (k *link) Control(ctx context.Context, s usb.Setup, data []byte) (int, erro
 		return n, k.fault(err)
 	}
 	k.hear()
+	if d, ok := k.dev.(interface{ Busy() time.Duration }); ok {
+		return n, k.travel(ctx, d.Busy())
+	}
 	return n, nil
 }
 
@@ -182,12 +186,12 @@ func (k *link) fault(err error) error {
 
 // IsStall tells whether a Device's error is the family's ErrStall.
 func IsStall(err error) bool {
-	return errors.Is(err, ftdi.ErrStall) || errors.Is(err, ch341a.ErrStall) || errors.Is(err, pico.ErrStall)
+	return errors.Is(err, ftdi.ErrStall) || errors.Is(err, ch341a.ErrStall) || errors.Is(err, pico.ErrStall) || errors.Is(err, dediprog.ErrStall)
 }
 
 // IsGone tells whether a Device's error is the family's ErrGone.
 func IsGone(err error) bool {
-	return errors.Is(err, ftdi.ErrGone) || errors.Is(err, ch341a.ErrGone) || errors.Is(err, pico.ErrGone)
+	return errors.Is(err, ftdi.ErrGone) || errors.Is(err, ch341a.ErrGone) || errors.Is(err, pico.ErrGone) || errors.Is(err, dediprog.ErrGone)
 }
 
 // travel lets the time of d pass.

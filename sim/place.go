@@ -21,7 +21,7 @@ type Place struct {
 
 func (p Place) String() string { return fmt.Sprintf("port %s channel %d", p.Port, p.Channel) }
 
-// Insert puts a board into a place and powers it. A board that has power stays as it is: it never left, only the station
+// Insert puts a board into a place and powers it, unless a programmer there does. A board that has power stays as it is: it never left, only the station
 // was restarted. Errors are ErrOccupied, or that the programmer has no such channel; the place may be without a programmer.
 func (l *Line) Insert(place Place, chip *nor.Chip) error {
 	if chip == nil {
@@ -34,12 +34,17 @@ func (l *Line) Insert(place Place, chip *nor.Chip) error {
 			return fmt.Errorf("%v: %w", at, ErrOccupied)
 		}
 	}
+	fed := false
 	if p := l.ports[place.Port]; p != nil {
 		if err := p.dev.Attach(place.Channel, chip); err != nil {
 			return fmt.Errorf("%v: %w", place, err)
 		}
+		f, ok := p.dev.(interface{ Feeds() bool })
+		fed = ok && f.Feeds()
 	}
-	chip.Power(true)
+	if !fed {
+		chip.Power(true)
+	}
 	l.places[place] = chip
 	return nil
 }

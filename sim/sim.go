@@ -28,10 +28,14 @@
 // The place feeds the board: putting a board in powers it, taking it out cuts its supply. Pulling the
 // programmer's USB cable does neither, since the supply is not the programmer's, but lets go of the pins.
 //
+// Where the programmer feeds the board (Feeds: sim/dediprog), the place does not: a board that is put in, or is in the place when the programmer is
+// plugged in, has power while the programmer's VCC is on; VCC off and a pulled USB cable take it away. A process that ends leaves its boards as
+// they are, and the next one has a programmer of its own, just powered on with VCC off, so that such a board is powered down then.
+//
 // # Fault model
 //
 // Unplug at any instant, also in mid transfer; boards that come and go while a frame runs. Faults of
-// programmers are options of sim/ftdi and sim/ch341a, faults of chips options of sim/nor.
+// programmers are options of sim/ftdi, sim/ch341a and sim/dediprog, faults of chips options of sim/nor.
 package sim
 
 import (
@@ -44,12 +48,14 @@ import (
 
 	"station/fixtures/usb"
 	"station/sim/ch341a"
+	"station/sim/dediprog"
 	"station/sim/ftdi"
 	"station/sim/nor"
 	"station/sim/pico"
 )
 
-// Device is the firmware of a programmer, at its USB endpoints. ftdi.Device, ch341a.Device and pico.Device are such. None of its methods waits.
+// Device is the firmware of a programmer, at its USB endpoints. ftdi.Device, ch341a.Device, dediprog.Device and pico.Device are such. None of its methods waits;
+// one whose answer to a control transfer takes longer than the transfer tells how long by a method Busy, and one that feeds its boards says so by a method Feeds.
 type Device interface {
 	// Control does a control transfer; setup is as on the wire. Errors are its package's ErrStall and ErrGone, here and below.
 	Control(setup [8]byte, data []byte) (int, error)
@@ -68,6 +74,7 @@ type Device interface {
 var (
 	_ Device = (*ftdi.Device)(nil)
 	_ Device = (*ch341a.Device)(nil)
+	_ Device = (*dediprog.Device)(nil)
 	_ Device = (*pico.Device)(nil)
 )
 

@@ -10,6 +10,7 @@ import (
 
 	"station/sim"
 	"station/sim/ch341a"
+	"station/sim/dediprog"
 	"station/sim/ftdi"
 	"station/sim/nor"
 	"station/sim/pico"
@@ -33,6 +34,12 @@ func (a *app) simUSBIP() *cobra.Command {
 		{flag: "ft4232h", name: "FT4232H", channels: 2, plug: func(p ftdi.Pace) sim.Device { return ftdi.New(ftdi.FT4232H, ftdi.Options{Pace: p}) }},
 		{flag: "ch341a", name: "CH341A", channels: 1, plug: func(p ftdi.Pace) sim.Device { return ch341a.New(ch341a.Options{Pace: ch341a.Pace(p)}) }},
 		{flag: "pico", name: "Pico", channels: 1, plug: func(p ftdi.Pace) sim.Device { return pico.New(pico.Options{Pace: serprog.Pace(p)}) }},
+		{flag: "sf100", name: "SF100", channels: 1, plug: func(p ftdi.Pace) sim.Device {
+			return dediprog.New(dediprog.SF100, dediprog.Options{Pace: dediprog.Pace(p)})
+		}},
+		{flag: "sf600", name: "SF600", channels: 1, plug: func(p ftdi.Pace) sim.Device {
+			return dediprog.New(dediprog.SF600, dediprog.Options{Pace: dediprog.Pace(p)})
+		}},
 	}
 	c := &cobra.Command{
 		Use:   "usbip --ft2232h FILE,FILE --ch341a FILE ...",
@@ -68,7 +75,7 @@ func (a *app) simUSBIP() *cobra.Command {
 				}
 			}
 			if n == 0 {
-				return exit(exitRefused, errors.New("no programmer to offer: name --ft232h, --ft2232h, --ft4232h, --ch341a or --pico, each as often as wanted"))
+				return exit(exitRefused, errors.New("no programmer to offer: name --ft232h, --ft2232h, --ft4232h, --ch341a, --pico, --sf100 or --sf600, each as often as wanted"))
 			}
 			ln, err := net.Listen("tcp", listen)
 			if err != nil {

@@ -1,0 +1,79 @@
+package usbguest
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"station/sim/dediprog"
+	"station/sim/nor"
+)
+
+// TestInDediprog has Debian's flashrom identify, write, verify, read and erase a chip under every version of the Dediprog protocol, and wants it to
+// switch the supply on for that and off again.
+func TestInDediprog(t *testing.T) {
+	inGuest(t)
+	b := newBench(t)
+	for i, row := range []struct {
+		name  string
+		model dediprog.Model
+		opts  dediprog.Options
+		part  string
+		chip  string // as flashrom calls it
+	}{
+		{"SF100 V1", dediprog.SF100, dediprog.Options{Firmware: [3]int{5, 1, 9}, Asleep: true}, "MT25QL128ABA", "MT25QL128"},
+		{"SF100 V2", dediprog.SF100, dediprog.Options{}, "MT25QL256ABA", "MT25QL256"},
+		{"SF600 V2", dediprog.SF600, dediprog.Options{Firmware: [3]int{7, 2, 2}}, "MT25QL256ABA", "MT25QL256"},
+		{"SF600 V3", dediprog.SF600, dediprog.Options{Pace: dediprog.Real}, "MT25QL256ABA", "MT25QL256"},
+	} {
+		busID := fmt.Sprintf("1-%d", i+1)
+		dev, chip := dediprog.New(row.model, row.opts), newChip(t, row.part)
+		b.plug(busID, dev, 1, chip)
+		if chip.Powered() {
+			t.Errorf("%s: the board has power before anybody switched it on", row.name)
+		}
+		t.Run(row.name, func(t *testing.T) {
+			b := &bench{b.Server, t}
+			const at, size = 0x20000, 16 * kib
+			dir := t.TempDir()
+			image := bytes.Repeat([]byte{0xFF}, chip.Size())
+			copy(image[at:], random(size))
+			file, got := save(t, dir, "image", image), filepath.Join(dir, "got")
+			layout := save(t, dir, "layout", fmt.Appendf(nil, "%08x:%08x region\n", at, at+size-1))
+			flash := func(says string, args ...string) {
+				t.Helper()
+				before := chip.PowerUps()
+				out := b.run(flashrom, append([]string{"-p", "dediprog", "-c", row.chip}, args...)...)
+				if !strings.Contains(out, says) {
+					t.Fatalf("flashrom %q said\n%s, want %q", args, out, says)
+				}
+				if n := chip.PowerUps() - before; n != 1 || chip.Powered() || dev.Millivolts() != 0 {
+					t.Errorf("flashrom %q: %d times powered, now %d mV", args, n, dev.Millivolts())
+				}
+			}
+			region := []string{"-l", layout, "-i", "region", "-N"}
+			flash(`Found Micron flash chip "` + row.chip + `"`)
+			flash("VERIFIED.", append(region, "-w", file)...)
+			flash("VERIFIED.", append(region, "-v", file)...)
+			flash("Reading flash... done.", append(region, "-r", got)...)
+			if p, err := os.ReadFile(got); err != nil || len(p) != len(image) || !bytes.Equal(p[at:at+size], image[at:at+size]) {
+				t.Errorf("flashrom read something else than there is: %v", err)
+			}
+			if !bytes.Equal(chip.Bytes(at, size), image[at:at+size]) {
+				t.Error("the chip holds something else than flashrom wrote")
+			}
+			before := chip.Counters()[nor.CountErase]
+			flash("Erase/write done", append(region, "-E")...)
+			if chip.Counters()[nor.CountErase] == before || !bytes.Equal(chip.Bytes(at, size), bytes.Repeat([]byte{0xFF}, size)) {
+				t.Error("flashrom did not erase")
+			}
+		})
+		if err := b.Unplug(busID); err != nil {
+			t.Fatal(err)
+		}
+		b.wait("the kernel to lose it", func() bool { return len(b.attached()) == 0 })
+	}
+}
