@@ -72,6 +72,9 @@ type batch struct {
 
 // programs carries out those of ops, of which none is an erase, on a chip that is ready.
 func (c *Chip) programs(ctx context.Context, ops []Op, step func(n int64)) error {
+	if firmware, ok := c.conn.(spi.PageProgrammer); ok {
+		return c.programsInFirmware(ctx, firmware, ops, step)
+	}
 	limits := c.conn.Limits()
 	if limits.MaxFrame <= headerLen {
 		return fmt.Errorf("program: the link's frames of %d bytes hold no data", limits.MaxFrame)

@@ -348,9 +348,12 @@ func (c *Chip) send(ctx context.Context, cmd command) (status, error) {
 // statusSamples is how many status bytes behind an Idle of typ reach to half as much again, so that most operations are seen to end in
 // the same round trip.
 func (c *Chip) statusSamples(typ time.Duration) int {
-	n := samples
-	if t := c.conn.Limits().ByteTime; t > 0 {
+	n, limits := samples, c.conn.Limits()
+	if t := limits.ByteTime; t > 0 {
 		n += int(min(typ/2/t, mostStatusSamples))
+	}
+	if limits.MaxAnswer > 0 {
+		n = min(n, limits.MaxAnswer)
 	}
 	return n
 }

@@ -60,12 +60,25 @@ type Limits struct {
 	Grain int
 	// HostIdle tells that the device keeps no Idle: the host waits, and every frame with an Idle costs a round trip.
 	HostIdle bool
+	// MaxAnswer is the most bytes, Out and In each, that a frame may have unless it is one that the programmer's firmware has a
+	// command of its own for, such as a read at an address. Others fail with Sent No. 0 where MaxFrame alone counts.
+	MaxAnswer int
 }
 
 // Powered is the optional ability to switch the target's supply, found by type assertion on a Conn.
 type Powered interface {
 	// Power switches the supply and returns when it is stable. While it is off no pin is driven.
 	Power(ctx context.Context, on bool) error
+}
+
+// PageProgrammer is the optional ability of firmware that programs pages by itself, found by type assertion on a Conn.
+type PageProgrammer interface {
+	// ProgramPages programs data, whole pages of 256 bytes from the start of a page on. command is opcode and address of the first page, as
+	// the Out of its frame would begin. For each page the firmware sends the write enable and the program, and waits until the chip is ready; what
+	// the chip made of it nobody is told, so its registers are to be read behind the last page, which may still be under way.
+	//
+	// Cancellation acts before the first page. A failure is a *FrameError whose Index counts pages.
+	ProgramPages(ctx context.Context, command, data []byte) error
 }
 
 // Sent says whether the frame that failed reached the chip.

@@ -67,6 +67,7 @@ func cancelled(t *testing.T, r Rig, at int, frames []spi.Frame) bool {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	frames = cut(r, frames)
 	before := r.Chip.Count()
 	r.Chip.OnSelect(func(n int) {
 		if n == before+at {
@@ -162,6 +163,7 @@ func program(n int) []spi.Frame {
 // the error claims with what the chip saw. It returns the error.
 func Broken(t *testing.T, r Rig, want error, frames []spi.Frame) *spi.FrameError {
 	t.Helper()
+	frames = cut(r, frames)
 	start := time.Now()
 	err := r.Conn.Do(context.Background(), frames...)
 	f := frameError(t, err, want)

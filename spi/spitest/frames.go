@@ -120,9 +120,9 @@ func testLimits(t *testing.T, r Rig) {
 	if l.ByteTime <= 0 || l.ByteTime > time.Millisecond || l.MaxFrame < 512 || r.mostOut() < 261 || r.mostOut() > l.MaxFrame || l.Grain < 1 {
 		t.Fatalf("limits %+v make no sense", l)
 	}
-	n := min(4096, r.mostOut())
-	mustDo(t, r, spi.Frame{Out: pattern(n, 0)})
+	mustDo(t, r, spi.Frame{Out: pattern(min(4096, r.mostOut()), 0)})
 	seen := r.Chip.Since(0)[0]
+	n := len(seen.Bytes)
 	if took, least := seen.Released.Sub(seen.Selected), l.ByteTime*time.Duration(n)*9/10; took < least {
 		t.Errorf("%d bytes took %v on the wire, less than the %v that ByteTime %v promises", n, took, least, l.ByteTime)
 	}

@@ -7,6 +7,7 @@ package spitest
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,7 +34,7 @@ type Rig struct {
 	Tick time.Duration
 }
 
-// Run runs the suite. open is called inside a testing/synctest bubble: a programmer that takes its real
+// Run runs the suite. A Conn with a MaxAnswer gets every frame of it cut to that, Out and In each; what more it carries is for the driver's own tests. open is called inside a testing/synctest bubble: a programmer that takes its real
 // time costs none here. Everything that open starts must end with the cleanup of its t.
 func Run(t *testing.T, open func(t *testing.T) Rig) {
 	for _, c := range []struct {
@@ -76,11 +77,26 @@ type fataler interface {
 // mustDo carries out frames and compares what the chip saw and said.
 func mustDo(t fataler, r Rig, frames ...spi.Frame) {
 	t.Helper()
+	frames = cut(r, frames)
 	before := r.Chip.Count()
 	if err := r.Conn.Do(context.Background(), frames...); err != nil {
 		t.Fatalf("Do: %v", err)
 	}
 	check(t, r, before, frames)
+}
+
+// cut returns frames as far as the Conn's MaxAnswer lets it carry them.
+func cut(r Rig, frames []spi.Frame) []spi.Frame {
+	most := r.Conn.Limits().MaxAnswer
+	if most == 0 {
+		return frames
+	}
+	frames = slices.Clone(frames)
+	for i := range frames {
+		f := &frames[i]
+		f.Out, f.In = f.Out[:min(len(f.Out), most)], f.In[:min(len(f.In), most)]
+	}
+	return frames
 }
 
 // check wants the chip to have seen exactly frames since its frame number before, and their In to be its answers.
