@@ -30,6 +30,8 @@ type write struct {
 	left int // pages
 	mode mode
 	addr uint32
+	// waited: the next page was there before there was room for it.
+	waited bool
 }
 
 // mode is what the mode byte of a command packet says.
@@ -131,7 +133,7 @@ func (d *Device) bulkWrite(value, index uint16, p []byte) bool {
 		return false
 	}
 	d.abandon()
-	d.write = write{count, m, addr}
+	d.write = write{left: count, mode: m, addr: addr}
 	return true
 }
 
@@ -145,7 +147,10 @@ func (d *Device) Out(iface int, p []byte) (int, error) {
 		return 0, ErrGone
 	case iface != 0 || d.stalled:
 		return 0, ErrStall
-	case len(p) == 0 || d.until > d.now():
+	case len(p) == 0:
+		return 0, nil
+	case d.until > d.now():
+		d.write.waited = true
 		return 0, nil
 	case d.write.left == 0 || len(p) < maxPacket:
 		d.stalled = true
@@ -155,6 +160,10 @@ func (d *Device) Out(iface int, p []byte) (int, error) {
 			return 0, ErrStall
 		}
 		return 0, nil
+	}
+	if w := &d.write; w.waited { // it would have been taken when the page before was over
+		d.late = min(d.now()-d.until, mostLate)
+		w.waited = len(p) > maxPacket
 	}
 	d.program(p[:pageSize])
 	d.moved++
@@ -166,6 +175,7 @@ func (d *Device) Out(iface int, p []byte) (int, error) {
 func (d *Device) program(data []byte) {
 	w := &d.write
 	d.begin()
+	d.late = 0
 	d.sel()
 	d.shift([]byte{0x06}, nil)
 	d.desel()

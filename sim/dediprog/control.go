@@ -17,7 +17,7 @@ func (d *Device) Control(setup [8]byte, data []byte) (int, error) {
 	if d.gone {
 		return 0, ErrGone
 	}
-	d.answered = 0
+	d.answered, d.late = 0, 0
 	defer d.wake()
 	value := binary.LittleEndian.Uint16(setup[2:])
 	index := binary.LittleEndian.Uint16(setup[4:])

@@ -140,6 +140,8 @@ type Device struct {
 	write    write
 	moved    int // pages and blocks
 	timer    *time.Timer
+	alarmAt  time.Duration // when it fires
+	late     time.Duration // that it fired last, as those of a real machine do: pages and blocks that waited for it go on as if it had not. In a bubble none is late
 
 	asleep, gone, hung, stalled bool
 }

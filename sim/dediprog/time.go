@@ -4,8 +4,11 @@ import "time"
 
 func (d *Device) now() time.Duration { return time.Since(d.epoch) }
 
+// mostLate is how much lateness is made good for: a process that was stopped does not race afterwards.
+const mostLate = 10 * time.Millisecond
+
 // begin is the start of something on the wire: when it is done with what was before, and not in the past.
-func (d *Device) begin() { d.until = max(d.until, d.now()) }
+func (d *Device) begin() { d.until = max(d.until, d.now()-d.late) }
 
 // Busy is how long it takes from now until the host has the answer to the control transfer that was done last.
 func (d *Device) Busy() time.Duration {
@@ -23,7 +26,9 @@ func (d *Device) wake() {
 	if len(d.read.blocks) > 0 {
 		at = d.read.blocks[0].at
 	}
-	wait := max(at-d.now(), 0)
+	now := d.now()
+	d.alarmAt = max(at, now)
+	wait := d.alarmAt - now
 	if d.timer == nil {
 		d.timer = time.AfterFunc(wait, d.tell)
 	} else {
@@ -34,6 +39,7 @@ func (d *Device) wake() {
 // tell calls the host's ear.
 func (d *Device) tell() {
 	d.mu.Lock()
+	d.late = min(max(0, d.now()-d.alarmAt), mostLate)
 	f := d.notify
 	d.mu.Unlock()
 	if f != nil {
