@@ -30,8 +30,9 @@ var rooms = map[string]struct {
 	"fixtures/libusb":      {[]string{"fixtures/usb"}, "the metal below the seam decides nothing"},
 	"fixtures/ftdi":        {[]string{"spi", "fixtures/usb"}, "a driver knows its two contracts only"},
 	"fixtures/ch341a":      {[]string{"spi", "fixtures/usb"}, "a driver knows its two contracts only"},
+	"fixtures/dediprog":    {[]string{"spi", "fixtures/usb"}, "a driver knows its two contracts only"},
 	"fixtures/serprog":     {[]string{"spi", "fixtures/usb"}, "a driver knows its two contracts only, and its stream by what it needs of one"},
-	"fixtures":             {[]string{"spi", "fixtures/usb", "fixtures/ftdi", "fixtures/ch341a", "fixtures/serprog"}, "the rack picks drivers and never sees libusb"},
+	"fixtures":             {[]string{"spi", "fixtures/usb", "fixtures/ftdi", "fixtures/ch341a", "fixtures/dediprog", "fixtures/serprog"}, "the rack picks drivers and never sees libusb"},
 	"flash":                {[]string{"spi"}, "the chip's side knows no programmer, no recipe and no simulator"},
 	"ledger":               {nil, "whoever checks a record in ten years needs nothing else"},
 	"yamltext":             {nil, "knows YAML and people, and nothing of what a file is about"},
@@ -73,7 +74,7 @@ var fences = map[string][]string{
 }
 
 // standardOnly rooms import nothing from outside the standard library but what their row allows.
-var standardOnly = []string{"", "spi", "fixtures/usb", "fixtures/ftdi", "fixtures/ch341a", "fixtures/serprog", "fixtures", "sim", "sim/nor", "sim/ftdi", "sim/ch341a", "sim/dediprog", "sim/serprog", "sim/pico", "sim/usbip", "provision", "conformance"}
+var standardOnly = []string{"", "spi", "fixtures/usb", "fixtures/ftdi", "fixtures/ch341a", "fixtures/dediprog", "fixtures/serprog", "fixtures", "sim", "sim/nor", "sim/ftdi", "sim/ch341a", "sim/dediprog", "sim/serprog", "sim/pico", "sim/usbip", "provision", "conformance"}
 
 var badNames = []string{"util", "utils", "common", "helper", "helpers", "manager", "misc", "base", "types", "interfaces"}
 

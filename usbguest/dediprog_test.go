@@ -70,6 +70,20 @@ func TestInDediprog(t *testing.T) {
 			if chip.Counters()[nor.CountErase] == before || !bytes.Equal(chip.Bytes(at, size), bytes.Repeat([]byte{0xFF}, size)) {
 				t.Error("flashrom did not erase")
 			}
+
+			// The station writes what flashrom then reads, and verifies what flashrom wrote.
+			w := &worker{bench: b, busID: busID, dir: dir, chip: chip}
+			w.slot(fmt.Sprintf(`name: "1", port: %q, volts: "3.3", power: switched`, filepath.Base(device(t, "dada"))))
+			where := []string{"--slot", "1", "--at", fmt.Sprintf("0x%x", at)}
+			content := save(t, dir, "content", random(size))
+			w.station("", append([]string{"chip", "write", content, "--yes"}, where...)...)
+			flash("VERIFIED.", append(region, "-v", file)...)
+			if chip.Powered() || w.late {
+				t.Errorf("the station left the board with power, or was late (%v)", w.late)
+			}
+			flash("Erase/write done", append(region, "-E")...)
+			flash("VERIFIED.", append(region, "-w", file)...)
+			w.station("", append([]string{"chip", "verify", content}, where...)...)
 		})
 		if err := b.Unplug(busID); err != nil {
 			t.Fatal(err)

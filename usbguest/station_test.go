@@ -104,6 +104,12 @@ func (w *worker) config(port, channel string) {
 	if channel != "" {
 		slot += ", channel: " + channel
 	}
+	w.slot(slot)
+}
+
+// slot makes a station with this slot.
+func (w *worker) slot(slot string) {
+	w.t.Helper()
 	save(w.t, w.dir, "config.yaml", fmt.Appendf(nil, "station: guest\ndata: %s/data\nslots:\n  - {%s}\n", w.dir, slot))
 	w.station("ready", "init")
 }

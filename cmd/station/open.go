@@ -16,6 +16,7 @@ import (
 	"station/keyring"
 	"station/sim"
 	"station/sim/ch341a"
+	"station/sim/dediprog"
 	"station/sim/ftdi"
 	"station/sim/nor"
 	"station/store"
@@ -215,13 +216,16 @@ type wires struct {
 func (b *bench) plug(line *sim.Line, pace ftdi.Pace) error {
 	plugged := map[string]bool{}
 	for _, s := range b.config.Slots {
-		// A slot on a channel has a two-channel programmer, and one without a channel the simplest of all.
+		// A slot on a channel has a two-channel programmer, one whose supply is switched the only programmer that can, and any other the simplest of all.
 		place := sim.Place{Port: s.Port}
 		var programmer sim.Device
-		if s.Channel != "" {
+		switch {
+		case s.Channel != "":
 			place.Channel = int(s.Channel[0] - 'A')
 			programmer = ftdi.New(ftdi.FT2232H, ftdi.Options{Pace: pace, Faults: b.faults(s.Port)})
-		} else {
+		case s.Power == fixtures.PowerSwitched:
+			programmer = dediprog.New(dediprog.SF600, dediprog.Options{Pace: dediprog.Pace(pace)})
+		default:
 			programmer = ch341a.New(ch341a.Options{Pace: ch341a.Pace(pace)})
 		}
 		b.places[s.Name] = place

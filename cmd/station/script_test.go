@@ -53,6 +53,7 @@ func TestScripts(t *testing.T) {
 			"board":   board,
 			"spi":     spiFrames,
 			"power":   power,
+			"fed":     fed,
 			"look":    look,
 			"tamper":  tamper,
 			"hold":    hold,
@@ -161,6 +162,16 @@ func power(ts *testscript.TestScript, neg bool, args []string) {
 	chip := open(ts, args[0])
 	chip.Power(false)
 	chip.Power(true)
+	ts.Check(chip.Close())
+}
+
+// fed wants a board to have power or none: fed FILE on|off
+func fed(ts *testscript.TestScript, neg bool, args []string) {
+	never(ts, neg, args, 2, "fed FILE on|off")
+	chip := open(ts, args[0])
+	if on := chip.Powered(); on != (args[1] == "on") {
+		ts.Fatalf("%s: powered %v", args[0], on)
+	}
 	ts.Check(chip.Close())
 }
 
