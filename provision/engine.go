@@ -101,6 +101,9 @@ func (r *run) carryOut(ctx context.Context) error {
 	}
 	r.onRelease(func() { release() })
 	r.conn = conn
+	if err := r.checkAbility(); err != nil {
+		return err
+	}
 
 	if r.chip, err = flash.Identify(ctx, conn, r.o.Recipe.Parts()...); err != nil {
 		return err
