@@ -45,6 +45,9 @@ func (a *app) conform(ctx context.Context, at *seat, area string, yes, force boo
 // suite runs every case with r free to be destroyed.
 func (s *seated) suite(ctx context.Context, r flash.Range) error {
 	p := s.chip.Part()
+	if most := s.conn.Limits().MaxAnswer; most > 0 {
+		return exit(exitRefused, fmt.Errorf("REFUSED: slot %s: the statements need longer commands than this programmer carries (%d bytes): use a slot with a programmer of another kind", s.slot, most))
+	}
 	v := &verdicts{app: s.app, slot: s.slot}
 	power, person := s.supply()
 	o := conformance.Options{
