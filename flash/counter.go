@@ -126,7 +126,7 @@ func (c *Chip) idle(ctx context.Context, r *RPMC, op string, start time.Time) (b
 		} else if late {
 			return 0, c.stuckRPMC(ctx, r, op)
 		}
-		if err := sleep(ctx, min(r.Poll, max(0, r.Limit-time.Since(start)))); err != nil {
+		if err := c.sleep(ctx, min(r.Poll, max(0, r.Limit-time.Since(start)))); err != nil {
 			return 0, err
 		}
 	}

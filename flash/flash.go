@@ -21,6 +21,7 @@ package flash
 import (
 	"encoding/hex"
 	"strings"
+	"time"
 
 	"station/spi"
 )
@@ -36,6 +37,8 @@ type Chip struct {
 
 	recovered []string
 	batch     batch // of page programs
+
+	slept time.Duration
 
 	look bool // the next read is to find out whether the chip was ready for it
 
@@ -53,6 +56,9 @@ func (c *Chip) ID() [20]byte { return c.id }
 
 // UID is the unique ID, bytes 6..19 of READ ID, as 28 upper-case hexadecimal digits.
 func (c *Chip) UID() string { return strings.ToUpper(hex.EncodeToString(c.id[6:])) }
+
+// Slept is how long calls have waited for the chip so far with nothing sent: the time of its erases, mostly, on the host's clock.
+func (c *Chip) Slept() time.Duration { return c.slept }
 
 // SFDP is the decoded SFDP area of the chip. Callers do not change it.
 func (c *Chip) SFDP() *SFDP { return c.sfdp }

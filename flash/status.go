@@ -136,13 +136,15 @@ func (c *Chip) wait(ctx context.Context, op string, addr int64, start time.Time,
 			return s, e
 		}
 		before = s
-		if err := sleep(ctx, min(step, limit-time.Since(start))); err != nil {
+		if err := c.sleep(ctx, min(step, limit-time.Since(start))); err != nil {
 			return s, fmt.Errorf("%s: %w", at(op, addr), err)
 		}
 	}
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
+func (c *Chip) sleep(ctx context.Context, d time.Duration) error {
+	began := time.Now()
+	defer func() { c.slept += time.Since(began) }()
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -329,7 +331,7 @@ func (c *Chip) send(ctx context.Context, cmd command) (status, error) {
 	early := !quick && s.sr&statusWEL != 0 // perhaps it has not even begun
 	if !quick && (early || !s.ready()) {
 		// Half of what is typical, since a chip may be faster than that.
-		if err := sleep(ctx, cmd.time.Typ/2); err != nil {
+		if err := c.sleep(ctx, cmd.time.Typ/2); err != nil {
 			return s, err
 		}
 	}

@@ -84,6 +84,10 @@ func (a *app) bench() *cobra.Command {
 	return c
 }
 
+// benchPart is what a board of the bench's own has where the slot can feed it: the part that most is written about, of one die. Elsewhere it is the
+// first that fits.
+const benchPart = "MT25QL256ABA"
+
 // ownBoards is a virtual line like the station's, with a new board in every slot that ends with the process: those of the data
 // directory are left alone.
 func (b *bench) ownBoards(timed bool) (usb.Bus, error) {
@@ -95,15 +99,16 @@ func (b *bench) ownBoards(timed bool) (usb.Bus, error) {
 	if err := b.plug(line, pace); err != nil {
 		return nil, err
 	}
+	parts := slices.DeleteFunc(flash.Parts(), func(p *flash.Part) bool { return !slices.Contains(nor.Parts(), p.Name) })
+	if i := slices.IndexFunc(parts, func(p *flash.Part) bool { return p.Name == benchPart }); i > 0 {
+		parts[0], parts[i] = parts[i], parts[0]
+	}
 	for _, s := range b.config.rackSlots() {
 		rack, err := fixtures.NewRack(nil, []fixtures.Slot{s})
 		if err != nil {
 			return nil, err
 		}
-		parts := flash.Parts()
-		i := slices.IndexFunc(parts, func(p *flash.Part) bool {
-			return slices.Contains(nor.Parts(), p.Name) && provision.Feeds(rack.Volts(s.Name), p)
-		})
+		i := slices.IndexFunc(parts, func(p *flash.Part) bool { return provision.Feeds(rack.Volts(s.Name), p) })
 		if i < 0 {
 			continue // an empty slot says so itself
 		}
@@ -212,16 +217,16 @@ func (s *seated) measure(ctx context.Context, job benchJob, together func()) (be
 	}
 	byteTime := s.conn.Limits().ByteTime
 	out := benchJSON{Slot: s.slot, Fixture: s.bench.rack.Describe(s.slot), Part: p.Name, UID: s.chip.UID(), At: r.Addr, Size: r.Size}
-	out.Write.Predicted = split{Wire: plan.Typical(byteTime) - plan.Typical(0), Flash: plan.Typical(0)}.json(r.Size)
-	out.Verify.Predicted = split{Wire: time.Duration(r.Size) * byteTime}.json(r.Size)
+	out.Write.Predicted = predicted(plan.Typical(byteTime)-plan.Typical(0), plan.Typical(0), r.Size)
+	out.Verify.Predicted = predicted(time.Duration(r.Size)*byteTime, 0, r.Size)
 	together()
 	s.begins(fmt.Sprintf("write %s from 0x%06X on", sizeText(r.Size), r.Addr))
-	if out.Write.Measured, err = watch.time(job.timed, r.Size, func() error { return s.chip.Apply(ctx, plan, s.progress("writing")) }); err != nil {
+	if out.Write.Measured, err = s.time(watch, job.timed, r.Size, func() error { return s.chip.Apply(ctx, plan, s.progress("writing")) }); err != nil {
 		return benchJSON{}, err
 	}
-	out.Write.RoundTrips = watch.calls
-	out.Verify.Measured, err = watch.time(job.timed, r.Size, func() error { return s.chip.Verify(ctx, want, s.progress("verifying")) })
-	out.Verify.RoundTrips = watch.calls
+	out.Write.Batches = watch.calls
+	out.Verify.Measured, err = s.time(watch, job.timed, r.Size, func() error { return s.chip.Verify(ctx, want, s.progress("verifying")) })
+	out.Verify.Batches = watch.calls
 	return out, err
 }
 
@@ -275,16 +280,16 @@ func (w pageStopwatch) ProgramPages(ctx context.Context, command, data []byte) e
 	return err
 }
 
-// time does something and tells where its time went; not timed: wire and flash took none of it.
-func (w *stopwatch) time(timed bool, size int64, do func() error) (splitJSON, error) {
+// time does something and tells how long it took and where that time went; not timed: wire and flash took none of it.
+func (s *seated) time(w *stopwatch, timed bool, size int64, do func() error) (splitJSON, error) {
 	*w = stopwatch{Conn: w.Conn}
-	began := time.Now()
+	slept, began := s.chip.Slept(), time.Now()
 	err := do()
 	total := time.Since(began)
-	var s split
+	slept = s.chip.Slept() - slept
+	var wire, idle time.Duration
 	if timed {
-		s.Wire, s.Flash = time.Duration(w.bytes)*w.Limits().ByteTime, w.idle
+		wire, idle = time.Duration(w.bytes)*w.Limits().ByteTime, w.idle
 	}
-	s.USB, s.Host = max(0, w.inside-s.Wire-s.Flash), total-w.inside
-	return s.json(size), err
+	return measured(total, w.inside, wire, idle, slept, size), err
 }

@@ -7,33 +7,47 @@ import (
 	"time"
 )
 
-// split is where time goes. Wire: clocks. Flash: chip select high, because the chip works. USB: else in the programmer's driver, until its answers
-// were there. Host: the rest.
-type split struct{ Wire, Flash, USB, Host time.Duration }
-
+// splitJSON is a time and where it goes. Wire: clocks. Flash: the chip works, and chip select is high or the host waits for it. USB: else in the
+// programmer's driver, until its answers were there. Host: the rest. Nobody predicts the latter two.
 type splitJSON struct {
 	Total int64   `json:"us"`
 	Wire  int64   `json:"wire_us"`
 	Flash int64   `json:"flash_us"`
-	USB   int64   `json:"usb_us"`
-	Host  int64   `json:"host_us"`
+	USB   *int64  `json:"usb_us"`
+	Host  *int64  `json:"host_us"`
 	Rate  float64 `json:"mb_per_s"` // of 10^6 bytes
+	// Cut: the programmer was faster than the clock that it tells, or paused less than it was told, so that wire and flash are cut to what it took.
+	Cut bool `json:"cut,omitempty"`
 }
 
-func (s split) json(size int64) splitJSON {
-	total := s.Wire + s.Flash + s.USB + s.Host
-	j := splitJSON{Total: total.Microseconds(), Wire: s.Wire.Microseconds(), Flash: s.Flash.Microseconds(), USB: s.USB.Microseconds(), Host: s.Host.Microseconds()}
-	if total > 0 {
-		j.Rate = float64(size) / 1e6 / total.Seconds()
+// predicted is what wire and flash alone need.
+func predicted(wire, flash time.Duration, size int64) splitJSON {
+	return splitJSON{Total: (wire + flash).Microseconds(), Wire: wire.Microseconds(), Flash: flash.Microseconds(), Rate: rate(size, wire+flash)}
+}
+
+// measured takes a time apart by the clock. inside: of it in the driver, where the programmer was to clock bytes for wire and to pause for idle. slept: of
+// it elsewhere, waiting for the flash.
+func measured(total, inside, wire, idle, slept time.Duration, size int64) splitJSON {
+	cut := wire+idle > inside+inside/100 // what is less is rounding
+	wire = min(wire, inside)
+	idle = min(idle, inside-wire)
+	usb, host := (inside - wire - idle).Microseconds(), (total - inside - slept).Microseconds()
+	return splitJSON{Total: total.Microseconds(), Wire: wire.Microseconds(), Flash: (idle + slept).Microseconds(), USB: &usb, Host: &host, Rate: rate(size, total), Cut: cut}
+}
+
+// rate is in 10^6 bytes a second.
+func rate(size int64, d time.Duration) float64 {
+	if d <= 0 {
+		return 0
 	}
-	return j
+	return float64(size) / 1e6 / d.Seconds()
 }
 
 // moveJSON is one move of a slot: what wire and flash alone would need, and what it took.
 type moveJSON struct {
-	Predicted  splitJSON `json:"predicted"`
-	Measured   splitJSON `json:"measured"`
-	RoundTrips int64     `json:"round_trips"` // how often the host heard all answers before it went on
+	Predicted splitJSON `json:"predicted"`
+	Measured  splitJSON `json:"measured"`
+	Batches   int64     `json:"batches"` // how often all answers were awaited before anything else was sent; a driver sends a large one in pieces
 }
 
 type benchJSON struct {
@@ -85,19 +99,32 @@ func (a *app) printBench(measured []benchJSON) error {
 	if len(measured) == 0 {
 		return nil
 	}
-	rows := [][]string{{"SLOT", "FIXTURE", "MOVE", "", "TOTAL", "WIRE", "FLASH", "USB", "HOST", "MB/S", "ROUND TRIPS"}}
-	row := func(slot, fixture, move, what string, s splitJSON, trips string) {
+	rows := [][]string{{"SLOT", "FIXTURE", "MOVE", "", "TOTAL", "WIRE", "FLASH", "USB", "HOST", "MB/S", "BATCHES"}}
+	cut := false
+	row := func(slot, fixture, move, what string, s splitJSON, batches string) {
 		cells := []string{slot, fixture, move, what}
-		for _, us := range []int64{s.Total, s.Wire, s.Flash, s.USB, s.Host} {
-			cells = append(cells, fmt.Sprintf("%.3fs", float64(us)/1e6))
+		for _, us := range []*int64{&s.Total, &s.Wire, &s.Flash, s.USB, s.Host} {
+			cell := "-"
+			if us != nil {
+				cell = fmt.Sprintf("%.3fs", float64(*us)/1e6)
+			}
+			cells = append(cells, cell)
 		}
-		rows = append(rows, append(cells, fmt.Sprintf("%.2f", s.Rate), trips))
+		cells = append(cells, fmt.Sprintf("%.2f", s.Rate), batches)
+		if s.Cut {
+			cells, cut = append(cells, "cut"), true
+		}
+		rows = append(rows, cells)
 	}
 	for _, j := range measured {
 		row(j.Slot, j.Fixture, "write", "predicted", j.Write.Predicted, "")
-		row("", "", "", "measured", j.Write.Measured, fmt.Sprint(j.Write.RoundTrips))
+		row("", "", "", "measured", j.Write.Measured, fmt.Sprint(j.Write.Batches))
 		row("", "", "verify", "predicted", j.Verify.Predicted, "")
-		row("", "", "", "measured", j.Verify.Measured, fmt.Sprint(j.Verify.RoundTrips))
+		row("", "", "", "measured", j.Verify.Measured, fmt.Sprint(j.Verify.Batches))
 	}
-	return a.printTable(rows)
+	if err := a.printTable(rows); err != nil || !cut {
+		return err
+	}
+	_, err := fmt.Fprintln(a.stdout, "cut: the programmer took less than its clock and the pauses asked for need: WIRE and FLASH are cut to what it took, and tell nothing. TOTAL and MB/S are the clock's.")
+	return err
 }
