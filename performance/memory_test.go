@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -58,7 +59,7 @@ func TestMemory(t *testing.T) {
 func peak(t *testing.T, content []byte, move string) int {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestMemory$", "-test.v", "-test.timeout=20m")
-	cmd.Env = append(os.Environ(), childRecipe+"="+recipeFile(t, content), childMove+"="+move, "GOGC="+gcPercent(t))
+	cmd.Env = append(os.Environ(), childRecipe+"="+recipeFile(t, content), childMove+"="+move)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -72,20 +73,9 @@ func peak(t *testing.T, content []byte, move string) int {
 	return kib
 }
 
-// gcPercent is what the program sets.
-func gcPercent(t *testing.T) string {
-	t.Helper()
-	text, err := os.ReadFile("../cmd/station/main.go")
-	must(t, err)
-	m := regexp.MustCompile(`debug\.SetGCPercent\((\d+)\)`).FindSubmatch(text)
-	if m == nil {
-		t.Fatal("the program sets none")
-	}
-	return string(m[1])
-}
-
 // useMemory runs the 32 slots and prints what that took.
 func useMemory(t *testing.T, path, move string) {
+	debug.SetGCPercent(provision.GCPercent) // as the program does
 	r, err := recipes.Load(path)
 	must(t, err)
 	occupy(t, r, move)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"station/provision"
 	"station/yamltext"
 )
 
@@ -52,8 +53,7 @@ func main() {
 	_ = syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})
 	// Whoever reads our output may go away; the boards stay. A write then fails, and nothing else.
 	signal.Ignore(syscall.SIGPIPE)
-	// Most of the memory is images and the buffers of the slots, which stay; garbage is little, and need not be as much again.
-	debug.SetGCPercent(40)
+	debug.SetGCPercent(provision.GCPercent)
 	os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
