@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// TestThroughput is a shift: one operator, who has two hands, takes a finished board out of its slot, puts the next one in and scans it, 5 s
+// TestThroughput is a shift: one operator, who has two hands, takes a finished board out of its slot, puts the next one in and scans it, h
 // each time; meanwhile the other slots go on. T is what a run takes alone.
 func TestThroughput(t *testing.T) {
 	if testing.Short() {
@@ -17,28 +17,29 @@ func TestThroughput(t *testing.T) {
 	}
 	unraced(t)
 	const (
-		slots    = 8
-		handling = 5 * time.Second
-		warm     = 1 // boards of each slot before it is measured
-		measured = 2 // boards of each slot
+		slots = 8
+		warm  = 1 // boards of each slot before it is measured
 	)
-	content := image(1, 64<<10)
 	for _, c := range []struct {
-		n     int
-		what  string
-		clock string // that makes a run longer or shorter than the operator's round
+		n        int
+		size     int // of the image
+		handling time.Duration
+		longer   bool // a run, and its handling, is longer than the operator's round
+		measured int  // boards of each slot
 	}{
-		{40, "runs longer than the operator's round", "30kHz"},
-		{41, "runs shorter than the operator's round", "60kHz"},
+		{40, mebibyte, 100 * time.Millisecond, true, 2},
+		{41, mebibyte, 300 * time.Millisecond, false, 2},
+		{42, whole, 5 * time.Second, false, 1},
 	} {
-		t.Run(c.what, func(t *testing.T) {
-			r := recipe(t, content)
+		what := fmt.Sprintf("%s at 30 MHz, h %v", sizeText(c.size), c.handling)
+		t.Run(what, func(t *testing.T) {
+			if c.size == whole && !full() {
+				t.Skip("most of a minute")
+			}
+			r := recipe(t, image(1, c.size))
 			var alone, took time.Duration
 			synctest.Test(t, func(t *testing.T) {
 				bench := rack(slots)
-				for i := range bench {
-					bench[i].clock = c.clock
-				}
 				l := newLine(t, true, bench...)
 				defer l.close()
 				board := func(slot string, n int) time.Duration {
@@ -54,9 +55,9 @@ func TestThroughput(t *testing.T) {
 				var shift sync.WaitGroup
 				for i, p := range bench {
 					shift.Go(func() {
-						for k := range warm + measured + 1 {
+						for k := range warm + c.measured + 1 {
 							operator <- struct{}{}
-							time.Sleep(handling)
+							time.Sleep(c.handling)
 							<-operator
 							board(p.slot, 1+i+slots*k)
 							mu.Lock()
@@ -67,14 +68,14 @@ func TestThroughput(t *testing.T) {
 				}
 				shift.Wait()
 				slices.SortFunc(done, time.Time.Compare)
-				took = done[slots*(warm+measured)].Sub(done[slots*warm])
+				took = done[slots*(warm+c.measured)].Sub(done[slots*warm])
 			})
-			rate := slots * measured / took.Seconds()
-			limit := slots / max(alone+handling, slots*handling).Seconds()
-			if longer := alone+handling > slots*handling; longer != (c.n == 40) {
+			rate := float64(slots*c.measured) / took.Seconds()
+			limit := slots / max(alone+c.handling, slots*c.handling).Seconds()
+			if longer := alone+c.handling > slots*c.handling; longer != c.longer {
 				t.Fatalf("a run of %v is no example of it", alone)
 			}
-			hold(t, rate >= 0.98*limit, row{n: c.n, what: "throughput, 8 slots, one operator with 5 s handling, " + c.what,
+			hold(t, rate >= 0.98*limit, row{n: c.n, what: "throughput, 8 slots, one operator, " + what,
 				limit: fmt.Sprintf("n / max(T+h, n*h), T %v: %.1f boards an hour", alone.Round(time.Millisecond), limit*3600), reach: "98 %",
 				measured: fmt.Sprintf("%.1f boards an hour, %.2f %%", rate*3600, 100*rate/limit)})
 		})
