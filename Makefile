@@ -35,7 +35,7 @@ race: setup-test images
 
 # What the promises about speed are worth, in full size, written to docs/performance.md; then the benchmarks of single rooms, into
 # bin/bench.txt: benchstat OLD bin/bench.txt compares two of them.
-bench: setup images
+bench: setup-test images
 	$(GO) test -count=1 -timeout 30m ./performance -write; code=$$?; \
 	mkdir -p bin && $(GO) test -run '^$$' -bench . $(BENCHFLAGS) ./... >bin/bench.txt; grep -E '^(pkg:|Benchmark|FAIL)' bin/bench.txt; exit $$code
 

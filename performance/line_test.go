@@ -171,8 +171,11 @@ steps:
 	return path
 }
 
-// program puts data on a chip from its beginning on, at its pins, page by page: how a board comes to hold what it is to lose.
-func program(chip *nor.Chip, data []byte) {
+// programmed is more than a page takes.
+const programmed = 200 * time.Microsecond
+
+// program puts data on a chip from its beginning on, at its pins, page by page with a pause after each: how a board comes to hold what it is to lose.
+func program(chip *nor.Chip, data []byte, pause time.Duration) {
 	frame := func(out []byte) {
 		chip.Select()
 		chip.Shift(out, nil)
@@ -183,7 +186,7 @@ func program(chip *nor.Chip, data []byte) {
 		frame([]byte{0x06})
 		out := binary.BigEndian.AppendUint32([]byte{0x12}, uint32(addr))
 		frame(append(out, data[addr:addr+page]...))
-		time.Sleep(200 * time.Microsecond) // more than it takes
+		time.Sleep(pause)
 	}
 }
 

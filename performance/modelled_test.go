@@ -126,7 +126,7 @@ func TestModelledTime(t *testing.T) {
 		{25, "blank MT25QL256, serprog on a Pico at 12.5 MHz", pico, image(1, small), nil, overPico(small), 1.15},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			run, step := modelled(t, c.p, c.content, func(chip *nor.Chip) { program(chip, c.before) })
+			run, step := modelled(t, c.p, c.content, func(chip *nor.Chip) { program(chip, c.before, programmed) })
 			over := func(d time.Duration) float64 { return d.Seconds() / c.limit.total().Seconds() }
 			held, text := run, fmt.Sprintf("%v, %+.1f %%", run.Round(time.Millisecond), (over(run)-1)*100)
 			if c.p.ch341a || c.p.pico {
