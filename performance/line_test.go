@@ -45,6 +45,7 @@ type programmer struct {
 	ch341a     bool   // else
 	pico       bool   // else an FT232H
 	clock      string // "" is the family's own
+	packets    int    // in a frame of its bus, at full speed; 0 is what fits, 33
 }
 
 // fast is an FT232H at its highest clock.
@@ -58,7 +59,11 @@ func newLine(t testing.TB, paced bool, programmers ...programmer) *line {
 	if paced {
 		pace = simftdi.Real
 	}
-	l.sim = sim.NewLine(sim.Options{Pace: pace})
+	o := sim.Options{Pace: pace}
+	for _, p := range programmers {
+		o.FramePackets = max(o.FramePackets, p.packets)
+	}
+	l.sim = sim.NewLine(o)
 	var slots []fixtures.Slot
 	for _, p := range programmers {
 		var dev sim.Device = simftdi.New(simftdi.FT232H, simftdi.Options{Pace: pace})

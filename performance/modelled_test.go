@@ -102,10 +102,9 @@ func modelled(t *testing.T, p programmer, content []byte, prepare func(*nor.Chip
 	return run, step
 }
 
-// TestModelledTime is one run of the engine, from the order to the durable PASS, in modelled time. On a CH341A and a Pico it is the writing and verifying of it:
-// what comes before and after is 6 % and 4 % of a MiB, and stands there, too.
+// TestModelledTime is one run of the engine, from the order to the durable PASS, in modelled time. On a Pico it is the writing and verifying of it:
+// what comes before and after is 4 % of a MiB, and stands there, too.
 func TestModelledTime(t *testing.T) {
-	ch341a := programmer{slot: "1", port: "1-1", ch341a: true}
 	pico := programmer{slot: "1", port: "1-1", pico: true}
 	big, small := whole, mebibyte
 	right := image(1, big)
@@ -122,19 +121,56 @@ func TestModelledTime(t *testing.T) {
 		{21, "full dirty MT25QL256, FT232H at 30 MHz", fast("1", "1-1"), right, image(2, big), dirty(big), 1.05},
 		{22, "already right MT25QL256, FT232H at 30 MHz", fast("1", "1-1"), right, right, floor{pass: clocks(big, ftdiClock)}, 1.05},
 		{23, "one sector of MT25QL256 differs, FT232H at 30 MHz", fast("1", "1-1"), right, differing(right), oneSector(big), 1.05},
-		{24, "blank MT25QL256, CH341A at its 1.5 MHz", ch341a, image(1, small), nil, programs(small, ch341aClock), 1.10},
-		{25, "blank MT25QL256, serprog on a Pico at 12.5 MHz", pico, image(1, small), nil, overPico(small), 1.15},
+		{32, "blank MT25QL256, serprog on a Pico at 12.5 MHz", pico, image(1, small), nil, overPico(small), 1.15},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			run, step := modelled(t, c.p, c.content, func(chip *nor.Chip) { program(chip, c.before, programmed) })
-			over := func(d time.Duration) float64 { return d.Seconds() / c.limit.total().Seconds() }
-			held, text := run, fmt.Sprintf("%v, %+.1f %%", run.Round(time.Millisecond), (over(run)-1)*100)
-			if c.p.ch341a || c.p.pico {
-				held, text = step, fmt.Sprintf("%v, %+.1f %%; with opening, identification and both readings of the locks %s", step.Round(time.Millisecond), (over(step)-1)*100, text)
+			held, text := run, against(run, c.limit.total())
+			if c.p.pico {
+				held, text = step, against(step, c.limit.total())+"; with opening, identification and both readings of the locks "+text
 			}
-			hold(t, over(held) <= c.within, row{n: c.n, what: "modelled time, " + c.what + ", " + sizeText(len(c.content)), limit: c.limit.String(),
+			hold(t, held.Seconds() <= c.within*c.limit.total().Seconds(), row{n: c.n, what: "modelled time, " + c.what + ", " + sizeText(len(c.content)), limit: c.limit.String(),
 				reach: fmt.Sprintf("within %.0f %%", (c.within-1)*100), measured: text})
 		})
+	}
+}
+
+// against is a time and what it is above a limit.
+func against(d, limit time.Duration) string {
+	return fmt.Sprintf("%v, %+.1f %%", d.Round(time.Millisecond), (d.Seconds()/limit.Seconds()-1)*100)
+}
+
+// TestModelledCH341A is a blank MiB on a CH341A: writing and verifying it, and the whole run, at either figure of packets in a frame; against wire, chip and one pass, and against
+// the wire alone, by which everything is behind that takes longer than its clocks. Only the first of these is within 10 %; the others are held to be no worse
+// than they are.
+func TestModelledCH341A(t *testing.T) {
+	const reach = 1.10
+	limit := programs(mebibyte, ch341aClock)
+	wire := floor{wire: limit.wire, pass: limit.pass}
+	for _, c := range []struct {
+		n, packets                           int
+		whose                                string
+		step, run, stepOverWire, runOverWire float64 // the most
+	}{
+		{24, 33, "derived", reach, 1.16, 1.15, 1.21},
+		{28, 19, "the fact sheet's", 1.14, 1.24, 1.19, 1.295},
+	} {
+		run, step := modelled(t, programmer{slot: "1", port: "1-1", ch341a: true, packets: c.packets}, image(1, mebibyte), func(*nor.Chip) {})
+		for i, r := range []struct {
+			what  string
+			took  time.Duration
+			limit floor
+			most  float64
+		}{
+			{"writing and verifying", step, limit, c.step},
+			{"whole run", run, limit, c.run},
+			{"writing and verifying", step, wire, c.stepOverWire},
+			{"whole run", run, wire, c.runOverWire},
+		} {
+			over := r.took.Seconds() / r.limit.total().Seconds()
+			hold(t, over <= r.most, row{n: c.n + i, missed: over > reach, what: fmt.Sprintf("modelled time, blank MT25QL256, CH341A at its 1.5 MHz, 1 MiB, %d packets a frame (%s), %s", c.packets, c.whose, r.what),
+				limit: r.limit.String(), reach: "within 10 %", measured: against(r.took, r.limit.total())})
+		}
 	}
 }
 

@@ -33,7 +33,7 @@ type row struct {
 	reach    string // the promise
 	measured string
 	test     string
-	missed   bool
+	missed   bool // not kept
 }
 
 var table struct {
@@ -41,18 +41,22 @@ var table struct {
 	rows []row
 }
 
-// hold enters a row and fails the test where the promise is not kept.
+// hold enters a row and fails the test where the promise is not kept. A row that comes as missed is known to be so, and kept tells that it is no worse than it was.
 func hold(t *testing.T, kept bool, r row) {
 	t.Helper()
 	r.test, _, _ = strings.Cut(t.Name(), "/")
-	r.missed = !kept
+	known := r.missed && kept
+	r.missed = r.missed || !kept
 	table.Lock()
 	table.rows = append(table.rows, r)
 	table.Unlock()
 	text := fmt.Sprintf("%s: %s; %s; to reach %s", r.what, r.measured, r.limit, r.reach)
-	if kept {
+	switch {
+	case known:
+		t.Log("not reached, as known: " + text)
+	case kept:
 		t.Log(text)
-	} else {
+	default:
 		t.Error("NOT REACHED: " + text)
 	}
 }
