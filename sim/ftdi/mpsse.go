@@ -43,8 +43,6 @@ type engine struct {
 	in [chunk]byte
 }
 
-func (e *engine) idle() bool { return !e.busy }
-
 // reset is what setting the bit mode does.
 func (e *engine) reset() {
 	*e = engine{driveZero: e.driveZero, div5: true}
