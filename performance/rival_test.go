@@ -55,10 +55,7 @@ func TestBesideFlashrom(t *testing.T) {
 			type result struct{ his, own spell }
 			ratio := func(r result) float64 { return r.own.took.Seconds() / r.his.took.Seconds() }
 			var results []result
-			idle := newRival(t, c.pace, nil)
-			idle.setUp(station)
-			start, ownStart := idle.flashrom(), idle.measure(func() { command(t, idle.dir, station, "chip", "info", "--slot", "1") })
-			t.Logf("to start: flashrom %v, station %v", start, ownStart)
+			start, ownStart := newRival(t, c.pace, nil).starts(station)
 			for run := range c.runs {
 				var before []byte
 				if c.dirty {
@@ -93,11 +90,10 @@ func TestBesideFlashrom(t *testing.T) {
 	}
 	t.Run("reading", func(t *testing.T) {
 		r := newRival(t, serprog.None, nil)
-		start := r.flashrom()
+		start, ownStart := r.starts(station)
 		theirs, mine := filepath.Join(r.dir, "theirs"), filepath.Join(r.dir, "mine")
 		his := r.flashrom("-r", theirs).less(start)
-		r.setUp(station)
-		own := r.measure(func() { command(t, r.dir, station, "chip", "read", "--slot", "1", "-o", mine) })
+		own := r.measure(func() { command(t, r.dir, station, "chip", "read", "--slot", "1", "-o", mine) }).less(ownStart)
 		a, err := os.ReadFile(theirs)
 		must(t, err)
 		b, err := os.ReadFile(mine)
@@ -106,7 +102,7 @@ func TestBesideFlashrom(t *testing.T) {
 			t.Error("something else was read than the chip holds")
 		}
 		t.Logf("flashrom %v, station %v", his, own)
-		if mib := r.chip.Size() / mebibyte; own.cost.RoundTrips > uint64(mib+32) { // with the opening
+		if mib := r.chip.Size() / mebibyte; own.cost.RoundTrips > uint64(mib+32) { // a MiB each, and some as its timing has it
 			t.Errorf("%d round trips of the station for %d MiB", own.cost.RoundTrips, mib)
 		}
 	})
@@ -197,6 +193,15 @@ func (r *rival) setUp(station string) {
 	r.t.Helper()
 	r.write("config.yaml", fmt.Appendf(nil, "station: line1\ndata: data\nslots:\n  - {name: \"1\", port: \"tcp:%s\", clock: 30MHz}\n", r.addr))
 	command(r.t, r.dir, station, "init")
+}
+
+// starts is what either needs to start and to identify the chip.
+func (r *rival) starts(station string) (his, own spell) {
+	r.t.Helper()
+	r.setUp(station)
+	his, own = r.flashrom(), r.measure(func() { command(r.t, r.dir, station, "chip", "info", "--slot", "1") })
+	r.t.Logf("to start: flashrom %v, station %v", his, own)
+	return his, own
 }
 
 // station provisions the board with a recipe that writes content: a sample of what is there, a plan, the plan, all of it read back.
