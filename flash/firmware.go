@@ -78,7 +78,8 @@ func (c *Chip) runInFirmware(ctx context.Context, firmware spi.PageProgrammer, r
 		}
 		return fmt.Errorf("%s: %w", at("program", addr), err)
 	}
-	s, err := c.wait(bounded, "program", run[0].addr, time.Now(), limit, shortestPoll)
+	// What is still under way is the last page.
+	s, err := c.wait(bounded, "program", run[len(run)-1].addr, time.Now(), limit, shortestPoll)
 	if err != nil {
 		return err
 	}

@@ -139,6 +139,9 @@ func (a *app) onChip(ctx context.Context, at *seat, do func(*seated) error) erro
 	})
 }
 
+// errTakeOut says that the part is one of another voltage.
+var errTakeOut = errors.New("take it out")
+
 func (s *seated) identify(ctx context.Context) (err error) {
 	stop := s.patience()
 	s.chip, err = flash.Identify(ctx, s.conn, s.parts...)
@@ -148,7 +151,7 @@ func (s *seated) identify(ctx context.Context) (err error) {
 		if errors.As(err, &part) {
 			for _, p := range s.other {
 				if [3]byte(p.ID[:3]) == [3]byte(part.Got[:3]) { // they tell density and voltage
-					return fmt.Errorf("a part like %s takes %v V, and slot %s gives %v V: take it out: %w", p.Name, p.Volts, s.slot, s.bench.rack.Volts(s.slot), err)
+					return fmt.Errorf("a part like %s takes %v V, and slot %s gives %v V: %w: %w", p.Name, p.Volts, s.slot, s.bench.rack.Volts(s.slot), errTakeOut, err)
 				}
 			}
 		}

@@ -72,7 +72,7 @@ func onlyThese(before, after []byte, changes []keyChange) error {
 	slots, _ := a["slots"].([]any)
 	for _, c := range changes {
 		for _, s := range slots {
-			if m, ok := s.(map[string]any); ok && m["name"] == c.Slot {
+			if m, ok := s.(map[string]any); ok && fmt.Sprint(m["name"]) == c.Slot { // a name may look like a number
 				m[c.Key] = c.To
 				if c.To == "" {
 					delete(m, c.Key)

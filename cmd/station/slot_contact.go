@@ -140,8 +140,9 @@ func (a *app) testContact(ctx context.Context, at *seat, wiring string, keep boo
 
 // contact reads the same things many times.
 func (s *seated) contact(ctx context.Context) (contactJSON, *flash.ContactTest, error) {
-	// A contact can be tested on a part that nobody knows, and on one that answers otherwise each time; only a chip that sleeps has to be woken.
-	if err := s.identify(ctx); err != nil && (errors.Is(err, flash.ErrAbsent) || ctx.Err() != nil) {
+	// A contact can be tested on a part that nobody knows, and on one that answers otherwise each time; only a chip that sleeps has to be woken, and one of another voltage
+	// is not to be fed any longer.
+	if err := s.identify(ctx); err != nil && (errors.Is(err, flash.ErrAbsent) || errors.Is(err, errTakeOut) || ctx.Err() != nil) {
 		return contactJSON{}, nil, err
 	}
 	s.begins(fmt.Sprintf("test the contact by %d readings", contactIDs+contactSFDPs))

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"station/fixtures/usb"
 	"station/ledger"
 	"station/report"
 	"station/store"
@@ -178,6 +179,9 @@ func (a *app) unitReport() *cobra.Command {
 				}
 			}
 			path, err := writeReport(c.Context(), db, reported(runs).ID, file)
+			if errors.Is(err, ledger.ErrMissing) {
+				path, err = a.signAndReport(c.Context(), db, reported(runs).ID, file)
+			}
 			if err != nil {
 				return exit(exitError, err)
 			}
@@ -188,6 +192,23 @@ func (a *app) unitReport() *cobra.Command {
 	c.Flags().StringVarP(&file, "output", "o", "", "`FILE` to write (default: in the data directory)")
 	c.Flags().StringVar(&run, "run", "", "report this run `ID` instead of the newest")
 	return c
+}
+
+// signAndReport is writeReport where the station died before it signed the last entries: opening the ledger for work signs them.
+func (a *app) signAndReport(ctx context.Context, reader *store.DB, id, file string) (string, error) {
+	cfg, err := a.config()
+	if err == nil {
+		err = reader.Close()
+	}
+	if err != nil {
+		return "", err
+	}
+	b, err := a.openOver(ctx, cfg, func(*bench, context.Context) (usb.Bus, error) { return nil, nil })
+	if err != nil {
+		return "", err
+	}
+	defer b.Close()
+	return writeReport(ctx, b.db, id, file)
 }
 
 // reported is the run that a unit's report is about: the newest that touched it, or the newest at all. One that is open is
