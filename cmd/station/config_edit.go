@@ -180,11 +180,10 @@ func (m *slotText) remove(at int) ([]byte, error) {
 	switch {
 	case err != nil:
 		return nil, err
+	case bytes.IndexByte(m.text[key:begin], '#') >= 0, m.node.Style&yaml.FlowStyle == 0 && bytes.IndexByte(m.text[end:m.lineEnd(end)], '#') >= 0:
+		return nil, errByHand // what somebody noted there would go with the key
 	case at == 0: // what follows takes its place; a slot has a name
 		next := m.offset(m.node.Content[2])
-		if m.node.Style&yaml.FlowStyle == 0 {
-			end = min(m.lineEnd(end), next) // a comment behind a key goes with it
-		}
 		if bytes.IndexByte(m.text[end:next], '#') >= 0 {
 			return nil, errByHand
 		}

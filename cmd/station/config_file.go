@@ -41,6 +41,12 @@ func replaceConfig(path string, before, after []byte) error {
 	if err != nil {
 		return exit(exitError, err)
 	}
+	// A rename would not ask the file.
+	if f, err := os.OpenFile(path, os.O_WRONLY, 0); err != nil {
+		return exit(exitRefused, fmt.Errorf("%s may not be written by this user: nothing was written; let its owner do it, or change its rights (%w)", path, err))
+	} else if err := f.Close(); err != nil {
+		return exit(exitError, err)
+	}
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return exit(exitError, err)
