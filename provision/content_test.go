@@ -38,6 +38,18 @@ func TestRoundingComesOutBlank(t *testing.T) {
 	}
 }
 
+// What rounding adds and does not become blank fails the unit, whoever proves the region.
+func TestRoundingThatStaysDirtyFails(t *testing.T) {
+	for _, verify := range []string{"", ", verify: crc"} {
+		r := editedRecipe(t, "MT25QL256ABA", "  - write: {region: boot, image: boot"+verify+"}\n", "  boot: {at: 0x10000, size: 128KiB}\nelsewhere: keep\n", "  boot: {at: 0x10800, size: 0x20020}\nelsewhere: blank\n")
+		for _, bad := range []uint32{0x10001, 0x30FFE} {
+			l := newLine(t, Options{})
+			l.socket.put("1", fresh(t, 1, nor.Options{Faults: nor.Faults{Flip: map[uint32]byte{bad: 4}}}))
+			l.want(l.run(r, "1", "S1"), ledger.Fail, "verify-mismatch")
+		}
+	}
+}
+
 // A byte that gets lost once on its way costs a unit that is done anew, and no board: on a blank chip, one with other content, and one that is nearly right. What stays wrong fails.
 func TestWhatReadsBackOtherwiseIsDoneAnew(t *testing.T) {
 	for _, there := range []string{"blank", "other content", "nearly right"} {

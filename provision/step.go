@@ -224,7 +224,20 @@ func (c *content) confirm(ctx context.Context) (proof, error) {
 		return proof{}, err
 	}
 	p.facts = append(p.facts, ledger.Fact{Name: "done anew, where it read back otherwise", Value: planText(again)})
-	return p, c.r.chip.Verify(ctx, again.Touched(left), c.r.progress("verifying"))
+	if err := c.r.chip.Verify(ctx, again.Touched(left), c.r.progress("verifying")); err != nil {
+		return proof{}, err
+	}
+	return p, c.verifyRounding(ctx, again)
+}
+
+// verifyRounding reads what rounding to erase units adds to what is wanted: it is to be blank.
+func (c *content) verifyRounding(ctx context.Context, plan *flash.Plan) error {
+	for _, r := range plan.Rounded { // one by one, since two of them may share a unit
+		if err := c.r.chip.Verify(ctx, []flash.Extent{{Addr: r.Addr, Size: r.Size}}, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // planText says in words what a plan is about to do.

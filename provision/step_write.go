@@ -40,13 +40,10 @@ func (w *write) confirmCRC(ctx context.Context) (proof, error) {
 	want := flash.CRC64(w.r.chip.Part().CRC.Reflected, data, rest)
 	p := proof{facts: []ledger.Fact{{Name: "done", Value: planText(w.plan)}}}
 	check := func() error {
-		err := w.r.chip.CheckCRC(ctx, region, want)
-		for _, r := range w.plan.Rounded {
-			if err == nil {
-				err = w.r.chip.Verify(ctx, []flash.Extent{{Addr: r.Addr, Size: r.Size}}, nil)
-			}
+		if err := w.r.chip.CheckCRC(ctx, region, want); err != nil {
+			return err
 		}
-		return err
+		return w.verifyRounding(ctx, w.plan)
 	}
 	err := check()
 	_, differs := errors.AsType[*flash.CRCError](err)

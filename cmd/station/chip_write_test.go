@@ -87,10 +87,10 @@ func TestWriteIsStopped(t *testing.T) {
 
 func writeIsStopped(t *testing.T) {
 	p := flash.Parts()[2]
-	before := make([]byte, 4*p.Erases[0].Size)
+	before := make([]byte, 80*p.Erases[0].Size)
 	dice := rand.NewChaCha8([32]byte{'s', 't', 'o', 'p'})
 	dice.Read(before)
-	data := make([]byte, 2*p.Erases[0].Size)
+	data := make([]byte, 78*p.Erases[0].Size)
 	dice.Read(data)
 	const at = 0x800
 	stopped := 0
@@ -130,7 +130,7 @@ func writeIsStopped(t *testing.T) {
 		}
 		stopped++
 	}
-	if stopped < 8 { // the survey, each erase, the batch of pages, the readback, and the status between them
+	if stopped < 20 {
 		t.Errorf("only %d transfers were tried", stopped)
 	}
 	t.Logf("stopped at %d transfers", stopped)
