@@ -23,12 +23,14 @@ test: setup-test images
 	CGO_ENABLED=0 $(GO) build ./...
 	CI=true $(GO) test -timeout 12m ./...
 	CGO_ENABLED=0 $(GO) test -short ./...
+	$(MAKE) test-usb
 
-# The simulated programmers before a real Linux USB stack, in an emulated machine.
+# The simulated programmers before a real Linux USB stack, in an emulated machine. Its kernel is downloaded once for all clones.
+USB_GUEST ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/station/usbguest
 test-usb:
 	@scripts/setup usb
-	@scripts/usbguest bin/usbguest
-	CI=true USB_GUEST=$(CURDIR)/bin/usbguest $(GO) test -count=1 -timeout 12m -v -run 'TestGuest$$' ./usbguest
+	@scripts/usbguest "$(USB_GUEST)"
+	CI=true USB_GUEST="$(USB_GUEST)" $(GO) test -count=1 -timeout 12m -v -run 'TestGuest$$' ./usbguest
 
 race: setup-test images
 	CI=true $(GO) test -race -timeout 30m ./...
