@@ -3,7 +3,7 @@ GO ?= go
 BENCHFLAGS ?= -benchtime 10x
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: all demo test test-usb check race bench images setup setup-test clean
+.PHONY: all demo test test-usb kill check race bench images setup setup-test clean
 
 all: bin/station
 
@@ -31,6 +31,10 @@ test-usb:
 	@scripts/setup usb
 	@scripts/usbguest "$(USB_GUEST)"
 	CI=true USB_GUEST="$(USB_GUEST)" $(GO) test -count=1 -timeout 12m -v -run 'TestGuest$$' ./usbguest
+
+# The program killed 300 times while it provisions four slots.
+kill: setup-test images
+	CI=true $(GO) test -count=1 -timeout 60m -v -run 'TestKillSlots$$' ./cmd/station -kills 300
 
 race: setup-test images
 	CI=true $(GO) test -race -timeout 30m ./...

@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"flag"
+	"fmt"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +50,84 @@ func TestKillPermanent(t *testing.T) {
 			}
 			t.Logf("with those at lines: %v", k.hits)
 		})
+	}
+}
+
+var kills = flag.Int("kills", 8, "how often TestKillSlots kills the program")
+
+// TestKillSlots kills the program with SIGKILL at instants drawn from a seed while it provisions four slots, also while it goes on after the last
+// kill, and lets every board keep its power or lose it. Then the same command again: every unit passes, as TestKillPermanent wants it, and
+// the ledger verifies. make kill does it 300 times.
+func TestKillSlots(t *testing.T) {
+	t.Parallel()
+	k := &killer{position: newAudited(t), hits: map[string]int{}}
+	defer k.close()
+	dice := rand.New(rand.NewPCG(11, 0))
+	var longest time.Duration
+	for done := 0; done < *kills; {
+		args := []string{"run", "secret.yaml"}
+		var serials []string
+		for slot := 1; slot <= 4; slot++ {
+			k.units++
+			serial := fmt.Sprintf("TB-%04d", k.units)
+			serials = append(serials, serial)
+			args = append(args, "--slot", fmt.Sprintf("%d=%s", slot, serial), "--value", fmt.Sprintf("%d.mac=020000000001", slot))
+		}
+		if longest == 0 { // the first four tell how long it takes
+			began := time.Now()
+			k.expect(exitDone, args...)
+			longest = time.Since(began)
+		} else {
+			for range min(1+dice.IntN(3), *kills-done) {
+				k.launchAndKill(args, time.Duration(dice.Int64N(int64(longest))))
+				done++
+				for _, serial := range serials {
+					k.hits[k.where(serial)]++
+					if dice.IntN(2) == 0 {
+						k.repowered(serial)
+					}
+				}
+			}
+			k.expect(exitDone, args...)
+		}
+		for _, serial := range serials {
+			if now := k.where(serial); now != "after its end" {
+				t.Errorf("%s is now %s", serial, now)
+			}
+			settledSecret(k, serial, "")
+			if t.Failed() {
+				t.Fatalf("%s, after %d kills: see above", serial, done)
+			}
+		}
+	}
+	if out, _ := k.expect(exitDone, "audit", "verify"); !strings.Contains(out, "ledger verified") {
+		t.Error(out)
+	}
+	t.Logf("%d kills, %d units, a run of four takes %v: where the kills hit each unit: %v", *kills, k.units, longest.Round(time.Millisecond), k.hits)
+	if k.hits["mid-run"] < *kills {
+		t.Errorf("%d units were hit in mid-run by %d kills of four slots", k.hits["mid-run"], *kills)
+	}
+}
+
+// launchAndKill starts a command and kills it after a time.
+func (k *killer) launchAndKill(args []string, after time.Duration) {
+	r := k.launch(args...)
+	time.Sleep(after)
+	r.cmd.Process.Kill()
+	r.wait()
+}
+
+// repowered takes the power from a board, where it was made already, and gives it back.
+func (k *killer) repowered(serial string) {
+	k.t.Helper()
+	if _, err := os.Stat(k.board(serial)); err != nil {
+		return
+	}
+	chip := openBoard(k.t, k.board(serial))
+	chip.Power(false)
+	chip.Power(true)
+	if err := chip.Close(); err != nil {
+		k.t.Fatalf("%s: %v", serial, err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -162,15 +163,8 @@ func (k *killer) kill(line string, after time.Duration) {
 	k.hits[where]++
 	k.missed = where == "after its end"
 	what := fmt.Sprintf("%s, killed %v after %q, %s", serial, after, line, where)
-	_, err := os.Stat(k.board(serial))
-	made := err == nil
-	if k.repower && made {
-		chip := openBoard(t, k.board(serial))
-		chip.Power(false)
-		chip.Power(true)
-		if err := chip.Close(); err != nil {
-			t.Fatalf("%s: %v", what, err)
-		}
+	if k.repower {
+		k.repowered(serial)
 	}
 	if code, out, errs := k.station(args...); code != exitDone || !strings.Contains(out, "PASS") {
 		t.Fatalf("%s: the same command again: exit %d\n%s%s", what, code, out, errs)
@@ -216,7 +210,8 @@ func (k *killer) where(serial string) string {
 	case len(runs) > 1:
 		k.t.Fatalf("%s has %d runs, want one that goes on", serial, len(runs))
 	case runs[0].Open():
-		if units, _, err := db.Units(store.UnitQuery{Limit: 1}); err != nil || units[0].Serial != serial || units[0].Outcome != ledger.Interrupted {
+		units, _, err := db.Units(store.UnitQuery{Limit: 4}) // as many as there are slots
+		if err != nil || !slices.ContainsFunc(units, func(u store.Unit) bool { return u.Serial == serial && u.Outcome == ledger.Interrupted }) {
 			k.t.Errorf("the open run of %s shows as %v, %v", serial, units, err)
 		}
 		return "mid-run"
