@@ -36,7 +36,7 @@ func (l *Line) Insert(place Place, chip *nor.Chip) error {
 	}
 	fed := false
 	if p := l.ports[place.Port]; p != nil {
-		if err := p.dev.Attach(place.Channel, chip); err != nil {
+		if err := p.dev.Attach(place.Channel, l.target(chip)); err != nil {
 			return fmt.Errorf("%v: %w", place, err)
 		}
 		f, ok := p.dev.(interface{ Feeds() bool })

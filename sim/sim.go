@@ -32,6 +32,8 @@
 // plugged in, has power while the programmer's VCC is on; VCC off and a pulled USB cable take it away. A process that ends leaves its boards as
 // they are, and the next one has a programmer of its own, just powered on with VCC off, so that such a board is powered down then.
 //
+// A board may have a processor on the wires of its flash (Line.Processor), which has to be held in reset.
+//
 // # Fault model
 //
 // Unplug at any instant, also in mid transfer; boards that come and go while a frame runs. Faults of
@@ -95,6 +97,8 @@ type Line struct {
 	buses  map[string]*bus  // high speed with Pace Real, by number
 	counts map[string]Count // of devices that were unplugged, by port
 	places map[Place]*nor.Chip
+
+	processors map[*nor.Chip]*Processor
 }
 
 // port is a device that is plugged in.
@@ -110,7 +114,7 @@ var _ usb.Bus = (*Line)(nil)
 
 // NewLine returns a line with nothing plugged in.
 func NewLine(o Options) *Line {
-	return &Line{opts: o, ports: map[string]*port{}, buses: map[string]*bus{}, counts: map[string]Count{}, places: map[Place]*nor.Chip{}}
+	return &Line{opts: o, ports: map[string]*port{}, buses: map[string]*bus{}, counts: map[string]Count{}, places: map[Place]*nor.Chip{}, processors: map[*nor.Chip]*Processor{}}
 }
 
 // Plug plugs a device in at a port path such as "1-2", over whatever boards are in the places there. A device that was
@@ -130,7 +134,7 @@ func (l *Line) Plug(path string, dev Device) error {
 		if place.Port != path {
 			continue
 		}
-		if err := dev.Attach(place.Channel, chip); err != nil {
+		if err := dev.Attach(place.Channel, l.target(chip)); err != nil {
 			return fmt.Errorf("port %s: %w", path, err)
 		}
 	}

@@ -12,6 +12,8 @@
 // output floats high by its pull-up, so a target is selected only while bit 3 is an output and low. DI floats
 // high where nobody drives it: without a selected target every answer is FF.
 //
+// ADBUS7, GPIOL3, is the reset line of a target that has one (Resettable), with a pull-up on its board.
+//
 // The target speaks SPI mode 0: it samples DO on the rising edge of SK and moves DI on the falling edge. Clocking data
 // out on the rising edge (opcodes 10, 12, 34 ...) therefore gives the target each bit one clock late, and sampling
 // on the falling edge (24, 26 ...) gives the host each byte one bit early with its last bit 1. With SK resting
@@ -74,6 +76,12 @@ type Target = interface {
 type Timed interface {
 	// At says that the next call of the Target happens at t, and each byte of its Shift so long after the one before.
 	At(t time.Time, perByte time.Duration)
+}
+
+// Resettable is a Target that has a reset line, and sees who drives its wires.
+type Resettable interface {
+	// Drives says what the programmer's outputs do from now on: low pulls the reset line low, high drives it high, bus drives any of SK, DO and CS.
+	Drives(low, high, bus bool)
 }
 
 // Model is a programmer chip as its descriptors and FIFOs tell it.
@@ -159,8 +167,13 @@ func (d *Device) Attach(channel int, t Target) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if r := c.pins.reset; r != nil {
+		r.Drives(false, false, false)
+	}
 	c.pins.target, c.pins.heard = t, false
 	c.pins.timed, _ = t.(Timed)
+	c.pins.reset, _ = t.(Resettable)
+	c.pins.tellDriven()
 	return nil
 }
 

@@ -9,6 +9,7 @@ const (
 	pinDI    = 0x04
 	pinCS    = 0x08
 	pinGPIO1 = 0x20 // GPIOL1, what the wait commands look at
+	pinGPIO3 = 0x80 // GPIOL3, the reset line
 )
 
 // Bits of a data command's opcode, 10..3F.
@@ -24,10 +25,11 @@ const (
 // pins are the sixteen pins of a channel and who hangs on them.
 type pins struct {
 	target     Target
-	timed      Timed // the target, where it is one
-	heard      bool  // the target heard the falling edge of the chip select that is low now
-	low, high  byte  // levels as driven, where an output
-	lowDir     byte  // 1 = output
+	timed      Timed      // the target, where it is one
+	reset      Resettable // likewise
+	heard      bool       // the target heard the falling edge of the chip select that is low now
+	low, high  byte       // levels as driven, where an output
+	lowDir     byte       // 1 = output
 	highDir    byte
 	do, di     bool // levels of DO as last moved and of DI as last sampled
 	loopback   bool
@@ -40,12 +42,13 @@ type pins struct {
 // chunk is the most bytes that are clocked at once.
 const chunk = 1024
 
-// setLow drives the low byte (80): chip-select edges, and a clock edge where SK is moved by hand.
+// setLow drives the low byte (80): chip-select edges, a clock edge where SK is moved by hand, and the reset line.
 func (p *pins) setLow(value, dir byte) {
 	wasCS, wasSK := p.cs(), p.sk()
 	do := p.do
 	p.low, p.lowDir = value, dir
 	p.do = value&pinDO != 0
+	p.tellDriven()
 	switch {
 	case !wasCS && p.cs():
 		if p.heard {
@@ -59,6 +62,14 @@ func (p *pins) setLow(value, dir byte) {
 		p.di = true
 	case !wasSK && p.sk() && p.heard:
 		p.di = p.target.ShiftBits(level(do || p.lowDir&pinDO == 0), 1)&1 != 0
+	}
+}
+
+// tellDriven tells a target with a reset line who drives what.
+func (p *pins) tellDriven() {
+	if p.reset != nil {
+		out := p.lowDir&pinGPIO3 != 0
+		p.reset.Drives(out && p.low&pinGPIO3 == 0, out && p.low&pinGPIO3 != 0, p.lowDir&(pinSK|pinDO|pinCS) != 0)
 	}
 }
 
