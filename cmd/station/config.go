@@ -223,8 +223,8 @@ func checkSlots(pg *yamltext.Page, n *yaml.Node) {
 		}
 		if f, ok := found["hold_reset"]; ok && f.Value.Value != "true" && f.Value.Value != "false" {
 			pg.At(f.Value, fmt.Sprintf("hold_reset is true or false, not %s", yamltext.Quote(f.Value.Value)), "")
-		} else if ok && f.Value.Value == "true" {
-			pg.At(f.Value, "this version cannot hold a board in reset", "")
+		} else if ok {
+			s.HoldReset = f.Value.Value == "true"
 		}
 		if whole {
 			slots, fields, nodes = append(slots, s), append(fields, found), append(nodes, item)

@@ -18,6 +18,8 @@ type bad struct {
 	faults  nor.Faults
 	outcome string
 	cause   string
+
+	processor, held bool // on its board, and in reset while the slot is in use
 }
 
 // TestFaults puts chips with faults into three slots and a good one into the fourth: each unit ends as its own chip deserves, and the
@@ -29,16 +31,22 @@ func TestFaults(t *testing.T) {
 		chips [4]bad
 	}{
 		"a bad unit wins over a refused one": {exitNo, [4]bad{
-			{nor.Faults{Flip: map[uint32]byte{0x1234: 0x10}}, "FAIL", "verify-mismatch"},
-			{nor.Faults{IgnoreLocks: true}, "FAIL", "lock-not-effective"},
-			{nor.Faults{ID: []byte{0xEF, 0x40, 0x19}}, "REFUSED", "wrong-part"},
-			{nor.Faults{}, "PASS", ""},
+			{faults: nor.Faults{Flip: map[uint32]byte{0x1234: 0x10}}, outcome: "FAIL", cause: "verify-mismatch"},
+			{faults: nor.Faults{IgnoreLocks: true}, outcome: "FAIL", cause: "lock-not-effective"},
+			{faults: nor.Faults{ID: []byte{0xEF, 0x40, 0x19}}, outcome: "REFUSED", cause: "wrong-part"},
+			{faults: nor.Faults{}, outcome: "PASS", cause: ""},
+		}},
+		"processors that nobody holds": {exitError, [4]bad{
+			{outcome: "ERROR", cause: "contact-unstable", processor: true},
+			{outcome: "PASS", processor: true, held: true},
+			{outcome: "PASS", held: true},
+			{outcome: "ERROR", cause: "contact-unstable", processor: true},
 		}},
 		"a bad station wins over a bad unit": {exitError, [4]bad{
-			{nor.Faults{FailProgram: true}, "FAIL", "operation-failed"},
-			{nor.Faults{StuckBusy: true}, "FAIL", "stuck-busy"},
-			{nor.Faults{WeakContact: 20}, "ERROR", "contact-unstable"},
-			{nor.Faults{}, "PASS", ""},
+			{faults: nor.Faults{FailProgram: true}, outcome: "FAIL", cause: "operation-failed"},
+			{faults: nor.Faults{StuckBusy: true}, outcome: "FAIL", cause: "stuck-busy"},
+			{faults: nor.Faults{WeakContact: 20}, outcome: "ERROR", cause: "contact-unstable"},
+			{faults: nor.Faults{}, outcome: "PASS", cause: ""},
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -106,6 +114,9 @@ func (p *position) runFaulty(serials []string, chips []bad) int {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for i, c := range chips {
+		cfg.Slots[i].HoldReset = c.held
+	}
 	b, err := a.openWith(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -125,6 +136,7 @@ func (p *position) runFaulty(serials []string, chips []bad) int {
 		t.Fatal(err)
 	}
 	var scans []pair
+	processors := map[int]*sim.Processor{}
 	for i, serial := range serials {
 		scans = append(scans, pair{cfg.Slots[i].Name, serial})
 	}
@@ -134,11 +146,20 @@ func (p *position) runFaulty(serials []string, chips []bad) int {
 	for i, s := range scans {
 		chip := line.Remove(b.places[s.slot])
 		chip.SetFaults(chips[i].faults)
+		if chips[i].processor {
+			processors[i] = line.Processor(chip, uint64(i))
+		}
 		if err := line.Insert(b.places[s.slot], chip); err != nil {
 			t.Fatal(err)
 		}
 	}
 	err = a.conclude(a.provision(t.Context(), b, job{recipe: recipe, operator: "op7"}, scans, nil, func(provision.Event) {}))
+	for i, p := range processors {
+		held := chips[i].held
+		if p.Held() || held && p.Fights() > 0 || p.Releases() > 0 != held {
+			t.Errorf("slot %d: held %v, %d fights, %d releases", i+1, p.Held(), p.Fights(), p.Releases())
+		}
+	}
 	var e *exitErr
 	if errors.As(err, &e) {
 		return e.code

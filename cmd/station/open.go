@@ -216,7 +216,8 @@ type wires struct {
 func (b *bench) plug(line *sim.Line, pace ftdi.Pace) error {
 	plugged := map[string]bool{}
 	for _, s := range b.config.Slots {
-		// A slot on a channel has a two-channel programmer, one whose supply is switched the only programmer that can, and any other the simplest of all.
+		// A slot on a channel has a two-channel programmer, one whose supply is switched the only programmer that can, one that holds its board in reset the
+		// smallest that can, and any other the simplest of all.
 		place := sim.Place{Port: s.Port}
 		var programmer sim.Device
 		switch {
@@ -225,6 +226,8 @@ func (b *bench) plug(line *sim.Line, pace ftdi.Pace) error {
 			programmer = ftdi.New(ftdi.FT2232H, ftdi.Options{Pace: pace, Faults: b.faults(s.Port)})
 		case s.Power == fixtures.PowerSwitched:
 			programmer = dediprog.New(dediprog.SF600, dediprog.Options{Pace: dediprog.Pace(pace)})
+		case s.HoldReset:
+			programmer = ftdi.New(ftdi.FT232H, ftdi.Options{Pace: pace})
 		default:
 			programmer = ch341a.New(ch341a.Options{Pace: ch341a.Pace(pace)})
 		}

@@ -125,7 +125,7 @@ func (b *bench) wire(w wires) error {
 	case !b.simulated:
 		return exit(exitRefused, errors.New("--sim-wires is for simulated stations; this one is real"))
 	case i >= 0 && b.config.Slots[i].Channel == "":
-		return exit(exitRefused, fmt.Errorf("--sim-wires is for slots with a channel: the simulated programmer of slot %s has a clock of its own", w.slot))
+		return exit(exitRefused, fmt.Errorf("--sim-wires is for slots with a channel, and slot %s has none", w.slot))
 	}
 	b.wires = w
 	return nil
