@@ -116,6 +116,7 @@ type account struct {
 	escrow  map[string][]byte
 	notes   map[string][]byte // run and name
 	fail    error
+	full    error                           // what Room says
 	reads   func(n int, text []byte) []byte // what the n-th read of an escrow tells, when set
 	readN   int
 	before  func(ledger.Change) error // called before each change
@@ -177,6 +178,8 @@ func (a *account) Commit(_ context.Context, c ledger.Change) (int64, error) {
 	}
 	return first, nil
 }
+
+func (a *account) Room() error { return a.full }
 
 func (a *account) Escrow(id string) ([]byte, error) {
 	text, err := kept(a, a.escrow, id)

@@ -154,6 +154,11 @@ func (r *run) carryOut(ctx context.Context) error {
 			return err
 		}
 	}
+	if entry.open == nil { // what is begun is finished
+		if err := r.e.journal.Room(); err != nil {
+			return &stationError{"disk-full", err}
+		}
+	}
 	if err := r.begin(ctx, entry.open); err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -270,6 +272,30 @@ func TestOpenRunIsResumed(t *testing.T) {
 				t.Errorf("%d entries kept: %s was done twice", keep, s.Title)
 			}
 		}
+	}
+}
+
+// A disk that is nearly full begins nothing, and finishes what is begun.
+func TestDiskNearlyFull(t *testing.T) {
+	r := recipe(t, 1, full)
+	l := newLine(t, Options{})
+	chip := fresh(t, 1, nor.Options{})
+	l.socket.put("1", chip)
+	l.books.full = errors.New("5 MiB are free")
+	before := chip.Counters()
+	if res := l.want(l.run(r, "1", "S1"), ledger.Error, "disk-full"); res.Message != "5 MiB are free" || !maps.Equal(before, chip.Counters()) {
+		t.Errorf("%q; the chip: %v, before %v", res.Message, chip.Counters(), before)
+	}
+	l.books.full = nil
+	l.want(l.run(r, "1", "S1"), ledger.Pass, "")
+	l.books.records = slices.DeleteFunc(l.books.records, func(r ledger.Record) bool { // back to where it is begun
+		_, ended := r.Entry.Body.(ledger.RunEnd)
+		return ended
+	})
+	l.books.full = errors.New("5 MiB are free")
+	l.want(l.run(r, "1", "S1"), ledger.Pass, "")
+	if res := l.run(r, "1", "S1"); !res.Already {
+		t.Errorf("what has passed is not known: %+v", res)
 	}
 }
 

@@ -73,6 +73,8 @@ func verdictOf(err error, slot string) verdict {
 		return verdict{ledger.Error, "ledger", "The ledger could not be written or read: " + station.err.Error(), "Stop the line and call the person who looks after the station."}
 	case errors.As(err, &station) && station.cause == "fixture":
 		return verdict{ledger.Error, "fixture", station.err.Error(), "Check the programmer and its cable, then scan the unit again."}
+	case errors.As(err, &station) && station.cause == "disk-full":
+		return verdict{ledger.Error, "disk-full", station.err.Error(), "Make room on that disk; then scan the unit again."}
 	case errors.As(err, &station):
 		return verdict{ledger.Error, station.cause, station.err.Error(), "Call the person who looks after the station; then scan the unit again."}
 	case errors.Is(err, flash.ErrAbsent):

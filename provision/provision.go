@@ -33,6 +33,8 @@ type Journal interface {
 	// Escrow and Note read back what was committed.
 	Escrow(id string) ([]byte, error)
 	Note(run, name string) ([]byte, error)
+	// Room says why there is no room for the account of one more run, nil where there is.
+	Room() error
 	// Runs returns every run of this serial or of the chip with this UID, oldest first. "" matches nothing.
 	Runs(serial, uid string) ([]ledger.Run, error)
 }

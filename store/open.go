@@ -167,7 +167,7 @@ func openReadOnly(path string, timeout time.Duration) (*DB, error) {
 }
 
 func newDB(path string, o Options) *DB {
-	d := &DB{path: path, o: o, write: make(chan struct{}, 1)}
+	d := &DB{path: path, o: o, write: make(chan struct{}, 1), free: Free}
 	d.close = d.closeOnce()
 	return d
 }

@@ -82,6 +82,7 @@ type DB struct {
 	broken error
 	signer *signer // nil when the ledger is open for reading only
 	close  func() error
+	free   func(dir string) (bytes, files uint64, err error) // Free, or a test's
 }
 
 var _ ledger.Source = (*DB)(nil)
