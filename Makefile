@@ -26,11 +26,12 @@ test: setup-test images
 	$(MAKE) test-usb
 
 # The simulated programmers before a real Linux USB stack, in an emulated machine. Its kernel is downloaded once for all clones.
+# GUESTFLAGS="-only ManyLinks -rounds 400" opens and closes 2400 links.
 USB_GUEST ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/station/usbguest
 test-usb:
 	@scripts/setup usb
 	@scripts/usbguest "$(USB_GUEST)"
-	CI=true USB_GUEST="$(USB_GUEST)" $(GO) test -count=1 -timeout 12m -v -run 'TestGuest$$' ./usbguest
+	CI=true USB_GUEST="$(USB_GUEST)" $(GO) test -count=1 -timeout 12m -v -run 'TestGuest$$' ./usbguest $(GUESTFLAGS)
 
 # The program killed 300 times while it provisions four slots.
 kill: setup-test images

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +23,11 @@ const (
 	station  = "/usr/bin/station"
 )
 
+var (
+	only   = flag.String("only", "^TestIn", "which tests the guest runs")
+	rounds = flag.Int("rounds", 35, "how often TestInManyLinks opens and closes each of its channels")
+)
+
 // kernelDir is what scripts/usbguest prepared: vmlinux, version, modules.
 var kernelDir = os.Getenv("USB_GUEST")
 
@@ -34,14 +41,14 @@ func TestGuest(t *testing.T) {
 	if err := os.WriteFile(initrd, initramfs(t), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	limit, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
+	limit, cancel := context.WithTimeout(t.Context(), guestLimit())
 	defer cancel()
 	// Software emulation: /dev/kvm may be there and not work. One processor: two wake each other slowly.
 	cmd := exec.CommandContext(limit, qemu, "-accel", "tcg,thread=multi", "-M", "q35", "-cpu", "qemu64", "-smp", "1", "-m", "640",
 		"-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-no-reboot", "-serial", "stdio",
 		"-device", "isa-debug-exit,iobase=0xf4", "-kernel", filepath.Join(kernelDir, "vmlinux"), "-initrd", initrd, "-append",
 		"console=ttyS0 quiet loglevel=3 panic=-1 nokaslr mitigations=off rdinit=/init MALLOC_ARENA_MAX=1 "+ // what is no option is the environment of the first process
-			"-- -test.v -test.run=^TestIn -test.timeout=330s")
+			fmt.Sprintf("-- -test.v -test.run=%s -rounds=%d -test.timeout=%ds", *only, *rounds, int(guestLimit().Seconds())-30))
 	cmd.WaitDelay = 5 * time.Second
 	began := time.Now()
 	out, err := cmd.CombinedOutput()
@@ -54,7 +61,7 @@ func TestGuest(t *testing.T) {
 	case !errors.As(err, &ended) || ended.ExitCode() != exitPassed<<1|1:
 		t.Fatalf("the guest's tests did not pass: %v", err)
 	}
-	names, err := exec.Command(self(t), "-test.list", "^TestIn").Output()
+	names, err := exec.Command(self(t), "-test.list", *only).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,6 +71,9 @@ func TestGuest(t *testing.T) {
 		}
 	}
 }
+
+// guestLimit is some five times what it takes on an idle machine.
+func guestLimit() time.Duration { return 6*time.Minute + time.Duration(*rounds)*2*time.Second }
 
 func self(t *testing.T) string {
 	t.Helper()
