@@ -30,6 +30,11 @@ func TestDeliberateFaultsAreFound(t *testing.T) {
 		{Name: "suspended program resumed by the suspend opcode", File: "recover.go", Old: "opResume          = 0x7A", New: "opResume          = 0x75", Run: "TestIdentifyRecovers"},
 		{Name: "root key signed by the first 28 bytes", File: "rpmc.go", Old: "signature[4:]...", New: "signature[:28]...", Run: "TestRPMCVectors"},
 		{Name: "pages of 512 bytes", File: "plan.go", Old: "page := s.part.Erases[0].Size, s.part.Page", New: "page := s.part.Erases[0].Size, 2*s.part.Page", Run: "TestPlanMakes"},
+		{Name: "pages in firmware told at the first one", File: "firmware.go", Old: "cmd = c.together(c.lacking(bounded, run))", New: "cmd = c.together(run[:1])", Run: "TestFirmware"},
+		{Name: "pages in firmware told by one reading", File: "firmware.go", Old: "held[k]&again[k]&^want", New: "held[k]&^want", Run: "TestFirmware"},
+		{Name: "pages in firmware told by bits that were 0 before", File: "firmware.go", Old: "held[k]&again[k]&^want != 0", New: "held[k]&again[k] != want", Run: "TestFirmware"},
+		{Name: "chip that hangs in firmware told as the programmer's fault", File: "firmware.go", Old: "link != nil && !hangs {", New: "link != nil && (true || hangs) {", Run: "TestFirmware"},
+		{Name: "pages that were not begun told as hanging", File: "firmware.go", Old: "run = run[:f.Index+1] //", New: "run = run[:len(run)] //", Run: "TestFirmware"},
 		{Name: "CRC over a range that ends one byte later", File: "crc.go", Old: "if c.part.CRC.StopIncluded {", New: "if !c.part.CRC.StopIncluded {", Run: "TestCheckCRC"},
 	})
 }

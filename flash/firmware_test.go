@@ -13,13 +13,17 @@ import (
 	"station/spi"
 )
 
+var errSilent = errors.New("no page is taken")
+
 // firmware is a wire whose programmer programs pages itself, and carries frames of 16 bytes each way, besides reads.
 type firmware struct {
 	*wire
 	runs   []int       // pages of each
 	atPage func(n int) // before the page with this number, over all runs
 	total  int
-	broken int // the page of a run at which the link breaks, counted from 1
+	broken int  // the page of a run at which the link breaks, counted from 1
+	most   int  // how often it asks for the status of a page; 0: until the chip is ready
+	gives  bool // it goes on with the next page then; otherwise it takes no more
 }
 
 func (f *firmware) Limits() spi.Limits {
@@ -53,8 +57,13 @@ func (f *firmware) ProgramPages(_ context.Context, command, data []byte) error {
 		addr[0], addr[1], addr[2] = byte(n>>16), byte(n>>8), byte(n)
 		f.frame(spi.Frame{Out: []byte{0x06}})
 		f.frame(spi.Frame{Out: append(bytes.Clone(command), data[:256]...)})
-		for status := []byte{1}; status[0]&1 != 0; time.Sleep(10 * time.Microsecond) {
+		asked := 0
+		for status := []byte{1}; status[0]&1 != 0 && (f.most == 0 || asked < f.most); time.Sleep(10 * time.Microsecond) {
 			f.frame(spi.Frame{Out: []byte{0x05}, In: status})
+			asked++
+		}
+		if asked == f.most && asked > 0 && !f.gives && len(data) > 256 {
+			return &spi.FrameError{Index: page + 1, Err: errSilent}
 		}
 		data, n = data[256:], n+256
 	}
@@ -139,21 +148,112 @@ func TestFirmwareFindsThePage(t *testing.T) {
 	})
 }
 
-// A failure that does not come again is an error all the same, and so is a break of the link, at its page, which is not done again.
+// A failure that does not come again is told at its page, which is found by what it holds, and where that is as wanted, as the run's range. A break of the link is
+// told at its page. Nothing is done again.
 func TestFirmwareFailsOnce(t *testing.T) {
 	c, f := onFirmware(t, "MT25QL256ABA", nor.Options{})
+	f.raw([]byte{0x06}, []byte{0x12, 0, 0x01, 0x03, 0, 0}) // bits that are 0 already are none that a program lacks
 	f.atPage = func(n int) { f.chip.SetFaults(nor.Faults{FailProgram: n == 7}) }
-	e := as[*OperationError](t, c.program(t.Context(), 0x10000, noise(1, 20*256)))
-	if e.Addr != 0x10000 || len(f.runs) != 21 {
+	data := noise(1, 20*256)
+	e := as[*OperationError](t, c.program(t.Context(), 0x10010, data))
+	if e.Op != "program" || e.Addr != 0x10700 || len(f.runs) != 1 {
+		t.Errorf("%v, runs %v", e, f.runs)
+	}
+	f.idle(t)
+	f.runs, f.total = nil, 0
+	f.raw([]byte{0x06}, append([]byte{0x12, 0, 0x02, 0x07, 0}, data[0x700-0x10:][:256]...))
+	e = as[*OperationError](t, c.program(t.Context(), 0x20010, data))
+	if e.Op != "program at 0x020010 to 0x02140F" || e.Addr != -1 || len(f.runs) != 1 {
 		t.Errorf("%v, runs %v", e, f.runs)
 	}
 	f.idle(t)
 	f.runs, f.broken = nil, 5
-	err := c.program(t.Context(), 0x20000, noise(1, 20*256))
+	err := c.program(t.Context(), 0x30000, data)
 	as[*spi.FrameError](t, err)
-	if want := at("program", 0x20400); len(f.runs) != 1 || !bytes.Contains([]byte(err.Error()), []byte(want)) {
+	if want := at("program", 0x30400); len(f.runs) != 1 || !bytes.Contains([]byte(err.Error()), []byte(want)) {
 		t.Errorf("%v, runs %v, want %q", err, f.runs, want)
 	}
+}
+
+// What cannot be read twice alike, or not at all, names no page.
+func TestFirmwareFailsUnread(t *testing.T) {
+	for _, unread := range []int{1, 2} {
+		c, f := onFirmware(t, "MT25QL256ABA", nor.Options{})
+		f.atPage = func(n int) { f.chip.SetFaults(nor.Faults{FailProgram: n == 7}) }
+		reads := 0
+		f.fail = func(out []byte) error {
+			if out[0] == 0x13 {
+				if reads++; reads == unread {
+					return errors.New("broken")
+				}
+			}
+			return nil
+		}
+		if e := as[*OperationError](t, c.program(t.Context(), 0x10000, noise(1, 20*256))); e.Op != "program at 0x010000 to 0x0113FF" || e.Addr != -1 {
+			t.Errorf("reading %d breaks: %v", unread, e)
+		}
+	}
+	c, f := onFirmware(t, "MT25QL256ABA", nor.Options{})
+	f.atPage = func(n int) { f.chip.SetFaults(nor.Faults{FailProgram: n == 7}) }
+	reads := 0
+	f.forge = func(out, in []byte) { // a bad contact: two pages before have bits only once that they lack
+		if out[0] == 0x13 {
+			if reads++; reads == 1 {
+				in[0], in[0x300] = 0xFF, 0xFF
+			}
+		}
+	}
+	if e := as[*OperationError](t, c.program(t.Context(), 0x10000, noise(1, 20*256))); e.Addr != 0x10700 || reads != 2 {
+		t.Errorf("%v, %d readings", e, reads)
+	}
+}
+
+// A chip that hangs in a run is at fault, not the programmer, whether that goes on or takes no more pages: it is told as the range in which it was. A chip that
+// is gone is a bad contact, and where the chip is ready the programmer is at fault.
+func TestFirmwareHangs(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		gives   bool
+		pages   int
+		at      int    // the page that hangs
+		op      string // of the error
+		addr    int64
+		contact error
+	}{
+		{"the firmware goes on", true, 20, 7, "program at 0x010000 to 0x0113FF", -1, nil},
+		{"the firmware takes no more", false, 20, 7, "program at 0x010000 to 0x0108FF", -1, nil},
+		{"the last page", false, 20, 19, "program at 0x010000 to 0x0113FF", -1, nil},
+		{"a page alone", true, 1, 0, "program", 0x10000, nil},
+		{"no chip any more", false, 20, 7, "program at 0x010000 to 0x0108FF", -1, ErrAbsent},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c, f := onFirmware(t, "MT25QL256ABA", nor.Options{Pace: nor.Real})
+			f.most, f.gives = 1000, row.gives
+			f.atPage = func(n int) {
+				switch {
+				case n != row.at:
+				case row.contact != nil:
+					f.drop = func([]byte) bool { return true }
+				default:
+					f.chip.SetFaults(nor.Faults{StuckBusy: true})
+				}
+			}
+			e := as[*BusyError](t, c.program(t.Context(), 0x10000, noise(1, row.pages*256)))
+			if e.StuckBusy != (row.contact == nil) || !errors.Is(e, row.contact) && row.contact != nil || e.Op != row.op || e.Addr != row.addr || len(f.runs) != 1 {
+				t.Errorf("%s: %v, runs %v", row.name, e, f.runs)
+			}
+			if row.contact == nil {
+				must(t, c.Contact(t.Context()))
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c, f := onFirmware(t, "MT25QL256ABA", nor.Options{Pace: nor.Real})
+		f.most = 1 // of a page that the chip ends in time
+		err := c.program(t.Context(), 0x10000, noise(1, 20*256))
+		is(t, err, errSilent)
+		as[*spi.FrameError](t, err)
+	})
 }
 
 // The end of the context acts between runs.
