@@ -9,8 +9,6 @@ const (
 	pageSize = 256
 	// buffered blocks wait for the host at most.
 	buffered = 4
-	// patience is how long the firmware asks for the status of one page.
-	patience = 100 * time.Millisecond
 )
 
 // read is a bulk read under way.
@@ -186,7 +184,7 @@ func (d *Device) program(data []byte) {
 	w.left--
 	w.addr += pageSize
 	var status [1]byte
-	for end := d.until + patience; d.until < end; d.until += d.opts.PollGap {
+	for end := d.until + d.opts.Patience; d.until < end; d.until += d.opts.PollGap {
 		d.sel()
 		d.shift([]byte{0x05}, nil)
 		d.shift(nil, status[:])

@@ -30,7 +30,7 @@
 // strings. A request whose values make no sense stalls. A transceive or a bulk command ends whatever was under way before it, chip select
 // rises, and blocks that were not fetched are lost; so does SET_CONFIGURATION. The modes' own opcodes are sent where the command packet has 0, and those of the
 // packet otherwise. One page is in work, and the next is taken when it is over; a request for the wire waits for it, the others do not. The status is asked for
-// every 10 µs (option PollGap), and after 100 ms the firmware goes on as if the chip were ready. A bulk packet without a command before it, or of
+// every 10 µs (option PollGap), and after 100 ms (option Patience) the firmware goes on as if the chip were ready. A bulk packet without a command before it, or of
 // another size, stalls the endpoint. Only application flash 1 is wired. LEDs and VPP are only remembered.
 //
 // # Fault model
@@ -110,6 +110,7 @@ type Options struct {
 	Pace     Pace
 	Firmware [3]int        // version; zeros: 5.5.1 of an SF100, which speaks V2, and 7.2.22 of an SF600, which speaks V3
 	PollGap  time.Duration // between two status reads of the firmware, with Pace Real or a chip that takes time; 0 means 10 µs
+	Patience time.Duration // how long the firmware asks for the status of one page; 0 means 100 ms
 	Asleep   bool          // firmware before 6.0.0: nothing but request 0B is answered before that was sent
 	BothOuts bool          // the descriptors have OUT endpoints 01 and 02
 	Faults   Faults
@@ -153,6 +154,9 @@ func New(m Model, o Options) *Device {
 	}
 	if o.PollGap <= 0 {
 		o.PollGap = 10 * time.Microsecond
+	}
+	if o.Patience <= 0 {
+		o.Patience = 100 * time.Millisecond
 	}
 	d := &Device{model: m, opts: o, protocol: 1, epoch: time.Now(), asleep: o.Asleep}
 	switch {
