@@ -7,6 +7,7 @@ import (
 
 	"station/sim"
 	"station/sim/ch341a"
+	"station/sim/dediprog"
 	"station/sim/ftdi"
 	"station/sim/nor"
 )
@@ -55,6 +56,9 @@ func TestCount(t *testing.T) {
 	})
 }
 
+// request is a setup packet with a data stage of n bytes.
+func request(kind byte, n int) [8]byte { return [8]byte{kind, 1, 0, 0, 0, 0, byte(n), byte(n >> 8)} }
+
 // TestCounter is the definition itself, for whatever carries the transfers.
 func TestCounter(t *testing.T) {
 	for _, c := range []struct {
@@ -75,6 +79,21 @@ func TestCounter(t *testing.T) {
 			sim.Count{Outs: 2, OutBytes: 2, Ins: 1, InBytes: 3, RoundTrips: 1}},
 		{"a CH341A has data only", ch341a.New(ch341a.Options{}), func(c *sim.Counter) { c.In(0, 1); c.Out(0, 1) },
 			sim.Count{Outs: 1, OutBytes: 1, Ins: 1, InBytes: 1, RoundTrips: 1}},
+		{"requests set an FT232H up", ftdi.New(ftdi.FT232H, ftdi.Options{}), func(c *sim.Counter) { c.In(0, 3); c.Control(request(0xC0, 2)); c.Out(0, 1) },
+			sim.Count{Outs: 1, OutBytes: 1, Ins: 1, InBytes: 3, RoundTrips: 1}},
+		{"requests run an SF600", dediprog.New(dediprog.SF600, dediprog.Options{}), func(c *sim.Counter) {
+			c.Control(request(0x42, 1))
+			c.Control(request(0xC2, 1))
+			c.Control(request(0xC2, 0x100)) // a round trip
+			c.Control(request(0x42, 1))     // another one
+			c.Control(request(0xC2, 0))     // nothing comes
+			c.Control(request(0x80, 18))    // a standard one
+			c.Out(0, 512)
+			c.In(0, 512)
+			c.Control(request(0x42, 0)) // a round trip
+			c.Control(request(0xC2, 1))
+			c.Out(0, 512) // a round trip
+		}, sim.Count{Outs: 2, OutBytes: 1024, Ins: 1, InBytes: 512, Controls: 7, RoundTrips: 4}},
 	} {
 		counter := sim.NewCounter(c.dev)
 		c.do(counter)

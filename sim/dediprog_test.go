@@ -75,7 +75,7 @@ func TestFed(t *testing.T) {
 	wants(chip, false, "without its cable")
 }
 
-// TestDediprogLine moves pages and blocks through a line with its times: a request waits for the page in work, and nothing needs a round trip.
+// TestDediprogLine moves pages and blocks through a line with its times: a request waits for the page in work, and nothing needs a round trip but the status that is read in between.
 func TestDediprogLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		line := sim.NewLine(sim.Options{Pace: ftdi.Real})
@@ -145,7 +145,7 @@ func TestDediprogLine(t *testing.T) {
 		if !bytes.Equal(got, want) {
 			t.Error("it reads back otherwise")
 		}
-		if n := line.Count("1-2").Sub(before); n.Outs != pages || n.RoundTrips != 0 || n.InBytes != int64(len(want)) {
+		if n := line.Count("1-2").Sub(before); n.Outs != pages || n.Controls != 4 || n.RoundTrips != 1 || n.InBytes != int64(len(want)) {
 			t.Errorf("counted %+v", n)
 		}
 	})

@@ -81,6 +81,7 @@ func (k *link) Control(ctx context.Context, s usb.Setup, data []byte) (int, erro
 	binary.LittleEndian.PutUint16(p[2:], s.Value)
 	binary.LittleEndian.PutUint16(p[4:], s.Index)
 	binary.LittleEndian.PutUint16(p[6:], uint16(min(len(data), 0xFFFF)))
+	k.count.Control(p)
 	n, err := k.dev.Control(p, data[:min(len(data), 0xFFFF)])
 	if err != nil {
 		return n, k.fault(err)

@@ -41,6 +41,9 @@ func (d *Device) Control(setup [8]byte, data []byte) (int, error) {
 	return d.reply(setup[0], answer, data), nil
 }
 
+// Runs tells of a setup packet whether it is one that the programmer works by: any vendor request.
+func (d *Device) Runs(setup [8]byte) bool { return setup[0]&0x60 == 0x40 }
+
 // reply is the data stage, or what of it the device took: all.
 func (d *Device) reply(requestType byte, answer, data []byte) int {
 	if requestType&0x80 != 0 {

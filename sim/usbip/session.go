@@ -142,6 +142,7 @@ func (x *session) control(c command, data []byte) error {
 	if c.in {
 		data = make([]byte, min(c.length, int(c.setup[6])|int(c.setup[7])<<8))
 	}
+	x.device.count.Control(c.setup)
 	n, err := x.device.dev.Control(c.setup, data)
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 
 	"station/sim"
 	"station/sim/ch341a"
+	"station/sim/dediprog"
 	"station/sim/ftdi"
 	"station/sim/nor"
 )
@@ -495,7 +496,7 @@ func chip(t *testing.T) *nor.Chip {
 	return c
 }
 
-// Two programmers at once, with chips, as flashrom would ask them for the ID; and what that counts.
+// Two programmers at once, with chips, as flashrom would ask them for the ID, and one that is run by requests; and what that counts.
 func TestPrograms(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		l := serve(t)
@@ -506,7 +507,7 @@ func TestPrograms(t *testing.T) {
 		if err := b.Attach(1, chip(t)); err != nil {
 			t.Fatal(err)
 		}
-		for i, err := range []error{l.Plug("1-1", a), l.Plug("1-2", b)} {
+		for i, err := range []error{l.Plug("1-1", a), l.Plug("1-2", b), l.Plug("1-3", dediprog.New(dediprog.SF600, dediprog.Options{}))} {
 			if err != nil {
 				t.Fatal(i, err)
 			}
@@ -548,6 +549,17 @@ func TestPrograms(t *testing.T) {
 		two.done(6, 0, 3, nil)
 		if got, err := l.Count("1-2"); err != nil || got != (sim.Count{Outs: 3, OutBytes: 24, Ins: 1, InBytes: 5, RoundTrips: 1}) {
 			t.Errorf("FT2232H counted %+v, %v", got, err)
+		}
+
+		three := l.attach("1-3", 3)
+		for seq := range uint32(2) {
+			three.send(header([10]uint32{1, seq, three.dev, 1, 0, 0, 16, 0, notIsochronous}, "C2 08 0000 0000 1000"))
+			three.done(seq, 0, 16, []byte("SF600 V:7.2.22  "))
+		}
+		three.send(header([10]uint32{1, 3, three.dev, 1, 0, 0, 2, 0, notIsochronous}, "80 00 0000 0000 0200"))
+		three.done(3, 0, 2, []byte{0, 0})
+		if got, err := l.Count("1-3"); err != nil || got != (sim.Count{Controls: 2, RoundTrips: 1}) {
+			t.Errorf("SF600 counted %+v, %v", got, err)
 		}
 	})
 }
