@@ -18,6 +18,7 @@ import (
 	"station/recipes"
 	"station/sim"
 	simch341a "station/sim/ch341a"
+	simdediprog "station/sim/dediprog"
 	simftdi "station/sim/ftdi"
 	"station/sim/nor"
 	simpico "station/sim/pico"
@@ -43,7 +44,8 @@ type line struct {
 type programmer struct {
 	slot, port string
 	ch341a     bool   // else
-	pico       bool   // else an FT232H
+	pico       bool   // else
+	dediprog   bool   // an SF600 that gives 3.3 V; else an FT232H
 	clock      string // "" is the family's own
 	packets    int    // in a frame of its bus, at full speed; 0 is what fits, 33
 }
@@ -72,9 +74,15 @@ func newLine(t testing.TB, paced bool, programmers ...programmer) *line {
 			dev = simch341a.New(simch341a.Options{Pace: simch341a.Pace(pace)})
 		case p.pico:
 			dev = simpico.New(simpico.Options{Pace: simserprog.Pace(pace)})
+		case p.dediprog:
+			dev = simdediprog.New(simdediprog.SF600, simdediprog.Options{Pace: simdediprog.Pace(pace)})
 		}
 		must(t, l.sim.Plug(p.port, dev))
-		slots = append(slots, fixtures.Slot{Name: p.slot, Port: p.port, Clock: p.clock})
+		slot := fixtures.Slot{Name: p.slot, Port: p.port, Clock: p.clock}
+		if p.dediprog {
+			slot.Volts = "3.3"
+		}
+		slots = append(slots, slot)
 		l.places[p.slot] = sim.Place{Port: p.port}
 	}
 	var err error

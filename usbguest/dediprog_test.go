@@ -7,13 +7,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"station/sim/dediprog"
 	"station/sim/nor"
 )
 
 // TestInDediprog has Debian's flashrom write, verify and erase a chip under every version of the Dediprog protocol, and read under one, where the station
-// verifies what flashrom wrote, and writes what flashrom then verifies. Each of them switches the supply on for that and off again.
+// verifies what flashrom wrote, and writes what flashrom then verifies; both writes are counted at the device. Each of them switches the supply on for that and off again.
 func TestInDediprog(t *testing.T) {
 	inGuest(t)
 	b := newBench(t)
@@ -44,16 +45,18 @@ func TestInDediprog(t *testing.T) {
 			copy(image[at:], random(size))
 			file, got := save(t, dir, "image", image), filepath.Join(dir, "got")
 			layout := save(t, dir, "layout", fmt.Appendf(nil, "%08x:%08x region\n", at, at+size-1))
-			flash := func(says string, args ...string) {
+			flash := func(says string, args ...string) cost {
 				t.Helper()
-				before := chip.PowerUps()
+				before, counted, began := chip.PowerUps(), b.counted(busID), time.Now()
 				out := b.run(flashrom, append([]string{"-p", "dediprog", "-c", row.chip}, args...)...)
+				c := cost{b.counted(busID).Sub(counted), time.Since(began)}
 				if found := `Found Micron flash chip "` + row.chip + `"`; !strings.Contains(out, found) || !strings.Contains(out, says) {
 					t.Fatalf("flashrom %q said\n%s, want %q and %q", args, out, found, says)
 				}
 				if n := chip.PowerUps() - before; n != 1 || chip.Powered() || dev.Millivolts() != 0 {
 					t.Errorf("flashrom %q: %d times powered, now %d mV", args, n, dev.Millivolts())
 				}
+				return c
 			}
 			region := []string{"-l", layout, "-i", "region", "-N"}
 			holds := func(who string, want []byte) {
@@ -62,7 +65,7 @@ func TestInDediprog(t *testing.T) {
 					t.Errorf("the chip holds something else than %s wrote", who)
 				}
 			}
-			flash("VERIFIED.", append(region, "-w", file)...)
+			his := flash("VERIFIED.", append(region, "-w", file)...)
 			holds("flashrom", image[at:at+size])
 			if row.station {
 				flash("Reading flash... done.", append(region, "-r", got)...)
@@ -83,8 +86,16 @@ func TestInDediprog(t *testing.T) {
 				t.Error("flashrom did not erase")
 			}
 			if row.station {
-				w.station("", append([]string{"chip", "write", content, "--yes"}, where...)...)
+				mine := w.station("", append([]string{"chip", "write", content, "--yes"}, where...)...)
 				holds("the station", image[at:at+size])
+				table := newTable(row.name + ", write + verify 16 KiB")
+				table.line("flashrom", his, 1)
+				table.line("station", mine, 1)
+				t.Log("\n" + table.String())
+				// flashrom has a transfer for each page, the station one for 32. Most of its round trips read, twice, what is locked: two registers of each sector.
+				bounds{size / page, size / page}.hold(t, "flashrom's OUT transfers", float64(his.Outs))
+				bounds{2, 2}.hold(t, "the station's OUT transfers", float64(mine.Outs))
+				bounds{0, 1250}.hold(t, "the station's round trips", float64(mine.RoundTrips))
 				flash("VERIFIED.", append(region, "-v", file)...)
 				if w.late {
 					t.Error("a transfer was given up")

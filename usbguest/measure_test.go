@@ -35,21 +35,24 @@ var gaveUp = regexp.MustCompile(`TRANSFER_TIMED_OUT|transfer timed out|fell sile
 
 const tries = 4
 
+// counted is what a device counted so far.
+func (b *bench) counted(busID string) sim.Count {
+	b.t.Helper()
+	n, err := b.Count(busID)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return n
+}
+
 // cost runs a program and tells what it said and what it cost at a device. One that gave a transfer up is run again where it does not
 // write, and otherwise is late.
 func (b *bench) cost(busID, program string, args ...string) (out string, c cost, late bool, err error) {
 	b.t.Helper()
-	count := func() sim.Count {
-		n, err := b.Count(busID)
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		return n
-	}
 	for range tries {
-		before, began := count(), time.Now()
+		before, began := b.counted(busID), time.Now()
 		out, err = output(program, args...)
-		c = cost{count().Sub(before), time.Since(began)}
+		c = cost{b.counted(busID).Sub(before), time.Since(began)}
 		if late = gaveUp.MatchString(out); !late || slices.Contains(args, "-w") || slices.Contains(args, "write") {
 			break
 		}
@@ -89,14 +92,14 @@ type table struct{ strings.Builder }
 
 func newTable(title string) *table {
 	var t table
-	fmt.Fprintf(&t, "%-34s %11s %9s %9s %10s %10s %9s\n", title, "round trips", "OUT", "IN", "OUT bytes", "IN bytes", "ms")
+	fmt.Fprintf(&t, "%-34s %11s %9s %9s %9s %10s %10s %9s\n", title, "round trips", "control", "OUT", "IN", "OUT bytes", "IN bytes", "ms")
 	return &t
 }
 
 // line is a cost, divided by how often the thing was done.
 func (t *table) line(what string, c cost, times float64) {
-	fmt.Fprintf(t, "%-34s %11.2f %9.2f %9.2f %10.1f %10.1f %9.2f\n", what, float64(c.RoundTrips)/times, float64(c.Outs)/times, float64(c.Ins)/times,
-		float64(c.OutBytes)/times, float64(c.InBytes)/times, c.took.Seconds()*1000/times)
+	fmt.Fprintf(t, "%-34s %11.2f %9.2f %9.2f %9.2f %10.1f %10.1f %9.2f\n", what, float64(c.RoundTrips)/times, float64(c.Controls)/times, float64(c.Outs)/times,
+		float64(c.Ins)/times, float64(c.OutBytes)/times, float64(c.InBytes)/times, c.took.Seconds()*1000/times)
 }
 
 // random is content that is no two pages' the same.
