@@ -2,6 +2,7 @@ package provision
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -59,5 +60,33 @@ func TestProgrammerCannot(t *testing.T) {
 				t.Errorf("the chip heard %d frames: %s", heard, res.Message)
 			}
 		})
+	}
+}
+
+// misconfigured is a socket of a slot that does not fit its programmer.
+type misconfigured struct {
+	*socket
+	is bool
+}
+
+func (m misconfigured) Lease(context.Context, string) (spi.Conn, func() error, error) {
+	return nil, nil, fmt.Errorf("leasing: %w", slotFault(m.is))
+}
+
+type slotFault bool
+
+func (slotFault) Error() string         { return "slot 1: set `channel`" }
+func (f slotFault) Misconfigured() bool { return bool(f) }
+
+// TestMisconfigured: a slot whose configuration is wrong refuses the unit with what to correct; other failures of the programmer are the station's.
+func TestMisconfigured(t *testing.T) {
+	for is, cause := range map[bool]string{true: "fixture-config", false: "fixture"} {
+		l := newLine(t, Options{})
+		l.engine = New(misconfigured{l.socket, is}, l.books, Options{Software: "station test"})
+		res := l.run(recipe(t, 1, full), "1", "S1")
+		l.want(res, map[bool]ledger.Outcome{true: ledger.Refused, false: ledger.Error}[is], cause)
+		if !strings.Contains(res.Message, "slot 1: set `channel`") || strings.Contains(res.Next, "cable") == is {
+			t.Errorf("%s: %s %s", cause, res.Message, res.Next)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -97,6 +98,10 @@ func (r *run) carryOut(ctx context.Context) error {
 	}
 	conn, release, err := r.e.bench.Lease(ctx, r.o.Slot)
 	if err != nil {
+		var slot interface{ Misconfigured() bool }
+		if errors.As(err, &slot) && slot.Misconfigured() {
+			return refuse("fixture-config", err.Error(), "Correct what it names, or call the person who looks after the station; then scan the unit again.")
+		}
 		return &stationError{"fixture", err}
 	}
 	r.onRelease(func() { release() })

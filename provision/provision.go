@@ -18,7 +18,8 @@ import (
 
 // Bench leases the slots of the station.
 type Bench interface {
-	// Lease gives an exclusive hold on the chip-select line of a slot until release is called.
+	// Lease gives an exclusive hold on the chip-select line of a slot until release is called. An error that has a method Misconfigured which returns
+	// true says that the slot was not opened, and what of its configuration is to be corrected.
 	Lease(ctx context.Context, slot string) (conn spi.Conn, release func() error, err error)
 	// Describe names what the slot is wired to, for the account. It does no I/O.
 	Describe(slot string) string

@@ -102,7 +102,11 @@ func (a *app) leased(ctx context.Context, b *bench, at *seat, parts []*flash.Par
 		return exit(exitRefused, fmt.Errorf("REFUSED: slot %s gives %v V, and %s takes %v V: the slot was not opened", at.slot, volts, other[0].Name, other[0].Volts))
 	}
 	conn, release, err := b.rack.LeaseAt(ctx, at.slot, at.clock)
-	if err != nil {
+	var slot *fixtures.SlotError
+	switch {
+	case errors.As(err, &slot) && slot.Misconfigured():
+		return exit(exitRefused, fmt.Errorf("REFUSED: %w", err))
+	case err != nil:
 		return exit(exitError, err)
 	}
 	defer release()
