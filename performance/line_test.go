@@ -78,11 +78,7 @@ func newLine(t testing.TB, paced bool, programmers ...programmer) *line {
 			dev = simdediprog.New(simdediprog.SF600, simdediprog.Options{Pace: simdediprog.Pace(pace)})
 		}
 		must(t, l.sim.Plug(p.port, dev))
-		slot := fixtures.Slot{Name: p.slot, Port: p.port, Clock: p.clock}
-		if p.dediprog {
-			slot.Volts = "3.3"
-		}
-		slots = append(slots, slot)
+		slots = append(slots, fixtures.Slot{Name: p.slot, Port: p.port, Volts: "3.3", Clock: p.clock})
 		l.places[p.slot] = sim.Place{Port: p.port}
 	}
 	var err error

@@ -191,7 +191,7 @@ func (r *rival) flashrom(args ...string) (s spell) {
 // setUp makes a station whose slot 1 is the programmer.
 func (r *rival) setUp(station string) {
 	r.t.Helper()
-	r.write("config.yaml", fmt.Appendf(nil, "station: line1\ndata: data\nslots:\n  - {name: \"1\", port: \"tcp:%s\", clock: 30MHz}\n", r.addr))
+	r.write("config.yaml", fmt.Appendf(nil, "station: line1\ndata: data\nslots:\n  - {name: \"1\", port: \"tcp:%s\", volts: \"3.3\", clock: 30MHz}\n", r.addr))
 	command(r.t, r.dir, station, "init")
 }
 

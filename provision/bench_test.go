@@ -44,7 +44,7 @@ func (s *socket) Lease(_ context.Context, slot string) (spi.Conn, func() error, 
 
 func (s *socket) Describe(slot string) string { return "test socket " + slot }
 
-func (s *socket) Volts(string) float64 { return 0 }
+func (s *socket) Volts(string) float64 { return 3.3 }
 
 func (s *socket) put(slot string, c *nor.Chip) {
 	s.mu.Lock()

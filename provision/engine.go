@@ -93,6 +93,7 @@ func (r *run) carryOut(ctx context.Context) error {
 	}
 	r.onRelease(func() { r.e.letGo("serial " + r.o.Serial) })
 
+	// A slot that fits some of the parts has to be opened, which may give it power, to see which of them is there.
 	if err := r.checkVoltage(r.o.Recipe.Parts()...); err != nil {
 		return err
 	}

@@ -16,9 +16,13 @@ func Feeds(volts float64, p *flash.Part) bool {
 	return volts == 0 || math.Abs(volts-p.Volts) <= voltageTolerance*p.Volts+1e-9 // the addend is for binary fractions
 }
 
-// checkVoltage refuses a slot that gives what none of the parts takes. Nothing is known of a slot without volts.
+// checkVoltage refuses a slot that gives what none of the parts takes, and one that does not say what it gives.
 func (r *run) checkVoltage(parts ...*flash.Part) error {
 	volts := r.e.bench.Volts(r.o.Slot)
+	if volts == 0 {
+		return refuse("volts-unknown", fmt.Sprintf("slot %s does not say which voltage its fixture gives, so no part can be held against it", r.o.Slot),
+			"Set `volts` of this slot in config.yaml, as `station slot bind "+r.o.Slot+" --volts 3.3` does, or call the person who looks after the station; then scan the unit again.")
+	}
 	var takes []string
 	for _, p := range parts {
 		if Feeds(volts, p) {

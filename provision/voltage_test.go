@@ -37,7 +37,7 @@ func TestWrongVoltage(t *testing.T) {
 		cause             string // "" passes
 		leased            int
 	}{
-		{"not known", low, low, 0, "", 1},
+		{"not known", high, high, 0, "volts-unknown", 0},
 		{"right", high, high, 3.3, "", 1},
 		{"within 10 %", high, high, 3.0, "", 1},
 		{"exactly 10 %", high, high, 3.63, "", 1},

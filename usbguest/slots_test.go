@@ -31,7 +31,7 @@ func TestInSlots(t *testing.T) {
 	b.plug("1-1", ftdi.New(ftdi.FT2232H, ftdi.Options{}), 2)
 	port := filepath.Base(device(t, "6010"))
 	dir := t.TempDir()
-	save(t, dir, "config.yaml", fmt.Appendf(nil, "station: guest\ndata: %s/data\nslots:\n  - {name: a, port: %q, channel: A}\n  - {name: b, port: %q, channel: B}\n", dir, port, port))
+	save(t, dir, "config.yaml", fmt.Appendf(nil, "station: guest\ndata: %s/data\nslots:\n  - {name: a, port: %q, channel: A, volts: \"3.3\"}\n  - {name: b, port: %q, channel: B, volts: \"3.3\"}\n", dir, port, port))
 	config := filepath.Join(dir, "config.yaml")
 	b.run(station, "--config", config, "init")
 	list := func(want ...string) {

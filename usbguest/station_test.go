@@ -56,7 +56,7 @@ type worker struct {
 
 func (w *worker) config(port, channel string) {
 	w.t.Helper()
-	slot := fmt.Sprintf("name: %q, port: %q", "1", port)
+	slot := fmt.Sprintf("name: %q, port: %q, volts: %q", "1", port, "3.3")
 	if channel != "" {
 		slot += ", channel: " + channel
 	}

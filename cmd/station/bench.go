@@ -131,7 +131,8 @@ func (a *app) benchSlots(ctx context.Context, b *bench, j benchJob) error {
 		}
 	}
 	for i, name := range j.slots {
-		if err := b.seat(&seat{slot: name}); err != nil {
+		at := &seat{slot: name, changes: true}
+		if err := errors.Join(b.seat(at), b.checkVolts(at)); err != nil {
 			return err
 		}
 		if slices.Contains(j.slots[:i], name) {

@@ -26,6 +26,7 @@ func (a *app) chip() *cobra.Command {
 type seat struct {
 	slot, board, part, recipes string
 	clock                      string // SPI clock instead of the slot's; "" is the slot's
+	changes                    bool   // what the chip holds may change
 }
 
 func seatFlags(c *cobra.Command) *seat {
@@ -81,6 +82,9 @@ func (a *app) onBench(ctx context.Context, at *seat, bus func(*bench, context.Co
 	if err := b.seat(at); err != nil {
 		return err
 	}
+	if err := b.checkVolts(at); err != nil {
+		return err
+	}
 	watch, done := a.watch(ctx)
 	err = do(b, parts, watch)
 	done()
@@ -114,6 +118,19 @@ func (a *app) leased(ctx context.Context, b *bench, at *seat, parts []*flash.Par
 	err = s.fault(ctx, do(s))
 	s.over(err)
 	return err
+}
+
+// checkVolts refuses to change a chip in a slot that does not say which voltage its fixture gives. Whoever only reads is warned.
+func (b *bench) checkVolts(at *seat) error {
+	if b.rack.Volts(at.slot) != 0 {
+		return nil
+	}
+	why := fmt.Sprintf("slot %s does not say which voltage its fixture gives, so no part can be held against it: set `volts` of this slot in config.yaml, as `station slot bind %[1]s --volts 3.3` does", at.slot)
+	if at.changes {
+		return exit(exitRefused, fmt.Errorf("REFUSED: %s; nothing was touched", why))
+	}
+	printf(b.stderr, "warning: %s\n", why)
+	return nil
 }
 
 // seat puts the board file into the slot, where one is named.

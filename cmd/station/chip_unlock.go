@@ -18,6 +18,7 @@ func (a *app) chipUnlock() *cobra.Command {
 		Args:  cobra.NoArgs,
 	}
 	at := seatFlags(c)
+	at.changes = true
 	changeFlags(c, &yes, &force)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		return a.onChip(c.Context(), at, func(s *seated) error { return s.unlock(c.Context(), yes, force) })

@@ -23,6 +23,7 @@ func (a *app) chipWrite() *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 	}
 	at := seatFlags(c)
+	at.changes = true
 	where.flags(c, false)
 	changeFlags(c, &yes, &force)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -42,6 +43,7 @@ func (a *app) chipErase() *cobra.Command {
 		Args:  cobra.NoArgs,
 	}
 	at := seatFlags(c)
+	at.changes = true
 	where.flags(c, true)
 	changeFlags(c, &yes, &force)
 	c.RunE = func(c *cobra.Command, _ []string) error {

@@ -15,7 +15,7 @@ import (
 )
 
 // slotKeys may be edited, in the order in which they stand.
-var slotKeys = []string{"port", "channel", "clock"}
+var slotKeys = []string{"port", "channel", "volts", "clock"}
 
 // slotEdit is what becomes of some keys of one slot in a configuration: "" takes a key away, and a key that is not named is left alone.
 type slotEdit struct {

@@ -23,6 +23,7 @@ func TestEditSlots(t *testing.T) {
 	place := func(slot, port, channel string) slotEdit {
 		return slotEdit{slot, map[string]string{"port": port, "channel": channel}}
 	}
+	volts := func(slot, volts string) slotEdit { return slotEdit{slot, map[string]string{"volts": volts}} }
 	clock := func(slot, clock string) slotEdit { return slotEdit{slot, map[string]string{"clock": clock}} }
 	const head = "# ünïcode above\nstation: line1\ndata: data # here\nslots:\n"
 	for name, c := range map[string]struct {
@@ -31,12 +32,15 @@ func TestEditSlots(t *testing.T) {
 	}{
 		"as shipped": {strings.NewReplacer(`{name: "1", port: 1-1, channel: A`, `{name: "1", port: «1-1|1-4.2», channel: «A|B»`,
 			`{name: "2", port: 1-1, channel: B`, `{name: "2", port: «1-1|1-4.2», channel: «B|A»`,
-			`{name: "4", port: 1-3,`, `{name: "4", port: 1-3«|, clock: 7.5MHz»,`).Replace(string(root.DefaultConfig)),
-			[]slotEdit{place("1", "1-4.2", "B"), place("2", "1-4.2", "A"), clock("4", "7.5MHz")}},
-		"flow, quoted, with a comment": {head + `  - {port: "«1-1|1-2»", name: '1', power: manual} # "1", port: 1-1`, []slotEdit{place("1", "1-2", "")}},
-		"flow, channel gone":           {head + "  - {name: \"1\", port: «1-1|2-1»«, channel: A|», volts: '3.3'}\n", []slotEdit{place("1", "2-1", "")}},
-		"flow, channel first":          {head + "  - {«channel: A, |»name: \"1\", port: 1-1, clock: 1MHz}\n", []slotEdit{place("1", "1-1", "")}},
-		"flow, of three":               {head + "  - {name: \"1\", port: 1-1«|, channel: A»«|, clock: 30MHz», volts: '3.3'}\n", []slotEdit{{"1", map[string]string{"channel": "A", "clock": "30MHz"}}}},
+			`{name: "3", port: 1-2, volts: "3.3"`, `{name: "3", port: 1-2, volts: "«3.3|1.8»"`,
+			`{name: "4", port: 1-3, volts: "3.3",`, `{name: "4", port: 1-3, volts: "3.3"«|, clock: 7.5MHz»,`).Replace(string(root.DefaultConfig)),
+			[]slotEdit{place("1", "1-4.2", "B"), place("2", "1-4.2", "A"), volts("3", "1.8"), clock("4", "7.5MHz")}},
+		"flow, quoted, with a comment":  {head + `  - {port: "«1-1|1-2»", name: '1', power: manual} # "1", port: 1-1`, []slotEdit{place("1", "1-2", "")}},
+		"flow, channel gone":            {head + "  - {name: \"1\", port: «1-1|2-1»«, channel: A|», volts: '3.3'}\n", []slotEdit{place("1", "2-1", "")}},
+		"flow, channel first":           {head + "  - {«channel: A, |»name: \"1\", port: 1-1, clock: 1MHz}\n", []slotEdit{place("1", "1-1", "")}},
+		"flow, of three":                {head + "  - {name: \"1\", port: 1-1«|, channel: A», volts: '«3.3|2.5»'«|, clock: 30MHz»}\n", []slotEdit{{"1", map[string]string{"channel": "A", "volts": "2.5", "clock": "30MHz"}}}},
+		"flow, volts that are a number": {head + "  - {name: \"1\", port: 1-1, volts: «3.3|\"1.8\"»}\n", []slotEdit{volts("1", "1.8")}},
+		"block, volts anew":             {head + "  - name: \"1\"\n    port: 1-1\n«|    volts: \"1.8\"\n»    clock: 1MHz\n", []slotEdit{volts("1", "1.8")}},
 		"block": {head + "  - name: \"é\"   # the left one\n    port: '«1-1|1-2»'  # at the back\n«|    channel: B\n»    volts: \"3.3\"\n\n  - name: \"2\"\n    port: 1-3\nescrow: []\n",
 			[]slotEdit{place("é", "1-2", "B")}},
 		"block, channel gone":  {head + "  - name: \"1\"\n    port: 1-1\n«    channel: A\n|»    clock: «15MHz|30MHz»\n", []slotEdit{place("1", "1-1", ""), clock("1", "30MHz")}},
@@ -182,7 +186,7 @@ func TestEditAnyLayout(t *testing.T) {
 		before := []byte(strings.Join(lines, eol) + eol)
 
 		set := map[string]string{"port": "2-7.1"}
-		for key, value := range map[string]string{"channel": "B", "clock": "30MHz"} {
+		for key, value := range map[string]string{"channel": "B", "volts": "1.8", "clock": "30MHz"} {
 			switch rapid.IntRange(0, 2).Draw(t, "what becomes of "+key) {
 			case 0:
 				set[key] = ""
@@ -198,7 +202,7 @@ func TestEditAnyLayout(t *testing.T) {
 		after, _, err := editSlots("config.yaml", before, []slotEdit{{fmt.Sprint("é", edited), set}})
 		removed := func(key string) bool { value, is := set[key]; return is && value == "" }
 		noted := slices.ContainsFunc(lines[first:last], func(line string) bool {
-			return strings.Contains(line, "#") && (removed("channel") && strings.Contains(line, "channel") || removed("clock") && strings.Contains(line, "clock"))
+			return strings.Contains(line, "#") && (removed("channel") && strings.Contains(line, "channel") || removed("volts") && strings.Contains(line, "volts") || removed("clock") && strings.Contains(line, "clock"))
 		})
 		if noted && errors.Is(err, errByHand) {
 			return // what is noted behind a key does not go with it

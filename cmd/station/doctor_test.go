@@ -69,6 +69,8 @@ func TestDoctor(t *testing.T) {
 		"unlimited usbfs memory": {func(m *ill) { m.files["sys/module/usbcore/parameters/usbfs_memory_mb"] = "0" }, nil},
 		"no USB": {func(m *ill) { delete(m.files, "sys/module/usbcore/parameters/usbfs_memory_mb"); m.devices = nil },
 			[]string{"usbfs memory: /sys/module/usbcore/parameters/usbfs_memory_mb cannot be read: this machine's kernel has no USB", "slot 1: no programmer at USB port 1-1 | plug it in"}},
+		"no volts": {func(m *ill) { m.slots[0].Volts = "" },
+			[]string{"slot 1: the slot does not say which voltage its fixture gives, so nothing is written in it | set `volts` of this slot in config.yaml, as `station slot bind 1 --volts 3.3` does"}},
 		"another program": {func(m *ill) { m.devices = stocked{busy} },
 			[]string{"drivers: programs hold 1-1 interface 0 flashrom (pid 7) | close them", "slot 1: another program uses the FT2232H at USB port 1-1 channel A | close it: flashrom (pid 7)"}},
 		"a crash handler":     {func(m *ill) { m.files["proc/sys/kernel/core_pattern"] = "|/usr/share/apport/apport -p%p\n" }, []string{"core dumps: /usr/share/apport/apport gets the memory"}},
@@ -79,7 +81,7 @@ func TestDoctor(t *testing.T) {
 			m := ill{
 				machine: machine{root: t.TempDir(), user: 1000, now: func() time.Time { return entry }, synced: func() (bool, error) { return true, nil },
 					free: func(string) (uint64, uint64, error) { return 1 << 40, 1 << 20, nil }},
-				devices: stocked{programmer("1-1")}, slots: []fixtures.Slot{{Name: "1", Port: "1-1", Channel: "A"}}, last: entry,
+				devices: stocked{programmer("1-1")}, slots: []fixtures.Slot{{Name: "1", Port: "1-1", Channel: "A", Volts: "3.3"}}, last: entry,
 				files: map[string]string{"etc/udev/rules.d/60-station.rules": string(root.UdevRules), "proc/sys/kernel/core_pattern": "core\n",
 					"sys/module/usbcore/parameters/usbfs_memory_mb": "16\n"},
 			}
@@ -126,7 +128,7 @@ func TestDoctor(t *testing.T) {
 
 func manySlots(n int) (all []fixtures.Slot) {
 	for i := range n {
-		all = append(all, fixtures.Slot{Name: strings.Repeat("i", i+1), Port: "1-" + strings.Repeat("1", i+1), Channel: "A"})
+		all = append(all, fixtures.Slot{Name: strings.Repeat("i", i+1), Port: "1-" + strings.Repeat("1", i+1), Channel: "A", Volts: "3.3"})
 	}
 	return all
 }

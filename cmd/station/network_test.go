@@ -14,7 +14,7 @@ func network(p *position, addresses ...string) {
 	p.t.Helper()
 	text := "station: line1\ndata: data\nslots:\n"
 	for i, a := range addresses {
-		text += fmt.Sprintf("  - {name: \"%d\", port: \"tcp:%s\", clock: 30MHz}\n", i+1, a)
+		text += fmt.Sprintf("  - {name: \"%d\", port: \"tcp:%s\", volts: \"3.3\", clock: 30MHz}\n", i+1, a)
 	}
 	if err := os.WriteFile(filepath.Join(p.dir, "config.yaml"), []byte(text), 0o644); err != nil {
 		p.t.Fatal(err)

@@ -13,31 +13,39 @@ import (
 )
 
 func (a *app) slotBind() *cobra.Command {
-	var port, channel string
+	var port, channel, volts string
 	var dryRun bool
 	c := &cobra.Command{
 		Use:   "bind [NAME...]",
-		Short: "Write into the configuration where the programmers of slots are plugged in",
-		Long: "Asks for the programmer of one slot after the other (all that are at USB ports, or the named ones) to be plugged in, sees where it appears, shows what would change,\n" +
-			"and writes that into the configuration when it is told to. With --port it asks nothing, and binds one slot.",
-		Example: "  station slot bind\n  station slot bind 3 --port 1-4.2 --channel A",
+		Short: "Write into the configuration where the programmers of slots are plugged in, and how many volts they give",
+		Long: "Asks for the programmer of one slot after the other (all that are at USB ports, or the named ones) to be plugged in, sees where it appears, asks for the volts of those that do not say them,\n" +
+			"shows what would change, and writes that into the configuration when it is told to. With --port or --volts it asks nothing, and changes one slot.",
+		Example: "  station slot bind\n  station slot bind 3 --port 1-4.2 --channel A\n  station slot bind 3 --volts 1.8",
 		RunE: func(c *cobra.Command, names []string) error {
 			path, before, err := a.configFileText()
 			if err != nil {
 				return err
 			}
-			byFlags := c.Flags().Changed("port")
+			given := c.Flags().Changed
+			byFlags := given("port") || given("volts")
 			var edits []slotEdit
 			var lines *wedge // of whoever is asked
 			switch {
 			case byFlags && len(names) != 1:
-				return exit(exitRefused, errors.New("--port is for one slot: station slot bind NAME --port PORT"))
-			case byFlags && port == "":
-				return exit(exitRefused, errors.New("--port is empty: a slot always has one"))
-			case byFlags:
-				edits = []slotEdit{placed(names[0], port, channel)}
-			case c.Flags().Changed("channel"):
+				return exit(exitRefused, errors.New("--port and --volts are for one slot: station slot bind NAME --port PORT"))
+			case given("port") && port == "", given("volts") && volts == "":
+				return exit(exitRefused, errors.New("--port or --volts is empty: a slot has both"))
+			case given("channel") && !given("port"):
 				return exit(exitRefused, errors.New("--channel goes with --port"))
+			case byFlags:
+				e := slotEdit{names[0], map[string]string{}}
+				if given("port") {
+					e = placed(names[0], port, channel)
+				}
+				if given("volts") {
+					e.set["volts"] = volts
+				}
+				edits = []slotEdit{e}
 			default:
 				lines = a.readLines(c.Context())
 				if edits, err = a.askPlaces(c.Context(), lines, names); err != nil {
@@ -66,6 +74,7 @@ func (a *app) slotBind() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&port, "port", "", "USB `PORT` path as `station slot list` shows it, or tcp:HOST:PORT")
 	f.StringVar(&channel, "channel", "", "`CHANNEL` of a programmer that has several; without it the slot has none")
+	f.StringVar(&volts, "volts", "", "`VOLTS` that the fixture gives the board, such as 3.3 or 1.8; without it they stay as they are")
 	f.BoolVar(&dryRun, "dry-run", false, "show what would change, and write nothing")
 	return c
 }
@@ -195,7 +204,7 @@ func (p *placer) place(ctx context.Context, s fixtures.Slot) (more bool, err err
 				port, channels = c.Device.Port, c.Channels
 				p.say("%s at USB port %s: which channel is wired to slot %s, %s?", c.Family, port, s.Name, strings.Join(channels, " or "))
 			case p.take(s, c.Device.Port, ""):
-				return true, nil
+				return p.feed(ctx, s)
 			}
 		case line, ok := <-p.lines.lines:
 			words := strings.Fields(line)
@@ -206,11 +215,11 @@ func (p *placer) place(ctx context.Context, s fixtures.Slot) (more bool, err err
 				return true, nil
 			case len(words) == 1 && slices.Contains(channels, strings.ToUpper(line)):
 				if p.take(s, port, strings.ToUpper(line)) {
-					return true, nil
+					return p.feed(ctx, s)
 				}
 			case channels == nil && len(words) == 1, len(words) == 2:
 				if p.take(s, words[0], strings.ToUpper(strings.Join(words[1:], ""))) {
-					return true, nil
+					return p.feed(ctx, s)
 				}
 			default:
 				p.say("%s is none of that", line)
@@ -233,6 +242,34 @@ func (p *placer) take(s fixtures.Slot, port, channel string) bool {
 	p.edits = append(p.edits, placed(s.Name, port, channel))
 	p.say("slot %s is at %s %s", s.Name, port, channel)
 	return true
+}
+
+// feed asks for the volts of a slot that was just bound and does not say them. more is as for place.
+func (p *placer) feed(ctx context.Context, s fixtures.Slot) (more bool, err error) {
+	if s.Volts != "" {
+		return true, nil
+	}
+	p.say("slot %s does not say which voltage its fixture gives, and nothing is written in it until it does: type the volts, such as 3.3 or 1.8, `skip` or `stop`", s.Name)
+	for {
+		select {
+		case <-ctx.Done():
+			return false, errUnwritten
+		case <-p.plugs: // whatever is plugged in meanwhile is nobody's
+		case line, ok := <-p.lines.lines:
+			switch s.Volts = line; {
+			case !ok || line == "stop":
+				return false, nil
+			case line == "skip":
+				return true, nil
+			}
+			if _, err := fixtures.NewRack(nil, []fixtures.Slot{s}); err != nil {
+				p.say("%v", err)
+				continue
+			}
+			p.edits[len(p.edits)-1].set["volts"] = line
+			return true, nil
+		}
+	}
 }
 
 func (p *placer) say(format string, args ...any) { printf(p.app.stderr, format+"\n", args...) }

@@ -19,7 +19,9 @@ import (
 
 // TestBindByPlugging has a person plug in one programmer after the other, and answer what is asked.
 func TestBindByPlugging(t *testing.T) {
-	slots := []fixtures.Slot{{Name: "1", Port: "1-1", Channel: "A"}, {Name: "2", Port: "1-1", Channel: "B"}, {Name: "3", Port: "1-2"}, {Name: "4", Port: "tcp:host:1"}}
+	slots := []fixtures.Slot{{Name: "1", Port: "1-1", Channel: "A", Volts: "3.3"}, {Name: "2", Port: "1-1", Channel: "B", Volts: "3.3"}, {Name: "3", Port: "1-2", Volts: "3.3"},
+		{Name: "4", Port: "tcp:host:1", Volts: "3.3"}, {Name: "5", Port: "tcp:host:5"}}
+	fed := func(e slotEdit, volts string) slotEdit { e.set["volts"] = volts; return e }
 	plug := func(port string, dev func() sim.Device) func(*sim.Line, io.Writer) {
 		return func(l *sim.Line, _ io.Writer) {
 			l.Unplug(port)
@@ -46,7 +48,10 @@ func TestBindByPlugging(t *testing.T) {
 		"taken out and plugged in again": {[]string{"3"}, []step{plug("1-9", small)}, []slotEdit{placed("3", "1-9", "")}, "slot 3 (now 1-2): plug in its programmer alone"},
 		"one that is taken":              {[]string{"3", "1"}, []step{plug("2-1", dual), words("A"), plug("2-1", dual), words("A"), words("x y z"), words("stop")}, []slotEdit{placed("1", "2-1", "A")}, "is slot 1's already"},
 		"typed, skipped and stopped":     {nil, []step{words("skip"), words("nonsense"), words("1-4.2 a"), words("stop")}, []slotEdit{placed("2", "1-4.2", "A")}, `port "nonsense" is not a USB port path`},
-		"on a network, by name":          {[]string{"4"}, []step{words("tcp:host:2")}, []slotEdit{placed("4", "tcp:host:2", "")}, ""},
+		"volts that nobody knew": {[]string{"5", "3"}, []step{plug("2-2", small), words("tcp:host:6"), plug("2-3", small), words("33"), words("1.8")},
+			[]slotEdit{placed("3", "2-2", ""), fed(placed("5", "tcp:host:6", ""), "1.8")}, `volts "33" is not a number of volts from 1 to 5`},
+		"volts that nobody knows": {[]string{"5"}, []step{words("tcp:host:6"), words("skip")}, []slotEdit{placed("5", "tcp:host:6", "")}, "slot 5 does not say which voltage its fixture gives"},
+		"on a network, by name":   {[]string{"4"}, []step{words("tcp:host:2")}, []slotEdit{placed("4", "tcp:host:2", "")}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

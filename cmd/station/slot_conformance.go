@@ -25,6 +25,7 @@ func (a *app) conform(ctx context.Context, at *seat, area string, yes, force boo
 			return err
 		}
 	}
+	at.changes = true
 	return a.onChip(ctx, at, func(s *seated) error {
 		p := s.chip.Part()
 		switch {
