@@ -3,6 +3,7 @@ package sim_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,6 +74,44 @@ func TestFed(t *testing.T) {
 		t.Fatal(err)
 	}
 	wants(chip, false, "without its cable")
+}
+
+// TestBothOuts: an SF100 with the endpoints of both models takes pages at its own, and at no other.
+func TestBothOuts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		line := sim.NewLine(sim.Options{})
+		t.Cleanup(func() { line.Close() })
+		if err := line.Plug("1-2", dediprog.New(dediprog.SF100, dediprog.Options{BothOuts: true})); err != nil {
+			t.Fatal(err)
+		}
+		k, err := line.Open(t.Context(), "1-2", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer k.Close()
+		for _, address := range []uint8{0x03, 0x82} {
+			if err := k.Out(address); !errors.Is(err, usb.ErrDescriptor) {
+				t.Errorf("0x%02x: %v", address, err)
+			}
+		}
+		setup := usb.Setup{RequestType: 0x42, Request: 0x30}
+		if _, err := k.Control(t.Context(), setup, []byte{2, 0, 0, 1, 0x02, 0, 0, 0, 0, 0}); err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range []struct {
+			address uint8 // 0: none is chosen
+			want    error
+		}{{0, usb.ErrTimeout}, {0x02, nil}, {0x01, usb.ErrTimeout}} {
+			if row.address > 0 {
+				if err := k.Out(row.address); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := k.Write(t.Context(), make([]byte, 512)); !errors.Is(err, row.want) {
+				t.Errorf("0x%02x: %v, want %v", row.address, err, row.want)
+			}
+		}
+	})
 }
 
 // TestDediprogLine moves pages and blocks through a line with its times: a request waits for the page in work, and nothing needs a round trip but the status that is read in between.

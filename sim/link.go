@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"station/fixtures/usb"
@@ -27,6 +28,8 @@ type link struct {
 	count     *Counter
 	maxPacket int // of bulk IN
 	maxOut    int // of bulk OUT
+	ends      []usb.Endpoint
+	deaf      bool // the device takes nothing at the bulk OUT endpoint
 	toDevice  pipe
 	toHost    pipe
 
@@ -50,7 +53,7 @@ type out struct {
 
 func newLink(l *Line, path string, p *port, iface int, desc usb.Interface) *link {
 	k := &link{
-		line: l, path: path, iface: iface, dev: p.dev, bus: p.bus, count: p.count,
+		line: l, path: path, iface: iface, dev: p.dev, bus: p.bus, count: p.count, ends: desc.Endpoints,
 		wrote: make(chan struct{}, 1), over: make(chan struct{}),
 	}
 	if k.bus.slot == 0 { // without time nothing is shared
@@ -62,10 +65,31 @@ func newLink(l *Line, path string, p *port, iface int, desc usb.Interface) *link
 		case e.Bulk && in && k.maxPacket == 0:
 			k.maxPacket = e.MaxPacket
 		case e.Bulk && !in && k.maxOut == 0:
-			k.maxOut = e.MaxPacket
+			k.listen(e)
 		}
 	}
 	return k
+}
+
+// listen makes e the endpoint of Write.
+func (k *link) listen(e usb.Endpoint) { k.maxOut, k.deaf = e.MaxPacket, !Hears(k.dev, e.Address) }
+
+// Hears tells whether a device takes what it is sent at the OUT endpoint at address. One that has several of them for one interface, and does not take it at all, tells by a method Hears.
+func Hears(dev Device, address uint8) bool {
+	d, ok := dev.(interface{ Hears(address uint8) bool })
+	return !ok || d.Hears(address)
+}
+
+// Out chooses the endpoint of Write.
+func (k *link) Out(address uint8) error {
+	i := slices.IndexFunc(k.ends, func(e usb.Endpoint) bool { return e.Bulk && e.Address == address && address&0x80 == 0 })
+	if i < 0 {
+		return k.wrap(fmt.Errorf("there is no bulk OUT endpoint 0x%02x: %w", address, usb.ErrDescriptor))
+	}
+	k.bus.mu.Lock()
+	defer k.bus.mu.Unlock()
+	k.listen(k.ends[i])
+	return nil
 }
 
 // Control does a control transfer.
@@ -220,7 +244,7 @@ func (k *link) hear() {
 // push offers the device the rest of the write under way. k.bus.mu is held.
 func (k *link) push() (packets int) {
 	w := k.out
-	if w == nil || w.done || k.err != nil {
+	if w == nil || w.done || k.err != nil || k.deaf {
 		return 0
 	}
 	m, err := k.dev.Out(k.iface, w.data[w.n:])

@@ -26,7 +26,7 @@
 //
 // # Choices where the fact sheet is silent
 //
-// Descriptors: class FF, high speed, bulk IN 82, and bulk OUT 02 on an SF100 and 01 on an SF600 (option BothOuts: both), packets of 512 bytes; no
+// Descriptors: class FF, high speed, bulk IN 82, and bulk OUT 02 on an SF100 and 01 on an SF600 (option BothOuts: both, of which the other is deaf), packets of 512 bytes; no
 // strings. A request whose values make no sense stalls. A transceive or a bulk command ends whatever was under way before it, chip select
 // rises, and blocks that were not fetched are lost; so does SET_CONFIGURATION. The modes' own opcodes are sent where the command packet has 0, and those of the
 // packet otherwise. One page is in work, and the next is taken when it is over; a request for the wire waits for it, the others do not. The status is asked for
@@ -112,7 +112,7 @@ type Options struct {
 	PollGap  time.Duration // between two status reads of the firmware, with Pace Real or a chip that takes time; 0 means 10 µs
 	Patience time.Duration // how long the firmware asks for the status of one page; 0 means 100 ms
 	Asleep   bool          // firmware before 6.0.0: nothing but request 0B is answered before that was sent
-	BothOuts bool          // the descriptors have OUT endpoints 01 and 02
+	BothOuts bool          // the descriptors have OUT endpoints 01 and 02, in this order
 	Faults   Faults
 }
 

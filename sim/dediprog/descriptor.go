@@ -12,7 +12,7 @@ var deviceDescriptor = []byte{
 func (d *Device) configuration() []byte {
 	outs := []byte{d.model.out}
 	if d.opts.BothOuts {
-		outs = []byte{0x02, 0x01}
+		outs = []byte{0x01, 0x02}
 	}
 	endpoint := func(address byte) []byte { return []byte{7, 5, address, 2, maxPacket & 0xFF, maxPacket >> 8, 0} }
 	p := append([]byte{
@@ -25,6 +25,9 @@ func (d *Device) configuration() []byte {
 	p[2] = byte(len(p))
 	return p
 }
+
+// Hears tells whether pages are taken at this OUT endpoint: the model has one only.
+func (d *Device) Hears(address uint8) bool { return address == d.model.out }
 
 // descriptor answers GET_DESCRIPTOR (USB 2.0, 9.4.3); nil where there is no such descriptor.
 func (d *Device) descriptor(kind byte) []byte {

@@ -33,6 +33,7 @@ type place struct {
 	iface     int
 	bulk      bool
 	maxPacket int
+	deaf      bool // the device takes nothing there
 }
 
 func newDevice(busID string, dev sim.Device) (*device, error) {
@@ -49,7 +50,7 @@ func newDevice(busID string, dev sim.Device) (*device, error) {
 			if e.Bulk && (e.MaxPacket <= 0 || e.MaxPacket > maxPacket) {
 				return nil, fmt.Errorf("endpoint 0x%02x has packets of %d bytes", e.Address, e.MaxPacket)
 			}
-			d.endpoints[e.Address] = place{i.Number, e.Bulk, e.MaxPacket}
+			d.endpoints[e.Address] = place{i.Number, e.Bulk, e.MaxPacket, !sim.Hears(dev, e.Address)}
 		}
 	}
 	return d, nil

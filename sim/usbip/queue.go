@@ -58,6 +58,9 @@ func (x *session) pump(address byte, at place) error {
 // take offers the device the rest of an OUT.
 func (x *session) take(u *urb, at place) (done bool, status int32, err error) {
 	for len(u.data) > 0 {
+		if at.deaf {
+			return false, 0, nil
+		}
 		n, err := x.device.dev.Out(at.iface, u.data)
 		u.data = u.data[n:]
 		if err != nil || n == 0 {

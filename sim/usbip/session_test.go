@@ -507,7 +507,7 @@ func TestPrograms(t *testing.T) {
 		if err := b.Attach(1, chip(t)); err != nil {
 			t.Fatal(err)
 		}
-		for i, err := range []error{l.Plug("1-1", a), l.Plug("1-2", b), l.Plug("1-3", dediprog.New(dediprog.SF600, dediprog.Options{}))} {
+		for i, err := range []error{l.Plug("1-1", a), l.Plug("1-2", b), l.Plug("1-3", dediprog.New(dediprog.SF600, dediprog.Options{BothOuts: true}))} {
 			if err != nil {
 				t.Fatal(i, err)
 			}
@@ -552,13 +552,17 @@ func TestPrograms(t *testing.T) {
 		}
 
 		three := l.attach("1-3", 3)
+		three.out(10, 2, make([]byte, 512)) // it does not hear there
+		three.quiet()
+		three.out(11, 1, make([]byte, 512)) // it does there, and was not told of pages
+		three.done(11, -32, 0, nil)
 		for seq := range uint32(2) {
 			three.send(header([10]uint32{1, seq, three.dev, 1, 0, 0, 16, 0, notIsochronous}, "C2 08 0000 0000 1000"))
 			three.done(seq, 0, 16, []byte("SF600 V:7.2.22  "))
 		}
 		three.send(header([10]uint32{1, 3, three.dev, 1, 0, 0, 2, 0, notIsochronous}, "80 00 0000 0000 0200"))
 		three.done(3, 0, 2, []byte{0, 0})
-		if got, err := l.Count("1-3"); err != nil || got != (sim.Count{Controls: 2, RoundTrips: 1}) {
+		if got, err := l.Count("1-3"); err != nil || got != (sim.Count{Outs: 2, OutBytes: 1024, Controls: 2, RoundTrips: 1}) {
 			t.Errorf("SF600 counted %+v, %v", got, err)
 		}
 	})
