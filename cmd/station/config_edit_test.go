@@ -8,8 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"go.yaml.in/yaml/v4"
@@ -128,6 +130,78 @@ func TestReplaceConfig(t *testing.T) {
 	if all, err := os.ReadDir(dir); err != nil || len(all) != 2 || all[0].Type() != os.ModeSymlink {
 		t.Errorf("%v, %v", all, err)
 	}
+}
+
+// TestReplaceConfigOf: owner and group stay, where this user can give them; where not, or where no file can be made in the folder, nothing is written, and
+// no name of a file that nobody knows is told.
+func TestReplaceConfigOf(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can be another user")
+	}
+	const me, ours, others = 12345, 12345, 23456
+	for name, c := range map[string]struct {
+		user         int
+		uid, gid     int // of the file
+		file, folder os.FileMode
+		says         string // "" is written
+	}{
+		"root, another's file":       {0, me, ours, 0o640, 0o755, ""},
+		"one's own":                  {me, me, ours, 0o600, 0o777, ""},
+		"another's group":            {me, me, others, 0o640, 0o777, "config.yaml belongs to a user or a group that this user may not give a new file to: nothing was written"},
+		"another's, writable by all": {me, others, ours, 0o666, 0o777, "config.yaml belongs to a user or a group that this user may not give a new file to: nothing was written"},
+		"not writable":               {me, others, others, 0o644, 0o777, "config.yaml may not be written by this user: nothing was written"},
+		"a folder that is locked":    {me, me, ours, 0o644, 0o755, "config.yaml cannot be replaced by this user, who may not make files in its folder: nothing was written"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			file := filepath.Join(dir, "config.yaml")
+			if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.WriteFile(file, []byte("before"), 0o600), os.Chown(file, c.uid, c.gid), os.Chmod(file, c.file), os.Chmod(dir, c.folder)); err != nil {
+				t.Fatal(err)
+			}
+			var try, write error
+			asUser(c.user, func() {
+				try = tryConfig(file)
+				write = replaceConfig(file, []byte("before"), []byte("after"))
+			})
+			text, err := os.ReadFile(file)
+			info, err2 := os.Stat(file)
+			all, err3 := os.ReadDir(dir)
+			if err := errors.Join(err, err2, err3); err != nil || len(all) != 1 {
+				t.Fatalf("%v, %v", all, err)
+			}
+			if is := info.Sys().(*syscall.Stat_t); is.Uid != uint32(c.uid) || is.Gid != uint32(c.gid) || info.Mode() != c.file {
+				t.Errorf("it belongs to %d:%d, %v", is.Uid, is.Gid, info.Mode())
+			}
+			if c.says == "" {
+				if try != nil || write != nil || string(text) != "after" {
+					t.Errorf("%v, %v, %q", try, write, text)
+				}
+				return
+			}
+			var e *exitErr
+			if !errors.As(write, &e) || e.code != exitRefused || !strings.Contains(write.Error(), c.says) || strings.Contains(write.Error(), ".config.yaml-") || string(text) != "before" {
+				t.Errorf("%v, %q", write, text)
+			}
+			if fmt.Sprint(try) != fmt.Sprint(write) {
+				t.Errorf("trying says %v", try)
+			}
+		})
+	}
+}
+
+// asUser does something to files as a user whose one group has the same number, on a thread that ends with it.
+func asUser(user int, do func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		if user != 0 {
+			syscall.RawSyscall(syscall.SYS_SETFSGID, uintptr(user), 0, 0)
+			syscall.RawSyscall(syscall.SYS_SETFSUID, uintptr(user), 0, 0)
+		}
+		do()
+	}()
+	<-done
 }
 
 // TestEditAnyLayout: however people lay out a slot, the edit is possible, is what the file says afterwards, and leaves every other line alone.

@@ -48,7 +48,7 @@ func (a *app) slotBind() *cobra.Command {
 				edits = []slotEdit{e}
 			default:
 				lines = a.readLines(c.Context())
-				if edits, err = a.askPlaces(c.Context(), lines, names); err != nil {
+				if edits, err = a.askPlaces(c.Context(), lines, names, path, before, dryRun); err != nil {
 					return err
 				}
 			}
@@ -57,7 +57,8 @@ func (a *app) slotBind() *cobra.Command {
 				return exit(exitRefused, fmt.Errorf("nothing was written: %w", err))
 			}
 			write := !dryRun && len(changes) > 0
-			if write && !byFlags {
+			asked := write && !byFlags
+			if asked {
 				a.tellChanges(path, changes)
 				if write, err = a.agreed(c.Context(), lines, fmt.Sprintf("write this to %s?", path)); err != nil {
 					return err
@@ -68,7 +69,7 @@ func (a *app) slotBind() *cobra.Command {
 					return err
 				}
 			}
-			return a.printBinding(bindingJSON{path, write, append([]keyChange{}, changes...)})
+			return a.printBinding(bindingJSON{path, write, append([]keyChange{}, changes...)}, asked)
 		},
 	}
 	f := c.Flags()
@@ -91,11 +92,15 @@ type bindingJSON struct {
 	Changes []keyChange `json:"changes"`
 }
 
-func (a *app) printBinding(j bindingJSON) error {
+// printBinding prints what became of the changes, and the changes themselves to whoever was not asked for them.
+func (a *app) printBinding(j bindingJSON, asked bool) error {
 	if a.json {
 		return a.printJSON(j)
 	}
-	rows := changeRows(j.Changes)
+	var rows [][]string
+	if !asked {
+		rows = changeRows(j.Changes)
+	}
 	switch {
 	case len(j.Changes) == 0:
 		rows = append(rows, []string{j.Config + " says so already"})
@@ -121,8 +126,9 @@ func (a *app) tellChanges(path string, changes []keyChange) {
 	}
 }
 
-// askPlaces asks a person where the programmers of the named slots are, nobody being all.
-func (a *app) askPlaces(ctx context.Context, lines *wedge, names []string) ([]slotEdit, error) {
+// askPlaces asks a person where the programmers of the named slots are, nobody being all. What would keep the answers from being written into the
+// configuration, text in the file at path, is told before.
+func (a *app) askPlaces(ctx context.Context, lines *wedge, names []string, path string, text []byte, dryRun bool) ([]slotEdit, error) {
 	b, err := a.glance(true)
 	if err != nil {
 		return nil, err
@@ -130,24 +136,38 @@ func (a *app) askPlaces(ctx context.Context, lines *wedge, names []string) ([]sl
 	if b.simulated {
 		return nil, exit(exitRefused, errors.New("this station is simulated: its programmers are where the configuration says, and nothing can be plugged in; `station slot bind NAME --port PORT` writes another place"))
 	}
-	return a.askOver(ctx, lines, b.rack, names)
-}
-
-func (a *app) askOver(ctx context.Context, lines *wedge, rack *fixtures.Rack, names []string) ([]slotEdit, error) {
-	var slots []fixtures.Slot
-	for _, s := range rack.Slots() {
-		if len(names) == 0 && !s.OnNetwork() || slices.Contains(names, s.Name) {
-			slots = append(slots, s)
+	if !dryRun {
+		if err := tryConfig(path); err != nil {
+			return nil, err
+		}
+	}
+	asked := func(s fixtures.Slot) bool { return len(names) == 0 && !s.OnNetwork() || slices.Contains(names, s.Name) }
+	for _, s := range b.rack.Slots() {
+		const elsewhere = "255-255"
+		if _, _, err := editSlots(path, text, []slotEdit{{s.Name, map[string]string{"port": elsewhere}}}); asked(s) && errors.Is(err, errByHand) {
+			return nil, exit(exitRefused, fmt.Errorf("slot %s: %w", s.Name, err))
 		}
 	}
 	for _, name := range names {
-		if !slices.ContainsFunc(slots, func(s fixtures.Slot) bool { return s.Name == name }) {
+		if !slices.ContainsFunc(b.rack.Slots(), func(s fixtures.Slot) bool { return s.Name == name }) {
 			return nil, exit(exitRefused, fmt.Errorf("there is no slot %q: `station slot list` shows them", name))
 		}
 	}
+	return a.askOver(ctx, lines, b.rack, asked)
+}
+
+// askOver asks for the slots of a rack that are to be asked for, in their order.
+func (a *app) askOver(ctx context.Context, lines *wedge, rack *fixtures.Rack, asked func(fixtures.Slot) bool) ([]slotEdit, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	p := &placer{app: a, lines: lines, plugs: make(chan fixtures.Change), ended: make(chan error, 1)}
+	for _, s := range rack.Slots() {
+		if asked(s) {
+			p.left = append(p.left, s)
+		} else {
+			p.settled = append(p.settled, s)
+		}
+	}
 	go func() {
 		p.ended <- rack.Watch(ctx, func(c fixtures.Change) error {
 			select {
@@ -157,13 +177,10 @@ func (a *app) askOver(ctx context.Context, lines *wedge, rack *fixtures.Rack, na
 			return nil
 		})
 	}()
-	for _, s := range slots {
-		more, err := p.place(ctx, s)
-		if err != nil {
+	for more := true; more && len(p.left) > 0; {
+		var err error
+		if more, err = p.place(ctx, p.left[0]); err != nil {
 			return nil, err
-		}
-		if !more {
-			break
 		}
 	}
 	return p.edits, nil
@@ -176,6 +193,9 @@ type placer struct {
 	plugs chan fixtures.Change
 	ended chan error // of the watching
 	edits []slotEdit
+
+	left    []fixtures.Slot // to be asked for, where they are now
+	settled []fixtures.Slot // where they will be
 }
 
 // place asks for the programmer of one slot until it has a place. more is false where the person wants no more slots.
@@ -209,10 +229,13 @@ func (p *placer) place(ctx context.Context, s fixtures.Slot) (more bool, err err
 		case line, ok := <-p.lines.lines:
 			words := strings.Fields(line)
 			switch {
-			case !ok || line == "stop":
+			case !ok || line == "stop" && p.fit(p.left...):
 				return false, nil
-			case line == "skip":
+			case line == "skip" && p.fit(s):
+				p.settle(s)
 				return true, nil
+			case line == "stop", line == "skip":
+				p.say("so `%s` is not possible: bind that one too, or end with Ctrl-C, which writes nothing", line)
 			case len(words) == 1 && slices.Contains(channels, strings.ToUpper(line)):
 				if p.take(s, port, strings.ToUpper(line)) {
 					return p.feed(ctx, s)
@@ -228,17 +251,25 @@ func (p *placer) place(ctx context.Context, s fixtures.Slot) (more bool, err err
 	}
 }
 
-// take binds s to a place, and says why where it cannot be there.
-func (p *placer) take(s fixtures.Slot, port, channel string) bool {
-	all := []fixtures.Slot{}
-	for _, e := range p.edits {
-		all = append(all, fixtures.Slot{Name: e.slot, Port: e.set["port"], Channel: e.set["channel"]})
-	}
-	s.Port, s.Channel = port, channel
-	if _, err := fixtures.NewRack(nil, append(all, s)); err != nil {
+// fit tells whether slots can be where they are beside those that are settled, and says why not.
+func (p *placer) fit(slots ...fixtures.Slot) bool {
+	_, err := fixtures.NewRack(nil, slices.Concat(p.settled, slots))
+	if err != nil {
 		p.say("%v", err)
+	}
+	return err == nil
+}
+
+// settle is done with the slot that is asked for.
+func (p *placer) settle(s fixtures.Slot) { p.left, p.settled = p.left[1:], append(p.settled, s) }
+
+// take binds s to a place, and says why where it cannot be there. What is still to be asked for may have been there until now.
+func (p *placer) take(s fixtures.Slot, port, channel string) bool {
+	s.Port, s.Channel = port, channel
+	if !p.fit(s) {
 		return false
 	}
+	p.settle(s)
 	p.edits = append(p.edits, placed(s.Name, port, channel))
 	p.say("slot %s is at %s %s", s.Name, port, channel)
 	return true
