@@ -64,6 +64,27 @@ func (a *app) tryClocks(ctx context.Context, b *bench, at seat, parts []*flash.P
 // errSameClock: the programmer's clock did not rise with what was asked for.
 var errSameClock = exit(exitDone, nil)
 
+// checkClock refuses to look for a clock that is to be kept where the programmer's cannot be chosen.
+func (a *app) checkClock(ctx context.Context, b *bench, at seat, parts []*flash.Part, watch func(provision.Event)) error {
+	own := exit(exitRefused, fmt.Errorf("REFUSED: slot %s: no clock can be kept: its programmer has one of its own; leave out --keep", at.slot))
+	for _, clock := range []string{"", clocks[0]} { // what is wrong without a clock is no fault of it
+		at.clock = clock
+		err := a.leased(ctx, b, &at, parts, watch, func(s *seated) error {
+			if s.conn.Limits().ByteTime == 0 {
+				return own
+			}
+			return nil
+		})
+		switch {
+		case clock != "" && errors.Is(err, fixtures.ErrAbility):
+			return own
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
 // stable is the highest clock at which all readings were good, "" for none.
 func stable(tried []clockJSON) string {
 	for _, c := range slices.Backward(tried) {
@@ -129,6 +150,16 @@ func (b *bench) wire(w wires) error {
 	}
 	b.wires = w
 	return nil
+}
+
+// tryClockEdits tells what would keep keepClock from writing any clock that may be found.
+func tryClockEdits(path string, text []byte, slot string) error {
+	for _, clock := range clocks {
+		if _, _, err := editSlots(path, text, []slotEdit{{slot, map[string]string{"clock": clock}}}); err != nil {
+			return exit(exitRefused, fmt.Errorf("no clock could be kept: %w", err))
+		}
+	}
+	return tryConfig(path)
 }
 
 // keepClock writes the clock of a slot into the configuration that was read.

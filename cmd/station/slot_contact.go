@@ -88,7 +88,10 @@ func (a *app) testContact(ctx context.Context, at *seat, wiring string, keep boo
 	var text []byte
 	if keep {
 		var err error
-		if path, text, err = a.configFileText(); err != nil { // before minutes of reading
+		if path, text, err = a.configFileText(); err == nil { // before minutes of reading
+			err = tryClockEdits(path, text, at.slot)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -107,6 +110,11 @@ func (a *app) testContact(ctx context.Context, at *seat, wiring string, keep boo
 	return a.onBench(ctx, at, bus, func(b *bench, parts []*flash.Part, watch func(provision.Event)) error {
 		var j contactJSON
 		var m *flash.ContactTest
+		if keep {
+			if err := a.checkClock(ctx, b, *at, parts, watch); err != nil {
+				return err
+			}
+		}
 		err := a.leased(ctx, b, at, parts, watch, func(s *seated) (err error) {
 			j, m, err = s.contact(ctx)
 			return err
@@ -129,8 +137,6 @@ func (a *app) testContact(ctx context.Context, at *seat, wiring string, keep boo
 		switch {
 		case !keep:
 			return (&seated{seat: *at, app: a, bench: b}).fault(ctx, m.Err())
-		case len(j.Clocks) == 0:
-			return exit(exitRefused, fmt.Errorf("slot %s: no clock was kept: its programmer has one of its own", at.slot))
 		case j.Stable == "":
 			return exit(exitError, fmt.Errorf("ERROR: slot %s: no clock was kept, since none is stable: reseat the board; if it happens again, clean the slot", at.slot))
 		}
