@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,7 +12,7 @@ import (
 	"station/fixtures/usb"
 )
 
-// examineUSB looks at what the slots need: for a simulated station nothing.
+// examineUSB looks at what the slots need: for a simulated station no USB, and still what the configuration says of them.
 func (a *app) examineUSB(ctx context.Context, m machine, cfg *config) []finding {
 	b, err := a.glance(false)
 	onUSB := 0
@@ -20,9 +21,12 @@ func (a *app) examineUSB(ctx context.Context, m machine, cfg *config) []finding 
 			onUSB++
 		}
 	}
+	var slot *fixtures.SlotError
 	switch {
 	case err == nil && b.simulated:
-		return []finding{{"USB", true, "not needed: this station is simulated", ""}}
+		return append([]finding{{"USB", true, "not needed: this station is simulated, and so are its programmers", ""}}, slotFindings(ctx, b.rack)...)
+	case errors.As(err, &slot):
+		return []finding{{"slots", false, err.Error(), "correct the configuration"}}
 	case onUSB == 0:
 		rack, err := fixtures.NewRack(nil, cfg.rackSlots())
 		if err != nil {

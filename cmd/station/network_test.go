@@ -69,8 +69,11 @@ func TestNetworkOfASimulatedStation(t *testing.T) {
 	p := newPosition(t)
 	network(p, "127.0.0.1:4000")
 	for _, args := range [][]string{{"slot", "list"}, {"run", "small.yaml", "--slot", "1=TB-0001"}} {
-		if _, errs := p.expect(exitRefused, args...); !strings.Contains(errs, "slot 1 is a programmer on a network (tcp:127.0.0.1:4000), but data is a simulated station's: its boards are files in data/sim") {
+		if _, errs := p.expect(exitRefused, args...); !strings.Contains(errs, "slot 1: its programmer is on a network (tcp:127.0.0.1:4000), but data is a simulated station's: its boards are files in data/sim") {
 			t.Errorf("%q: %s", args, errs)
 		}
+	}
+	if out, _ := p.expect(exitNo, "doctor"); !strings.Contains(out, "PROBLEM  slots") || !strings.Contains(out, "slot 1: its programmer is on a network (tcp:") || strings.Contains(out, "could be used") {
+		t.Errorf("doctor: %s", out)
 	}
 }

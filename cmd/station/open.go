@@ -159,8 +159,8 @@ func (a *app) openOver(ctx context.Context, cfg *config, overBus func(*bench, co
 func (b *bench) checkSlots() error {
 	for _, s := range b.config.rackSlots() {
 		if b.simulated && s.OnNetwork() {
-			return exit(exitRefused, fmt.Errorf("slot %s is a programmer on a network (%s), but %s is a simulated station's: its boards are files in %s; "+
-				"use a data directory that `station init` made, or give the slot a USB port path", s.Name, s.Port, b.data, boardsDir(b.data)))
+			return exit(exitRefused, &fixtures.SlotError{Slot: s.Name, Err: fmt.Errorf("its programmer is on a network (%s), but %s is a simulated station's: its boards are files in %s; "+
+				"use a data directory that `station init` made, or give the slot a USB port path", s.Port, b.data, boardsDir(b.data))})
 		}
 	}
 	return nil

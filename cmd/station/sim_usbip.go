@@ -100,7 +100,7 @@ func (a *app) simUSBIP() *cobra.Command {
 		if p.channels > 1 {
 			files = "`FILE[,FILE]`"
 		}
-		f.StringArrayVar(&p.boards, p.flag, nil, "a "+p.name+" with the board "+files+" under each channel, nothing for none")
+		f.StringArrayVar(&p.boards, p.flag, nil, p.name+" with the board "+files+" under each channel, nothing for none")
 	}
 	return c
 }
