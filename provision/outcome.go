@@ -97,8 +97,10 @@ func verdictOf(err error, slot string) verdict {
 		return verdict{ledger.Fail, "verify-mismatch", fmt.Sprintf("Verify failed at 0x%06X: wanted %02X, the chip holds %02X.", mismatch.Addr, mismatch.Want, mismatch.Got), disposition}
 	case errors.As(err, &busy) && !busy.StuckBusy:
 		return verdict{ledger.Error, "contact-lost", "The chip stopped answering.", reseat}
-	case errors.As(err, &busy):
+	case errors.As(err, &busy) && busy.Addr < 0:
 		return verdict{ledger.Fail, "stuck-busy", fmt.Sprintf("The chip stayed busy for %s, longer than it may (%s).", busy.Limit, busy.Op), disposition}
+	case errors.As(err, &busy):
+		return verdict{ledger.Fail, "stuck-busy", fmt.Sprintf("The chip stayed busy for %s, longer than it may (%s at 0x%06X).", busy.Limit, busy.Op, busy.Addr), disposition}
 	case errors.As(err, &locked) && locked.Addr < 0:
 		return verdict{ledger.Fail, "protected", "The chip refused " + locked.Op + ": it is protected.", disposition}
 	case errors.As(err, &locked):
