@@ -12,7 +12,7 @@ func TestDeliberateFaultsAreFound(t *testing.T) {
 	spitest.Deliberate(t, "Test(WriteEveryPart|LockNonvolatile|Password$|OTP$)", []spitest.Fault{
 		{Name: "opcode of the OTP read as ST's header has it", File: "otp.go", Old: "opReadOTP    = 0x4B", New: "opReadOTP    = 0x48", Run: "TestOTP"},
 		{Name: "OTP control byte unlocked by 0", File: "otp.go", Old: "s.Control&otpUnlocked == 0", New: "s.Control&otpUnlocked != 0", Run: "TestOTP"},
-		{Name: "protection register high byte first", File: "protection.go", Old: "SPR: uint16(got[2]) | uint16(got[3])<<8", New: "SPR: uint16(got[3]) | uint16(got[2])<<8", Run: "TestPassword"},
+		{Name: "protection register high byte first", File: "protection.go", Old: "= got[0], uint16(got[2])|uint16(got[3])<<8", New: "= got[0], uint16(got[3])|uint16(got[2])<<8", Run: "TestPassword"},
 		{Name: "lock bits locked by 1", File: "protection.go", Old: "return b&p.NVLBMask == 0", New: "return b&p.NVLBMask != 0", Run: "TestLockNonvolatile|TestFreeze"},
 		{Name: "lock bits addressed as the mode says", File: "protection.go", Old: "address(opReadLock, int64(sector)*c.part.Sector, 4)", New: "address(opReadLock, int64(sector)*c.part.Sector, 3)", Run: "TestLockNonvolatile|TestFreeze"},
 		{Name: "freeze bit frozen by 1", File: "protection.go", Old: "return b == 0, nil", New: "return b == 1, nil", Run: "TestLockNonvolatile|TestFreeze"},

@@ -303,6 +303,43 @@ func TestProtectionRanges(t *testing.T) {
 	}
 }
 
+// TestProtectionWithin: what is asked for is told as Protection tells it, and all else unlocked, from as many frames as there are bits.
+func TestProtectionWithin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, w := identified(t, "MT25QL256ABA", nor.Options{})
+		for _, sector := range []int{0, 5, 6, 511} {
+			must(t, c.LockNonvolatile(t.Context(), sector))
+		}
+		must(t, c.LockVolatile(t.Context(), false, Range{0x60000, 0x10000}))
+		all, err := c.Protection(t.Context())
+		must(t, err)
+		for _, row := range []struct {
+			ranges []Range
+			locked []Range
+			frames int // that read a bit
+		}{
+			{nil, nil, 0},
+			{[]Range{{0x50000, 0x10000}}, []Range{{0x50000, 0x10000}}, 2 * 2},
+			{[]Range{{0x5FFFF, 2}}, []Range{{0x50000, 0x20000}}, 2 * 4},
+			{[]Range{{0, 0x1000}, {0x1FFF000, 0x1000}}, []Range{{0, 0x10000}, {0x1FF0000, 0x10000}}, 2 * 4},
+			{[]Range{{0x70000, 0x10000}}, nil, 2 * 2},
+		} {
+			w.sent = nil
+			p, err := c.ProtectionWithin(t.Context(), row.ranges...)
+			must(t, err)
+			n := 0
+			for _, op := range w.sent {
+				if op == 0xE2 || op == 0xE8 || op == 0xE0 {
+					n++
+				}
+			}
+			if got := p.LockedRanges(); !slices.Equal(got, row.locked) || n != row.frames || p.SR != all.SR || p.SPR != all.SPR || p.Frozen != all.Frozen {
+				t.Errorf("%v: %v from %d frames, want %v from %d: %+v", row.ranges, got, n, row.locked, row.frames, p)
+			}
+		}
+	})
+}
+
 func TestProbeLocked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, w := identified(t, "MT25QL256ABA", nor.Options{Pace: nor.Real})

@@ -37,37 +37,63 @@ func (p *Part) VolatileCells() []Range {
 // Protection reads status, sector protection register, freeze bit and all lock bits, each twice, in one batch between two ID reads.
 // Errors are those of Read.
 func (c *Chip) Protection(ctx context.Context) (Protection, error) {
+	return c.ProtectionWithin(ctx, Range{0, c.part.Size})
+}
+
+// ProtectionWithin is Protection with the lock bits of what ranges touch alone, which spares a programmer without batches hundreds of round
+// trips. All other bits tell unlocked.
+func (c *Chip) ProtectionWithin(ctx context.Context, ranges ...Range) (Protection, error) {
 	if _, err := c.ready(ctx, c.part.Longest()); err != nil {
 		return Protection{}, err
 	}
-	cells, sectors := c.part.VolatileCells(), c.part.Sectors()
-	got, err := c.twice(ctx, "read protection", 4+sectors+len(cells), func(in []byte) []spi.Frame {
+	touched := func(x Range) bool {
+		return slices.ContainsFunc(ranges, func(r Range) bool { return r.Addr < x.Addr+x.Size && x.Addr < r.Addr+r.Size })
+	}
+	p := Protection{part: c.part, Nonvolatile: make([]bool, c.part.Sectors())}
+	cells := c.part.VolatileCells()
+	p.Volatile = make([]byte, len(cells))
+	var sectors, of []int // indexes of the bits that are read
+	for i := range p.Nonvolatile {
+		if touched(Range{int64(i) * c.part.Sector, c.part.Sector}) {
+			sectors = append(sectors, i)
+		}
+	}
+	for i, cell := range cells {
+		if touched(cell) {
+			of = append(of, i)
+		}
+	}
+	got, err := c.twice(ctx, "read protection", 4+len(sectors)+len(of), func(in []byte) []spi.Frame {
 		frames := []spi.Frame{
 			{Out: []byte{opReadStatus}, In: in[0:1]},
 			{Out: []byte{opReadFreeze}, In: in[1:2]},
 			{Out: []byte{opReadProtection}, In: in[2:4]},
 		}
 		in = in[4:]
-		for i := range sectors {
-			frames = append(frames, c.readLock(i, in[i:i+1]))
+		for i, sector := range sectors {
+			frames = append(frames, c.readLock(sector, in[i:i+1]))
 		}
-		in = in[sectors:]
-		for i, cell := range cells {
-			frames = append(frames, c.readVolatile(cell, in[i:i+1]))
+		in = in[len(sectors):]
+		for i, cell := range of {
+			frames = append(frames, c.readVolatile(cells[cell], in[i:i+1]))
 		}
 		return frames
 	})
 	if err != nil {
 		return Protection{}, err
 	}
-	p := Protection{SR: got[0], SPR: uint16(got[2]) | uint16(got[3])<<8, part: c.part}
+	p.SR, p.SPR = got[0], uint16(got[2])|uint16(got[3])<<8
 	if p.Frozen, err = frozen(got[1]); err != nil {
 		return Protection{}, err
 	}
-	for _, b := range got[4 : 4+sectors] {
-		p.Nonvolatile = append(p.Nonvolatile, c.part.locked(b))
+	got = got[4:]
+	for i, sector := range sectors {
+		p.Nonvolatile[sector] = c.part.locked(got[i])
 	}
-	p.Volatile = got[4+sectors:]
+	got = got[len(sectors):]
+	for i, cell := range of {
+		p.Volatile[cell] = got[i]
+	}
 	return p, nil
 }
 

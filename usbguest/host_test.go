@@ -25,7 +25,7 @@ const (
 
 var (
 	only   = flag.String("only", "^TestIn", "which tests the guest runs")
-	rounds = flag.Int("rounds", 35, "how often TestInManyLinks opens and closes each of its channels")
+	rounds = flag.Int("rounds", 24, "how often TestInManyLinks opens and closes each of its channels")
 )
 
 // kernelDir is what scripts/usbguest prepared: vmlinux, version, modules.

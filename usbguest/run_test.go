@@ -21,7 +21,7 @@ import (
 // other; and the same command finishes the unit after the replug, through a programmer that the station has never seen.
 func TestInRun(t *testing.T) {
 	inGuest(t)
-	const at, size = 0x20000, 64 * kib
+	const at, size = 0x20000, 32 * kib
 	b := newBench(t)
 	dir := t.TempDir()
 	left, right := ftdi.New(ftdi.FT2232H, ftdi.Options{Pace: ftdi.Real}), ch341a.New(ch341a.Options{Pace: ch341a.Real})
@@ -54,7 +54,7 @@ serial: '^G-[0-9]$'
 images:
   content: {file: content, sha256: %x}
 regions:
-  content: {at: 0x%x, size: 64KiB}
+  content: {at: 0x%x, size: 32KiB}
 elsewhere: keep
 steps:
   - write: {region: content, image: content}

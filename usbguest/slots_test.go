@@ -126,7 +126,7 @@ func used(t *testing.T) (u usage) {
 // TestInManyLinks opens and closes channels again and again: nothing grows, and their kernel driver has them back each time.
 func TestInManyLinks(t *testing.T) {
 	inGuest(t)
-	const devices, channels, warm, growth = 3, 2, 20, 1024 // KiB
+	const devices, channels, warm, growth = 3, 2, 12, 1024 // KiB
 	b := newBench(t)
 	for i := range devices {
 		b.plug(fmt.Sprintf("1-%d", i+1), ftdi.New(ftdi.FT2232H, ftdi.Options{}), channels)

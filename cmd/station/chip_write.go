@@ -217,7 +217,11 @@ func (s *seated) unlocked(ctx context.Context, plan *flash.Plan) error {
 	if len(plan.Ops) == 0 {
 		return nil
 	}
-	protection, err := s.chip.Protection(ctx)
+	var within []flash.Range
+	for _, op := range plan.Ops {
+		within = append(within, flash.Range{Addr: op.Addr, Size: op.Size})
+	}
+	protection, err := s.chip.ProtectionWithin(ctx, within...)
 	if err != nil {
 		return err
 	}
@@ -225,7 +229,7 @@ func (s *seated) unlocked(ctx context.Context, plan *flash.Plan) error {
 	for _, op := range plan.Ops {
 		for at := op.Addr; at < op.Addr+op.Size; at = (at/unit + 1) * unit {
 			if protection.Touched(at, 1) {
-				return exit(exitRefused, fmt.Errorf("REFUSED: slot %s: 0x%06X is locked (locked are %s; `station chip protection` tells how, `station chip unlock` clears what can be); nothing was touched", s.slot, at, rangesText(protection.LockedRanges())))
+				return exit(exitRefused, fmt.Errorf("REFUSED: slot %s: 0x%06X is locked (`station chip protection` tells how, `station chip unlock` clears what can be); nothing was touched", s.slot, at))
 			}
 		}
 	}
