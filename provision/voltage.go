@@ -21,7 +21,7 @@ func (r *run) checkVoltage(parts ...*flash.Part) error {
 	volts := r.e.bench.Volts(r.o.Slot)
 	if volts == 0 {
 		return refuse("volts-unknown", fmt.Sprintf("slot %s does not say which voltage its fixture gives, so no part can be held against it", r.o.Slot),
-			"Set `volts` of this slot in config.yaml, as `station slot bind "+r.o.Slot+" --volts 3.3` does, or call the person who looks after the station; then scan the unit again.")
+			"Set `volts` of this slot in config.yaml to what a meter shows there (`station slot bind "+r.o.Slot+" --volts V` writes it), or call the person who looks after the station; then scan the unit again.")
 	}
 	var takes []string
 	for _, p := range parts {

@@ -125,7 +125,7 @@ func (b *bench) checkVolts(at *seat) error {
 	if b.rack.Volts(at.slot) != 0 {
 		return nil
 	}
-	why := fmt.Sprintf("slot %s does not say which voltage its fixture gives, so no part can be held against it: set `volts` of this slot in config.yaml, as `station slot bind %[1]s --volts 3.3` does", at.slot)
+	why := fmt.Sprintf("slot %s does not say which voltage its fixture gives, so no part can be held against it: set `volts` of this slot in config.yaml to what a meter shows there (`station slot bind %[1]s --volts V` writes it)", at.slot)
 	if at.changes {
 		return exit(exitRefused, fmt.Errorf("REFUSED: %s; nothing was touched", why))
 	}

@@ -70,7 +70,7 @@ func TestDoctor(t *testing.T) {
 		"no USB": {func(m *ill) { delete(m.files, "sys/module/usbcore/parameters/usbfs_memory_mb"); m.devices = nil },
 			[]string{"usbfs memory: /sys/module/usbcore/parameters/usbfs_memory_mb cannot be read: this machine's kernel has no USB", "slot 1: no programmer at USB port 1-1 | plug it in"}},
 		"no volts": {func(m *ill) { m.slots[0].Volts = "" },
-			[]string{"slot 1: the slot does not say which voltage its fixture gives, so nothing is written in it | set `volts` of this slot in config.yaml, as `station slot bind 1 --volts 3.3` does"}},
+			[]string{"slot 1: the slot does not say which voltage its fixture gives, so nothing is written in it | set `volts` of this slot in config.yaml to what a meter shows there (`station slot bind 1 --volts V` writes it)"}},
 		"another program": {func(m *ill) { m.devices = stocked{busy} },
 			[]string{"drivers: programs hold 1-1 interface 0 flashrom (pid 7) | close them", "slot 1: another program uses the FT2232H at USB port 1-1 channel A | close it: flashrom (pid 7)"}},
 		"a crash handler":     {func(m *ill) { m.files["proc/sys/kernel/core_pattern"] = "|/usr/share/apport/apport -p%p\n" }, []string{"core dumps: /usr/share/apport/apport gets the memory"}},

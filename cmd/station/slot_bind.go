@@ -280,7 +280,7 @@ func (p *placer) feed(ctx context.Context, s fixtures.Slot) (more bool, err erro
 	if s.Volts != "" {
 		return true, nil
 	}
-	p.say("slot %s does not say which voltage its fixture gives, and nothing is written in it until it does: type the volts, such as 3.3 or 1.8, `skip` or `stop`", s.Name)
+	p.say("slot %s does not say which voltage its fixture gives, and nothing is written in it until it does: type the volts that a meter shows there, such as 3.3 or 1.8, `skip` or `stop`", s.Name)
 	for {
 		select {
 		case <-ctx.Done():
