@@ -2,9 +2,11 @@ package yamltext
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Problem is one mistake in a file, at its place.
@@ -84,7 +86,7 @@ func (pg *Page) Report(line, column int, message, suggestion string) {
 	p := Problem{File: pg.File, Line: line, Column: max(column, 1), Message: message, Suggestion: suggestion}
 	shift := max(0, p.Column-contextWide*3/4)
 	for n := max(1, line-2); n <= line; n++ {
-		p.Source = append(p.Source, shown(pg.lines[n-1], shift))
+		p.Source = append(p.Source, shown(starred(pg.lines[n-1]), shift))
 	}
 	p.caret = p.Column - 1 - shift
 	if shift > 0 {
@@ -93,11 +95,31 @@ func (pg *Page) Report(line, column int, message, suggestion string) {
 	pg.problems = append(pg.problems, p)
 }
 
+// inline finds secrets in a line: what follows a key that is named like one, age identities, and eight bytes in hexadecimal or more that are no digest.
+var inline = regexp.MustCompile(`(?i)sha256["']?\s*:\s*["']?[0-9a-f]+|[\w-]*(?:password|passphrase|secret|token|key)[\w-]*["']?\s*:\s+([^\s{\[].*)|(AGE-SECRET-KEY-\S*)|((?:[0-9a-f]{2}[ :-]?){7,}[0-9a-f]{2,})`)
+
+// starred is a source line without the secrets that somebody may have written into it, where none belongs: messages go to logs and to other people. Every
+// character has its star, so that carets point to the same place. A word that stands in the line below its key is not seen.
+func starred(line string) string {
+	line = strings.TrimRight(line, "\r")
+	var out strings.Builder
+	end := 0
+	for _, at := range inline.FindAllStringSubmatchIndex(line, -1) {
+		for i := 2; i < len(at); i += 2 {
+			if at[i] >= 0 {
+				out.WriteString(line[end:at[i]] + strings.Repeat("*", utf8.RuneCountInString(line[at[i]:at[i+1]])))
+				end = at[i+1]
+			}
+		}
+	}
+	return out.String() + line[end:]
+}
+
 // shown is a source line as a terminal may see it, from the character after shift on.
 func shown(line string, shift int) string {
 	var out []rune
 	n := 0
-	for _, r := range strings.TrimRight(line, "\r") {
+	for _, r := range line {
 		n++
 		if n <= shift {
 			continue

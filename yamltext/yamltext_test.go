@@ -40,6 +40,30 @@ func TestLongLinesKeepTheirCaret(t *testing.T) {
 	}
 }
 
+// TestSecretsAreNotQuoted: what somebody wrote into a file where it does not belong is in no message about it, and the caret stays where it was.
+func TestSecretsAreNotQuoted(t *testing.T) {
+	for line, want := range map[string]string{
+		"  - password: correct horse, battery":              "  - password: **********************",
+		`  - {"Root_Key" : "00ü1", x: 1}`:                   `  - {"Root_Key" : *************`,
+		"api-token: x\r":                                    "api-token: *",
+		"  - raw: {send: 2811223344556677, x: 1}":           "  - raw: {send: ****************, x: 1}",
+		"a: 28 11 22:33-44 55 66 77, b: 281122334455667":    "a: ***********************, b: 281122334455667",
+		"a: AGE-SECRET-KEY-1QQ, b":                          "a: ******************* b",
+		`a: {sha256: "0011223344556677", b: 00112233445566`: `a: {sha256: "0011223344556677", b: 00112233445566`,
+		"  - password: {escrow: [audit], exercise: true}":   "  - password: {escrow: [audit], exercise: true}",
+		"    key: {derive: line/root-2026}":                 "    key: {derive: line/root-2026}",
+		"root_key:":                                         "root_key:",
+	} {
+		pg := New("x.yaml", "recipe", []byte(line+"\nb: 1\nc: 2\n"))
+		pg.Report(1, 3, "here", "")
+		pg.Report(3, 1, "and below", "")
+		list := pg.Err().(*Errors).Problems
+		if got := list[0].Source[0]; got != want || list[1].Source[0] != want || list[0].caret != 2 {
+			t.Errorf("%q is quoted as\n%q, want\n%q; below as %q", line, got, want, list[1].Source[0])
+		}
+	}
+}
+
 func TestProblemsAreLimited(t *testing.T) {
 	pg := New("x.yaml", "recipe", []byte("a: 1\n"))
 	for range 10 * MaxProblems {

@@ -87,7 +87,9 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	case errors.As(err, new(*fs.PathError)):
 		code = exitError
 	}
-	fmt.Fprintln(stderr, "station:", err)
+	for line := range strings.SplitSeq("station: "+err.Error(), "\n") { // a configuration is shown where it is wrong
+		printf(stderr, "%s\n", line)
+	}
 	return code
 }
 

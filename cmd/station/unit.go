@@ -32,6 +32,9 @@ func (a *app) unitList() *cobra.Command {
 		Short: "Every unit and its newest outcome, newest first",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if limit < 0 {
+				return exit(exitRefused, fmt.Errorf("--limit %d: want how many units at most, or 0 for all", limit))
+			}
 			db, _, err := a.openLedgerReadOnly()
 			if err != nil {
 				return err
