@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,7 +24,7 @@ func (a *app) init() *cobra.Command {
 				return err
 			}
 			// The configuration comes first: an init that dies in between is done again, and finds it.
-			made, err := a.makeConfig()
+			made, err := a.makeConfig(simulated)
 			if err != nil {
 				return exit(exitError, err)
 			}
@@ -48,8 +49,9 @@ func (a *app) init() *cobra.Command {
 	return c
 }
 
-// makeConfig writes the built-in configuration to config.yaml for people to change, unless there is one or --config names another.
-func (a *app) makeConfig() (made bool, err error) {
+// makeConfig writes the built-in configuration to config.yaml for people to change, unless there is one or --config names another. What the
+// fixtures of a real station give, nobody has measured yet: it says no volts, so that nothing is written before somebody has.
+func (a *app) makeConfig(simulated bool) (made bool, err error) {
 	if a.configFile != "" {
 		return false, nil
 	}
@@ -59,7 +61,11 @@ func (a *app) makeConfig() (made bool, err error) {
 	} else if err != nil {
 		return false, err
 	}
-	_, err = f.Write(root.DefaultConfig)
+	text := root.DefaultConfig
+	if !simulated {
+		text = bytes.ReplaceAll(text, []byte(`volts: "3.3", `), nil)
+	}
+	_, err = f.Write(text)
 	if err := errors.Join(err, f.Close()); err != nil {
 		os.Remove(ownConfig)
 		return false, err
