@@ -139,6 +139,15 @@ type UnitClose struct {
 	By     string `json:"by"` // pseudonymous id
 }
 
+// Permanent tells whether an entry says that something permanent is about to happen to the chip.
+func Permanent(b Body) bool {
+	switch b.(type) {
+	case PasswordIntent, ModeIntent, RootKeyIntent, PermanentIntent:
+		return true
+	}
+	return false
+}
+
 func (PasswordIntent) Kind() string  { return KindPasswordIntent }
 func (PasswordVoid) Kind() string    { return KindPasswordVoid }
 func (PasswordProven) Kind() string  { return KindPasswordProven }

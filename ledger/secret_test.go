@@ -213,3 +213,15 @@ func TestVerifyFindsMisplacedSecrets(t *testing.T) {
 		}
 	}
 }
+
+// What has to be durable everywhere before a command is sent is exactly the intents.
+func TestPermanent(t *testing.T) {
+	for _, b := range allBodies() {
+		if want := strings.HasSuffix(b.Kind(), ".intent"); Permanent(b) != want {
+			t.Errorf("%s: permanent=%t", b.Kind(), Permanent(b))
+		}
+	}
+	if Permanent(nil) {
+		t.Error("nothing is permanent")
+	}
+}

@@ -146,7 +146,7 @@ func (r *run) carryOut(ctx context.Context) error {
 		r.already = entry.done
 		return nil
 	}
-	if r.o.Trial && entry.open != nil && slices.ContainsFunc(entry.open.Records, func(rec ledger.Record) bool { return isIntent(rec.Entry.Body) }) {
+	if r.o.Trial && entry.open != nil && slices.ContainsFunc(entry.open.Records, func(rec ledger.Record) bool { return ledger.Permanent(rec.Entry.Body) }) {
 		return refuse("open-run", "The open run of this unit has begun its permanent steps, so there is nothing left to try.", "Run it without --trial to finish the unit.")
 	}
 	if err := r.checkCounters(); err != nil {
@@ -274,16 +274,7 @@ func (r *run) stays(o ledger.Outcome) bool {
 	if o != ledger.Error && o != ledger.Aborted {
 		return false
 	}
-	return slices.ContainsFunc(r.books, isIntent)
-}
-
-// isIntent tells whether an entry says that something permanent is about to happen to the chip.
-func isIntent(b ledger.Body) bool {
-	switch b.(type) {
-	case ledger.PasswordIntent, ledger.ModeIntent, ledger.RootKeyIntent, ledger.PermanentIntent:
-		return true
-	}
-	return false
+	return slices.ContainsFunc(r.books, ledger.Permanent)
 }
 
 func (r *run) onRelease(f func()) { r.held = append(r.held, f) }
