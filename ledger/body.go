@@ -47,9 +47,10 @@ type RunStart struct {
 	Chip      Chip     `json:"chip"`
 	Images    []Image  `json:"images"`
 	Regions   []Region `json:"regions"`
-	Elsewhere string   `json:"elsewhere"` // "blank" or "keep"
-	Values    []Fact   `json:"values"`    // what the recipe writes of this unit besides its serial, as hex
-	Before    Locks    `json:"before"`    // what the chip's protection was when the run began
+	Elsewhere string   `json:"elsewhere"`        // "blank" or "keep"
+	Values    []Fact   `json:"values"`           // what the recipe writes of this unit besides its serial, as hex
+	Before    Locks    `json:"before"`           // what the chip's protection was when the run began
+	Mirror    string   `json:"mirror,omitempty"` // where a second copy of this entry is, one of the Mirror constants; absent before it was recorded
 }
 
 // RunResume says that a run which was open after a crash or power loss goes on, on the same chip.
@@ -62,6 +63,7 @@ type RunResume struct {
 	Software string `json:"software"`
 	Chip     Chip   `json:"chip"`
 	Before   Locks  `json:"before"`
+	Mirror   string `json:"mirror,omitempty"` // as in RunStart
 }
 
 // RunStep says that a step is over and what the chip showed afterwards.

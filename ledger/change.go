@@ -1,5 +1,18 @@
 package ledger
 
+import "errors"
+
+// ErrMirror means that a change which has to be on a second disk before it counts is not there.
+var ErrMirror = errors.New("the mirror does not have it")
+
+// Where a second copy of the ledger was when a run began or went on.
+const (
+	MirrorNone       = "none"        // the station keeps none
+	MirrorSecondDisk = "second disk" // on another file system
+	MirrorSameDisk   = "same disk"   // on the ledger's own file system
+	MirrorAway       = "away"        // it could not be reached; what is permanent waits until it can
+)
+
 // Change is what is made durable in one piece: entries, and what belongs to them and is no entry.
 type Change struct {
 	Bodies []Body

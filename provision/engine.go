@@ -35,6 +35,9 @@ func New(bench Bench, journal Journal, o Options) *Engine {
 	if o.Watch == nil {
 		o.Watch = func(Event) {}
 	}
+	if o.Mirror == nil {
+		o.Mirror = func() string { return ledger.MirrorNone }
+	}
 	if o.Reseater == "" {
 		o.Reseater = "a person"
 	}
@@ -179,10 +182,10 @@ func (r *run) begin(ctx context.Context, open *ledger.Run) error {
 	if open != nil {
 		kind, r.id = Resumed, open.ID
 		body = ledger.RunResume{Run: r.id, Serial: r.o.Serial, Slot: r.o.Slot, Operator: r.o.Operator, Fixture: r.e.bench.Describe(r.o.Slot),
-			Software: r.e.o.Software, Chip: *r.chipFacts(), Before: *locksOf(r.before)}
+			Software: r.e.o.Software, Chip: *r.chipFacts(), Before: *locksOf(r.before), Mirror: r.e.o.Mirror()}
 	} else {
 		start := ledger.RunStart{Run: r.id, Serial: r.o.Serial, Slot: r.o.Slot, Operator: r.o.Operator, Fixture: r.e.bench.Describe(r.o.Slot),
-			Software: r.e.o.Software, Recipe: recipeFacts(rec), Chip: *r.chipFacts(), Elsewhere: string(rec.Elsewhere()), Before: *locksOf(r.before), Images: []ledger.Image{}, Regions: []ledger.Region{}, Values: r.values(),
+			Software: r.e.o.Software, Recipe: recipeFacts(rec), Chip: *r.chipFacts(), Elsewhere: string(rec.Elsewhere()), Before: *locksOf(r.before), Images: []ledger.Image{}, Regions: []ledger.Region{}, Values: r.values(), Mirror: r.e.o.Mirror(),
 			Part: ledger.Part{Name: part.Name, Digest: part.Digest(), Size: part.Size, Sector: part.Sector, User: part.User, Assumed: append([]string{}, part.Assumed...)}}
 		images := map[string]string{}
 		for _, s := range rec.Steps() {

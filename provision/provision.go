@@ -29,7 +29,8 @@ type Bench interface {
 
 // Journal is the ledger as the engine sees it.
 type Journal interface {
-	// Commit makes a change durable, all of it or nothing. first is the index of its first entry.
+	// Commit makes a change durable, all of it or nothing. first is the index of its first entry. An error that wraps ledger.ErrMirror
+	// says that the second copy is missing, and comes with first > 0 where the change is in the ledger all the same.
 	Commit(ctx context.Context, c ledger.Change) (first int64, err error)
 	// Escrow and Note read back what was committed.
 	Escrow(id string) ([]byte, error)
@@ -74,6 +75,8 @@ type Options struct {
 	AllowRaw bool // recipes with raw commands may run
 	// Watch is told what happens, from the goroutine of the run it happens to. It must not block.
 	Watch func(Event)
+	// Mirror says where a second copy of the ledger is, for the account; nil where there is none.
+	Mirror func() string
 	// Reseater names who takes a board out and puts it back when asked, for the account; "a person" when "".
 	Reseater string
 	// ReseatLimit is how long a person may take to reseat a board; 5 minutes when 0.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"station/ledger"
@@ -39,7 +40,15 @@ func stuck(cause, message, next string) error {
 func (r *run) commit(ctx context.Context, c ledger.Change) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), journalLimit)
 	defer cancel()
-	if _, err := r.e.journal.Commit(ctx, c); err != nil {
+	first, err := r.e.journal.Commit(ctx, c)
+	if errors.Is(err, ledger.ErrMirror) {
+		if first > 0 { // it stands in the ledger, and the run stays open for it
+			r.books = append(r.books, c.Bodies...)
+		}
+		return &verdict{ledger.Error, "mirror", "Nothing permanent is done without the mirror: " + err.Error(),
+			"Bring the mirror's disk back, or call the person who looks after the station; then scan the unit again."}
+	}
+	if err != nil {
 		return &stationError{"ledger", err}
 	}
 	r.books = append(r.books, c.Bodies...)

@@ -21,32 +21,56 @@ func (d *DB) Append(ctx context.Context, bodies ...ledger.Body) (first int64, er
 	return d.Commit(ctx, ledger.Change{Bodies: bodies})
 }
 
-// update is the only way to write: one at a time, and never again after a commit failed.
-func (d *DB) update(ctx context.Context, do func(*bolt.Tx) error) error {
+// change is what a transaction does, on the ledger's file and then on the mirror's: the same on both. It returns the index of the first entry.
+// at is an entry without its body.
+type change func(tx *bolt.Tx, at ledger.Entry) (first int64, err error)
+
+// update is the only way to write: one at a time, and never again after a commit failed. An error that wraps ErrMirror comes with the
+// index of the first entry where the ledger has the change and the mirror does not, and with 0 where neither has.
+func (d *DB) update(ctx context.Context, permanent bool, do change) (first int64, err error) {
 	if d.signer == nil {
-		return ErrReadOnly
+		return 0, ErrReadOnly
 	}
 	release, err := d.hold(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer release()
 	if d.broken != nil {
-		return fmt.Errorf("%w (%v)", ErrBroken, d.broken)
+		return 0, fmt.Errorf("%w (%v)", ErrBroken, d.broken)
 	}
+	if permanent && d.mirror != nil {
+		if err := d.mirror.ready(d); err != nil {
+			return 0, err
+		}
+	}
+	at := d.entry()
 	committing := false
 	err = d.guard(func() error {
-		return d.bolt.Update(func(tx *bolt.Tx) error {
-			err := do(tx)
+		return d.bolt.Update(func(tx *bolt.Tx) (err error) {
+			first, err = do(tx, at)
 			committing = err == nil
 			return err
 		})
 	})
 	if err != nil && committing && !errors.Is(err, ErrClosed) {
 		d.broken = err
-		return fmt.Errorf("%w: %w", ErrBroken, err)
+		return 0, fmt.Errorf("%w: %w", ErrBroken, err)
 	}
-	return err
+	if err != nil {
+		return 0, err
+	}
+	if d.mirror != nil {
+		if err := d.mirror.apply(d, do, at, first); err != nil && permanent {
+			return first, err
+		}
+	}
+	return first, nil
+}
+
+// entry is an entry of now, without a body.
+func (d *DB) entry() ledger.Entry {
+	return ledger.Entry{Station: d.o.Station, Simulated: d.o.Simulated, Time: d.o.Now(), Boot: d.o.Boot()}
 }
 
 // hold waits until nobody else writes.
@@ -63,10 +87,9 @@ func (d *DB) hold(ctx context.Context) (release func(), err error) {
 }
 
 // put adds entries with their hashes and index rows, and forgets the notes of the runs that they settle.
-func (d *DB) put(tx *bolt.Tx, bodies ...ledger.Body) (records []ledger.Record, err error) {
+func put(tx *bolt.Tx, entry ledger.Entry, bodies ...ledger.Body) (records []ledger.Record, err error) {
 	entries, tree := tx.Bucket(bucketEntries), tx.Bucket(bucketHashes)
 	first := last(entries) + 1
-	entry := ledger.Entry{Station: d.o.Station, Simulated: d.o.Simulated, Time: d.o.Now(), Boot: d.o.Boot()}
 	for k, body := range bodies {
 		i := first + int64(k)
 		entry.Body = body

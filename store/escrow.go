@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -31,6 +32,9 @@ var (
 // Commit writes a change as one transaction, all or none, and returns the index of its first entry. What Append says of
 // entries, durability and errors holds here too; ErrEscrow means that Escrow, Notes or Forget do not fit Bodies.
 // With Notes or Forget all Bodies are of one run; notes cannot be left with a run that is settled.
+//
+// A change with a body that is ledger.Permanent is on the mirror too when Commit returns, or the error wraps ErrMirror. Then first is not 0 where
+// the ledger has the change all the same.
 func (d *DB) Commit(ctx context.Context, c ledger.Change) (first int64, err error) {
 	if len(c.Bodies) == 0 {
 		return 0, fmt.Errorf("%w: no entry to append", ledger.ErrGrammar)
@@ -41,22 +45,20 @@ func (d *DB) Commit(ctx context.Context, c ledger.Change) (first int64, err erro
 			return 0, fmt.Errorf("%w: a body of type %T cannot be written", ledger.ErrEncoding, b)
 		}
 	}
-	err = d.update(ctx, func(tx *bolt.Tx) error {
-		var records []ledger.Record
-		if records, err = d.put(tx, c.Bodies...); err != nil {
-			return err
+	first, err = d.update(ctx, slices.ContainsFunc(c.Bodies, ledger.Permanent), func(tx *bolt.Tx, at ledger.Entry) (int64, error) {
+		records, err := put(tx, at, c.Bodies...)
+		if err != nil {
+			return 0, err
 		}
-		first = records[0].Index
 		if err := putEscrow(tx, records, c.Escrow); err != nil {
-			return err
+			return 0, err
 		}
-		return putNotes(tx, records, c)
+		return records[0].Index, putNotes(tx, records, c)
 	})
-	if err != nil {
-		return 0, err
+	if first > 0 {
+		d.signer.nudge()
 	}
-	d.signer.nudge()
-	return first, nil
+	return first, err
 }
 
 // sealed returns what an entry says of an escrow.

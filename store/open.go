@@ -36,6 +36,10 @@ func Create(path string, o Options) (*DB, error) {
 	if _, err := os.Lstat(path); err == nil {
 		return nil, fmt.Errorf("%s: %w", path, fs.ErrExist)
 	}
+	if _, err := os.Lstat(filepath.Join(o.Mirror, MirrorFile)); o.Mirror != "" && err == nil {
+		return nil, fmt.Errorf("%s: %w: it is the mirror of an earlier ledger, which `station restore` brings back; or name another directory",
+			filepath.Join(o.Mirror, MirrorFile), fs.ErrExist)
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-") // mode 0600
 	if err != nil {
 		return nil, err
@@ -58,7 +62,7 @@ func Create(path string, o Options) (*DB, error) {
 		if err := upgrade(tx); err != nil {
 			return err
 		}
-		_, err := d.put(tx, ledger.StationInit{Software: o.Software, CheckpointKey: o.VerifierKey})
+		_, err := put(tx, d.entry(), ledger.StationInit{Software: o.Software, CheckpointKey: o.VerifierKey})
 		return err
 	})
 	if err == nil {
@@ -202,8 +206,11 @@ func (d *DB) openFile(timeout time.Duration, o *bolt.Options) error {
 	})
 }
 
-// start starts the signer and has it sign the tail.
+// start opens the mirror, starts the signer and has it sign the tail.
 func (d *DB) start() (*DB, error) {
+	if err := d.mirrored(); err != nil {
+		return nil, errors.Join(err, d.bolt.Close())
+	}
 	d.signer = newSigner(d)
 	if err := d.Sign(context.Background()); err != nil {
 		return nil, errors.Join(fmt.Errorf("signing the tail of %s: %w", d.path, err), d.Close())

@@ -130,9 +130,10 @@ func (d *DB) sign() error {
 	if _, err := ledger.OpenCheckpoint(text, v); err != nil {
 		return fmt.Errorf("the checkpoint key signed what its own verifier key refuses: %w", err)
 	}
-	return d.update(context.Background(), func(tx *bolt.Tx) error {
-		return tx.Bucket(bucketCheckpoints).Put(number(c.Size), text)
+	_, err = d.update(context.Background(), false, func(tx *bolt.Tx, _ ledger.Entry) (int64, error) {
+		return 0, tx.Bucket(bucketCheckpoints).Put(number(c.Size), text)
 	})
+	return err
 }
 
 // head returns the unsigned checkpoint of the present size, and the size that was signed last.

@@ -65,10 +65,12 @@ type Options struct {
 	Software    string      // name and version of the program, for station.init
 	Signer      note.Signer // signs checkpoints; its name is ledger.Origin(Station)
 	VerifierKey string      // Signer's public half, as note.NewVerifier reads it
+	Mirror      string      // directory of the mirror, on another disk; "" for none
 
 	Now     func() time.Time     // wall time; nil means time.Now
 	Boot    func() time.Duration // time since the PC booted; nil means what Linux tells
 	Timeout time.Duration        // how long to wait for the file's lock; 0 means one second
+	Tell    func(string)         // told when the mirror is lost, comes back, or does not help; nil for nobody. It must not call the DB
 }
 
 // DB is an open ledger. Safe for concurrent use. It is a ledger.Source.
@@ -80,6 +82,7 @@ type DB struct {
 	// broken is the failed commit after which nobody can tell what the file holds until it is opened
 	// again. It is used by whoever holds write.
 	broken error
+	mirror *mirror // nil where there is none
 	signer *signer // nil when the ledger is open for reading only
 	close  func() error
 	free   func(dir string) (bytes, files uint64, err error) // Free, or a test's
@@ -117,6 +120,9 @@ func (o *Options) check() (note.Verifier, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Tell == nil {
+		o.Tell = func(string) {}
+	}
 	if o.Boot == nil {
 		if o.Boot, err = bootClock(); err != nil {
 			return nil, err
@@ -149,7 +155,7 @@ func (d *DB) closeOnce() func() error {
 		if d.signer != nil {
 			err = d.signer.stop()
 		}
-		return errors.Join(err, d.bolt.Close())
+		return errors.Join(err, d.closeMirror(), d.bolt.Close())
 	})
 }
 
