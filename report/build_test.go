@@ -75,7 +75,7 @@ func sampleStart() ledger.RunStart {
 		Regions: []ledger.Region{
 			{Name: "boot", At: 0, Size: 4 << 20, Image: "boot"}, {Name: "app", At: 4 << 20, Size: 12 << 20, Image: "app"},
 			{Name: "settings", At: 0x1000000, Size: 0x10000}, {Name: "identity", At: 0x1FF0000, Size: 0x10000}},
-		Elsewhere: "blank", Before: locksFrom(),
+		Elsewhere: "blank", Before: locksFrom(), Mirror: ledger.MirrorSecondDisk,
 	}
 }
 
@@ -182,7 +182,7 @@ func samples() map[string]Input {
 	a.add(0, start)
 	a.steps(sampleSteps, 0, 2)
 	a.index += 4
-	a.add(47*time.Minute, ledger.RunResume{Run: runID, Serial: "GW-004711", Slot: "2", Operator: "op-9", Fixture: "FT2232H channel B at 1-2.3", Software: "station 1.0.0", Chip: sampleChip, Before: locksFrom()})
+	a.add(47*time.Minute, ledger.RunResume{Run: runID, Serial: "GW-004711", Slot: "2", Operator: "op-9", Fixture: "FT2232H channel B at 1-2.3", Software: "station 1.0.0", Chip: sampleChip, Before: locksFrom(), Mirror: ledger.MirrorAway})
 	a.steps(sampleSteps, 1, len(sampleSteps))
 	a.end(ledger.Pass, func(e *ledger.RunEnd) {
 		passed(e)

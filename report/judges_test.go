@@ -64,6 +64,9 @@ func TestTextIsComplete(t *testing.T) {
 			want = append(want, hashes.FindAllString(string(r.Bytes), -1)...)
 		}
 		if st := in.Run.Start; st != nil {
+			if st.Mirror == ledger.MirrorSecondDisk {
+				want = append(want, "a second disk held ledger and escrow before each permanent step")
+			}
 			want = append(want, st.Chip.ID, st.Chip.UID, st.Part.Name, "Facts of the profile not yet confirmed on silicon")
 			want = append(want, st.Part.Assumed...)
 			for _, r := range st.Regions {

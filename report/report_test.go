@@ -54,6 +54,21 @@ func renderedSamples(t *testing.T) map[string][]byte {
 	return all
 }
 
+// An account of before mirrors were recorded says nothing of one; every word for one is told.
+func TestMirrorText(t *testing.T) {
+	seen := map[string]bool{}
+	for _, word := range []string{ledger.MirrorNone, ledger.MirrorSecondDisk, ledger.MirrorSameDisk, ledger.MirrorAway} {
+		if text := mirrorText(word); seen[text] || text == word {
+			t.Errorf("%s: %q", word, text)
+		} else {
+			seen[text] = true
+		}
+	}
+	if text := mirrorText(""); text != "" {
+		t.Errorf("%q", text)
+	}
+}
+
 func TestSamples(t *testing.T) {
 	pages := map[string]int{"pass": 2, "refused": 1, "fail": 2, "error": 2}
 	for name, pdf := range renderedSamples(t) {

@@ -166,7 +166,7 @@ func (s *sheet) details() {
 	s.wide("Recipe digest", digest, r.Digest)
 	s.wide("Serial", body, s.run.Serial)
 	// A resumed run may have gone on elsewhere and under someone else: all of them, in their order.
-	var operators, software, fixtures, slots []string
+	var operators, software, fixtures, slots, mirrors []string
 	note := func(list *[]string, value string) {
 		if n := len(*list); value != "" && (n == 0 || (*list)[n-1] != value) {
 			*list = append(*list, value)
@@ -179,11 +179,13 @@ func (s *sheet) details() {
 			note(&software, b.Software)
 			note(&fixtures, b.Fixture)
 			note(&slots, b.Slot)
+			note(&mirrors, mirrorText(b.Mirror))
 		case ledger.RunResume:
 			note(&operators, b.Operator)
 			note(&software, b.Software)
 			note(&fixtures, b.Fixture)
 			note(&slots, b.Slot)
+			note(&mirrors, mirrorText(b.Mirror))
 		case ledger.RunEnd:
 			note(&operators, b.Operator)
 			note(&software, b.Software)
@@ -215,12 +217,30 @@ func (s *sheet) details() {
 	s.pair("Ended", ended, "Fixture", strings.Join(fixtures, then))
 	s.pair("Duration", took, "Software", strings.Join(software, then))
 	s.pair("Run", s.run.ID, "Chip touched", s.touched())
+	if len(mirrors) > 0 {
+		s.wide("Mirror", body, strings.Join(mirrors, then))
+	}
 	if st := s.run.Start; st != nil {
 		for _, v := range st.Values {
 			s.row(row{rule: true, cells: []cell{text(0, nameW, label, "Value, hex"), text(valueX, 34, body, or(v.Name)), text(valueX+36, full-valueX-36, digest, or(v.Value))}})
 		}
 	}
 	s.note(label, "All times are UTC, by the clock of the station's PC. People appear by their pseudonymous id.")
+}
+
+// mirrorText says what a mirror of the ledger there was, "" where it was not recorded.
+func mirrorText(word string) string {
+	switch word {
+	case ledger.MirrorNone:
+		return "none: ledger and escrow were on one disk"
+	case ledger.MirrorSecondDisk:
+		return "a second disk held ledger and escrow before each permanent step"
+	case ledger.MirrorSameDisk:
+		return "a second copy of ledger and escrow, on the same disk"
+	case ledger.MirrorAway:
+		return "away, and nothing permanent is done before it is back"
+	}
+	return word
 }
 
 // touched says whether the run changed the chip.

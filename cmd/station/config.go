@@ -28,7 +28,10 @@ type config struct {
 	Listen   string
 	Slots    []slot
 	Escrow   []escrowGroup
-	AllowRaw bool `mapstructure:"allow_raw"` // recipes with raw steps may run
+	AllowRaw bool   `mapstructure:"allow_raw"` // recipes with raw steps may run
+	Mirror   string `mapstructure:"-"`         // directory, absolute or relative to the working directory; "" for none
+
+	tell func(string) // told what becomes of the mirror
 }
 
 // escrowGroup is a name that recipes seal secrets to, and the age recipients behind it.
@@ -84,6 +87,10 @@ func (a *app) parseConfig(name string, text []byte, dir string) (*config, error)
 	if fromFile && !filepath.IsAbs(c.Data) {
 		c.Data = filepath.Join(dir, c.Data)
 	}
+	if c.Mirror = v.GetString("mirror.dir"); c.Mirror != "" && !filepath.IsAbs(c.Mirror) {
+		c.Mirror = filepath.Join(dir, c.Mirror)
+	}
+	c.tell = func(line string) { printf(a.stderr, "MIRROR: %s\n", line) }
 	return &c, nil
 }
 
@@ -122,9 +129,7 @@ func checkConfig(name string, text []byte) error {
 	if doc == nil {
 		return pg.Err()
 	}
-	top, _ := pg.Group(doc, doc, "the configuration", []string{"station", "data", "slots"}, []string{"listen", "escrow", "allow_raw"}, map[string]string{
-		"mirror": `"mirror" is not known to this version: it keeps no mirror`,
-	})
+	top, _ := pg.Group(doc, doc, "the configuration", []string{"station", "data", "slots"}, []string{"listen", "escrow", "mirror", "allow_raw"}, nil)
 	check := func(key, what string, wrong func(string) string) {
 		f, ok := top[key]
 		if !ok {
@@ -154,6 +159,13 @@ func checkConfig(name string, text []byte) error {
 	}
 	if f, ok := top["escrow"]; ok {
 		checkEscrow(pg, f.Value)
+	}
+	if f, ok := top["mirror"]; ok && f.Value.Value != "none" {
+		if f.Value.Kind != yaml.MappingNode {
+			pg.At(f.Value, "mirror is none or {dir: DIRECTORY}", "")
+		} else if found, ok := pg.Group(f.Value, f.Value, "the mirror", []string{"dir"}, nil, nil); ok {
+			pg.Text(found["dir"].Value, "dir")
+		}
 	}
 	if f, ok := top["allow_raw"]; ok && f.Value.Tag != "!!bool" {
 		pg.At(f.Value, fmt.Sprintf("allow_raw is true or false, not %s", yamltext.Quote(f.Value.Value)), "")

@@ -81,7 +81,8 @@ func initialise(data string, cfg *config, simulated bool) error {
 }
 
 func storeOptions(cfg *config, keys *keyring.Keyring, simulated bool) store.Options {
-	return store.Options{Station: cfg.Station, Simulated: simulated, Software: software(), Signer: keys.Signer(), VerifierKey: keys.VerifierKey()}
+	return store.Options{Station: cfg.Station, Simulated: simulated, Software: software(), Signer: keys.Signer(), VerifierKey: keys.VerifierKey(),
+		Mirror: cfg.Mirror, Tell: cfg.tell}
 }
 
 // openLedgerReadOnly opens the ledger for whoever only looks.
