@@ -51,6 +51,9 @@ type RunStart struct {
 	Values    []Fact   `json:"values"`           // what the recipe writes of this unit besides its serial, as hex
 	Before    Locks    `json:"before"`           // what the chip's protection was when the run began
 	Mirror    string   `json:"mirror,omitempty"` // where a second copy of this entry is, one of the Mirror constants; absent before it was recorded
+	// Of a rework: the index of the rework.permit that the run uses, and the UID of the chip whose place this one takes.
+	Permit  int64  `json:"permit,omitempty"`
+	Retires string `json:"retires,omitempty"`
 }
 
 // RunResume says that a run which was open after a crash or power loss goes on, on the same chip.

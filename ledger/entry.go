@@ -177,6 +177,12 @@ func decodeBody(kind string, b []byte) (Body, error) {
 		return unmarshal[RunStuck](b)
 	case KindUnitClose:
 		return unmarshal[UnitClose](b)
+	case KindReworkPermit:
+		return unmarshal[ReworkPermit](b)
+	case KindPasswordOpened:
+		return unmarshal[PasswordOpened](b)
+	case KindLocksErased:
+		return unmarshal[LocksErased](b)
 	case "":
 		return nil, errors.New("no kind")
 	}

@@ -19,7 +19,8 @@ type Progress struct {
 	UID     string `json:"uid,omitempty"` // of the chip in RunStart
 	Of      int    `json:"of,omitempty"`  // number of steps, 0 before the first
 
-	Stuck    bool              `json:"stuck,omitempty"` // a person must decide
+	Rework   bool              `json:"rework,omitempty"` // it uses a permission
+	Stuck    bool              `json:"stuck,omitempty"`  // a person must decide
 	Password Installed         `json:"password,omitzero"`
 	Mode     Installed         `json:"mode,omitzero"`       // ID is the mode
 	RootKeys map[int]Installed `json:"root_keys,omitempty"` // by counter index
@@ -72,6 +73,9 @@ func (p Progress) oneWay() bool {
 //	root_key.intent x ( root_key.void x | root_key.proven x ), likewise, for each counter index
 //	mode.intent+ mode.proven, of one mode; mode password only after password.proven
 //	permanent.intent at any place
+//	password.opened and locks.erased at any place of a run that uses a permission
+//
+// What holds across runs of one serial or chip is written at RunStart.CheckRework and ReworkPermit.Check.
 //
 // A run with an intent of these that was not void does not end in TRIAL. While anything is Unsettled, run.end has the outcome FAIL or does not stand there: an end forgets the notes by which the
 // chip's answer is known. After run.stuck only run.resume, unit.close or another run.stuck may follow.
@@ -117,7 +121,7 @@ func (p Progress) after(b Body) (Progress, error) {
 		if p.Started {
 			return p, errors.New("started a second time")
 		}
-		return Progress{Started: true, Serial: b.Serial, UID: b.Chip.UID}, nil
+		return Progress{Started: true, Serial: b.Serial, UID: b.Chip.UID, Rework: b.Permit != 0}, nil
 	case RunResume:
 		p.Stuck = false
 		return p, p.sameChip(b.Chip.UID)

@@ -52,6 +52,14 @@ func (p Progress) afterSecret(b Body) (_ Progress, err error) {
 		if err = p.sameChip(b.UID); err == nil {
 			err = p.rootKey(b.Index, func(k Installed) (Installed, error) { return k.prove(b.Escrow) })
 		}
+	case PasswordOpened:
+		if err = p.sameChip(b.UID); err == nil && (!p.Rework || !lowerHex(b.Escrow, 16)) {
+			err = fmt.Errorf("escrow %q, in a run that is no rework or by no escrow", b.Escrow)
+		}
+	case LocksErased:
+		if err = p.sameChip(b.UID); err == nil && !p.Rework {
+			err = errors.New("a run that is no rework")
+		}
 	case PermanentIntent:
 		if b.What == "" {
 			return p, errors.New("an intent to do nothing")

@@ -92,7 +92,7 @@ func Runs(records []Record) []Run {
 }
 
 // RunOf names the run that an entry belongs to, its serial, and the slot where the entry tells it. All are "" for an entry
-// of no run, and for a kind that this version does not know.
+// of no run, but for the serial of a rework.permit, and for a kind that this version does not know.
 func RunOf(b Body) (run, serial, slot string) {
 	switch b := b.(type) {
 	case RunStart:
@@ -124,6 +124,12 @@ func RunOf(b Body) (run, serial, slot string) {
 	case RunStuck:
 		return b.Run, b.Serial, ""
 	case UnitClose:
+		return b.Run, b.Serial, ""
+	case ReworkPermit:
+		return "", b.Serial, ""
+	case PasswordOpened:
+		return b.Run, b.Serial, ""
+	case LocksErased:
 		return b.Run, b.Serial, ""
 	}
 	return "", "", ""

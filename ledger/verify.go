@@ -95,12 +95,13 @@ func Verify(ctx context.Context, src Source, v note.Verifier) (Report, error) {
 // walk is Verify on its way from the first entry to the last.
 type walk struct {
 	Report
-	src    Source
-	v      note.Verifier
-	edge   []tlog.Hash // of the complete subtrees that make up the entries so far, the largest first
-	broken bool        // content is not what was stored or signed; hashes say nothing from here on
-	runs   map[string]Progress
-	seen   map[string]bool // sorts of findings that there are already
+	src     Source
+	v       note.Verifier
+	edge    []tlog.Hash // of the complete subtrees that make up the entries so far, the largest first
+	broken  bool        // content is not what was stored or signed; hashes say nothing from here on
+	runs    map[string]Progress
+	reworks Reworks
+	seen    map[string]bool // sorts of findings that there are already
 
 	kept int64  // the next checkpoint is kept under this size, -1 when there is none
 	text []byte // of the next checkpoint
@@ -217,6 +218,12 @@ func (w *walk) place(i int64, e Entry) error {
 	}
 	run, _, _ := RunOf(e.Body)
 	if _, ok := e.Body.(Other); ok {
+		return nil
+	}
+	if err := w.reworks.After(Record{Index: i, Entry: e}); err != nil {
+		return err
+	}
+	if _, ok := e.Body.(ReworkPermit); ok {
 		return nil
 	}
 	p, err := w.runs[run].After(e.Body)

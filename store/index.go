@@ -61,8 +61,13 @@ func index(r rows, rec ledger.Record) (settled string, err error) {
 		return "", nil
 	case ledger.Other: // of a later version; it has no rows that this version knows
 		return "", nil
+	case ledger.ReworkPermit:
+		return "", indexPermit(r, rec, b)
 	case ledger.RunStart:
 		uid, digest = b.Chip.UID, b.Recipe.Digest
+		if err := checkRework(r, b); err != nil {
+			return "", err
+		}
 	case ledger.RunEnd:
 		digest = b.Recipe.Digest
 		if b.Chip != nil {
@@ -117,6 +122,9 @@ func index(r rows, rec ledger.Record) (settled string, err error) {
 	if uid != "" {
 		err = r.put(bucketUIDs, append(named(uid), number(row.First)...), []byte(run))
 	}
+	if s, ok := rec.Entry.Body.(ledger.RunStart); ok && err == nil && s.Retires != "" {
+		err = r.put(bucketUIDs, retiredKey(s.Retires), []byte(run))
+	}
 	return settled, err
 }
 
@@ -137,18 +145,31 @@ func indexUnit(r rows, rec ledger.Record, run runRow) error {
 	if serial == "" {
 		return nil
 	}
-	var old unitRow
-	text := r.get(bucketUnits, []byte(serial))
-	if text != nil {
-		if err := json.Unmarshal(text, &old); err != nil {
-			return fmt.Errorf("%w: row of unit %q: %v", ErrDamaged, serial, err)
-		}
+	old, known, err := readUnit(r, serial)
+	if err != nil {
+		return err
 	}
 	next, changed := old.after(rec, run)
 	if !changed || old.Firm && !next.Firm {
 		return nil
 	}
-	if text != nil {
+	return putUnit(r, serial, old, known, next)
+}
+
+func readUnit(r rows, serial string) (row unitRow, known bool, err error) {
+	text := r.get(bucketUnits, []byte(serial))
+	if text == nil {
+		return row, false, nil
+	}
+	if err := json.Unmarshal(text, &row); err != nil {
+		return row, false, fmt.Errorf("%w: row of unit %q: %v", ErrDamaged, serial, err)
+	}
+	return row, true, nil
+}
+
+// putUnit puts the next state of a unit in place of the old one, where there is one.
+func putUnit(r rows, serial string, old unitRow, known bool, next unitRow) error {
+	if known {
 		if err := r.remove(bucketUnitsByTime, old.byTime()); err != nil {
 			return err
 		}
@@ -179,6 +200,7 @@ func (old unitRow) after(rec ledger.Record, run runRow) (next unitRow, changed b
 		if b.Chip != nil && next.UID == "" {
 			next.UID = b.Chip.UID
 		}
+		next.Rework = old.Rework // a start uses it, nothing else does
 		return next, true
 	case ledger.RunStuck:
 		next = old

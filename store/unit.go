@@ -25,8 +25,16 @@ type Unit struct {
 	UID      string         `json:"uid"` // of the chip, "" when none was identified
 	Slot     string         `json:"slot"`
 	Operator string         `json:"operator"`
-	Time     time.Time      `json:"time"`  // of the entry at Index
-	Index    int64          `json:"index"` // of the run's start, of its end, or of its close
+	Time     time.Time      `json:"time"`             // of the entry at Index
+	Index    int64          `json:"index"`            // of the run's start, of its end, of its close, or of the permission
+	Rework   *Permission    `json:"rework,omitempty"` // not used yet
+}
+
+// Permission is what a unit's row keeps of a rework.permit.
+type Permission struct {
+	Index int64  `json:"index"`
+	Chip  string `json:"chip"` // ledger.SameChip or ledger.NewChip
+	UID   string `json:"uid"`  // of the chip that the unit has
 }
 
 // unitRow is a Unit as it is kept.
