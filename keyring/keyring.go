@@ -14,6 +14,8 @@
 //	master-<name>    32 random bytes: a master key that root keys are derived from. The name is escaped as a
 //	                 segment of a URL's path (RFC 3986): line/root-2026 is master-line%2Froot-2026. Names are parts divided by /,
 //	                 each a letter or digit and then letters, digits, _, . and -
+//	unlock.key       one line: the station's own age identity (AGE-SECRET-KEY-1...). It opens no escrow, only what an auditor
+//	                 re-sealed to this station for one run; it is made when first needed
 //
 // # Tags and derived keys, version 1
 //
@@ -30,6 +32,12 @@
 //
 // A sealed secret is an armored age file (C2SP age, age-encryption.org/v1) for X25519 recipients, whose content is the
 // bytes of the secret as the chip gets them.
+//
+// A password that an auditor re-sealed to a station for one run is such a file too, for the station's recipient alone. Its content is
+//
+//	fields("station/unlock/v1", serial, UID, escrow id, permit, password)
+//
+// with permit as eight bytes, big-endian: the index of the rework.permit that the run uses. So it opens for that run and no other.
 package keyring
 
 import (

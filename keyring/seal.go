@@ -22,6 +22,10 @@ func Seal(recipients []string, secret []byte) ([]byte, error) {
 	if len(secret) < 1 || len(secret) > maxSecret {
 		return nil, fmt.Errorf("a secret of %d bytes; 1 to %d are possible", len(secret), maxSecret)
 	}
+	return seal(recipients, secret)
+}
+
+func seal(recipients []string, content []byte) ([]byte, error) {
 	parsed, err := parseRecipients(recipients)
 	if err != nil {
 		return nil, err
@@ -32,7 +36,7 @@ func Seal(recipients []string, secret []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sealing: %w", err)
 	}
-	_, err = w.Write(secret)
+	_, err = w.Write(content)
 	if err := errors.Join(err, w.Close(), a.Close()); err != nil {
 		return nil, fmt.Errorf("sealing: %w", err)
 	}
@@ -102,20 +106,25 @@ func (s *stanzas) Unwrap(list []*age.Stanza) ([]byte, error) {
 }
 
 // Unseal opens a sealed secret with an age identity file and lends it to use. It is for the owners of an escrow; a station
-// has no identity. Errors are those of use, or wrap ErrIdentity or ErrSealed.
+// has no identity that opens one. Errors are those of use, or wrap ErrIdentity or ErrSealed.
 func Unseal(sealed []byte, identityFile string, use func(secret []byte) error) error {
 	identities, err := readIdentities(identityFile)
 	if err != nil {
 		return err
 	}
+	return openWith(sealed, identities, identityFile, maxSecret, use)
+}
+
+// openWith lends what was sealed, at most longest bytes, to use. whose names the identities.
+func openWith(sealed []byte, identities []age.Identity, whose string, longest int, use func(content []byte) error) error {
 	r, err := age.Decrypt(armor.NewReader(bytes.NewReader(sealed)), identities...)
 	var none *age.NoIdentityMatchError
 	if errors.As(err, &none) {
-		return fmt.Errorf("%s: %w", identityFile, ErrIdentity)
+		return fmt.Errorf("%s: %w", whose, ErrIdentity)
 	} else if err != nil {
 		return fmt.Errorf("%w: %v", ErrSealed, err)
 	}
-	secret := make([]byte, maxSecret+1)
+	secret := make([]byte, longest+1)
 	defer clear(secret)
 	n := 0
 	// Not io.ReadFull: its error for a short content is the one that age has for content that was cut off.
@@ -126,7 +135,7 @@ func Unseal(sealed []byte, identityFile string, use func(secret []byte) error) e
 	}
 	switch {
 	case err == nil:
-		return fmt.Errorf("%w: it has more than %d bytes", ErrSealed, maxSecret)
+		return fmt.Errorf("%w: it has more than %d bytes", ErrSealed, longest)
 	case err != io.EOF:
 		return fmt.Errorf("%w: %v", ErrSealed, err)
 	case n == 0:

@@ -1,0 +1,143 @@
+package keyring
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var testUnlock = Unlock{Serial: "GW-000001", UID: "0102030405060708090A0B0C0D0E", Escrow: "0123456789abcdef", Permit: 4711}
+
+func openUnlock(k *Keyring, sealed []byte) (of Unlock, password []byte, err error) {
+	err = k.OpenUnlock(sealed, func(got Unlock, p []byte) error { of, password = got, bytes.Clone(p); return nil })
+	return of, password, err
+}
+
+func TestUnlock(t *testing.T) {
+	k, dir := newKeyring(t)
+	if _, err := k.Recipient(); !errors.Is(err, ErrMissing) {
+		t.Errorf("no identity yet: %v", err)
+	}
+	recipient, err := k.CreateRecipient()
+	if err != nil || !strings.HasPrefix(recipient, "age1") {
+		t.Fatalf("%q, %v", recipient, err)
+	}
+	if info, err := os.Stat(filepath.Join(dir, unlockFile)); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	for range 2 {
+		if again, err := k.CreateRecipient(); err != nil || again != recipient {
+			t.Errorf("again %q, %v", again, err)
+		}
+	}
+	password := []byte("\x01\x02\x03\x04\xA5\xA6\xA7\xA8")
+	sealed, err := SealUnlock(recipient, testUnlock, password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if of, got, err := openUnlock(k, sealed); err != nil || of != testUnlock || !bytes.Equal(got, password) {
+		t.Errorf("%+v, %x, %v", of, got, err)
+	}
+	boom := errors.New("boom")
+	var lent []byte
+	if err := k.OpenUnlock(sealed, func(_ Unlock, p []byte) error { lent = p; return boom }); err != boom || !bytes.Equal(lent, make([]byte, 8)) {
+		t.Errorf("%v, and %x is left", err, lent)
+	}
+	// Another station, a file for nobody, an escrow, and one that was altered.
+	other, _ := newKeyring(t)
+	if _, _, err := openUnlock(other, sealed); !errors.Is(err, ErrMissing) {
+		t.Errorf("a station without identity: %v", err)
+	}
+	if _, err := other.CreateRecipient(); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := openUnlock(other, sealed); !errors.Is(err, ErrIdentity) {
+		t.Errorf("another station: %v", err)
+	}
+	escrow, err := Seal([]string{recipient}, password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string][]byte{"nothing": nil, "an escrow": escrow, "cut off": sealed[:len(sealed)-60],
+		"label": sealedByAge(t, recipient, fields([]byte("station/tag/v1"), nil, nil, nil, make([]byte, 8), password)),
+		"short": sealedByAge(t, recipient, fields([]byte(unlockLabel), nil, nil, nil, make([]byte, 7), password)),
+		"more":  sealedByAge(t, recipient, append(fields([]byte(unlockLabel), nil, nil, nil, make([]byte, 8), password), 0)),
+		"field": sealedByAge(t, recipient, fields([]byte(unlockLabel), nil, nil, nil, make([]byte, 8)))} {
+		if _, _, err := openUnlock(k, text); !errors.Is(err, ErrSealed) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, of := range map[string]Unlock{"no serial": {UID: "u", Escrow: "e"}, "no chip": {Serial: "s", Escrow: "e"}, "no escrow": {Serial: "s", UID: "u"}} {
+		if _, err := SealUnlock(recipient, of, password); err == nil {
+			t.Errorf("%s was sealed", name)
+		}
+	}
+	if _, err := SealUnlock(recipient, testUnlock, nil); err == nil {
+		t.Error("no password was sealed")
+	}
+	if _, err := SealUnlock("age1", testUnlock, password); !errors.Is(err, ErrRecipient) {
+		t.Errorf("no recipient: %v", err)
+	}
+}
+
+// No error and no way of printing shows the identity, and a spoilt or open key file is refused.
+func TestUnlockKeyFile(t *testing.T) {
+	k, dir := newKeyring(t)
+	if _, err := k.CreateRecipient(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, unlockFile)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := strings.TrimSpace(string(text))
+	if shown := fmt.Sprintf("%v %+v %#v %s", k, k, k, k); strings.Contains(shown, secret) {
+		t.Error("printing shows the identity")
+	}
+	for _, spoilt := range []string{"", secret, secret[:40] + "\n", secret + "\n" + secret + "\n", strings.ToLower(secret) + "x\n"} {
+		if err := os.WriteFile(path, []byte(spoilt), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := k.CreateRecipient(); !errors.Is(err, ErrKey) || strings.Contains(strings.ToUpper(err.Error()), secret[:30]) {
+			t.Errorf("%d bytes: %v", len(spoilt), err)
+		}
+	}
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Recipient(); !errors.Is(err, ErrMode) {
+		t.Errorf("a key that others can read: %v", err)
+	}
+}
+
+// The age program opens it with the station's identity, and the content is as the package comment says.
+func TestAgeOpensUnlock(t *testing.T) {
+	ageProgram, err := exec.LookPath("age")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("NOT RUN: the program age is not installed, and CI needs it (Debian package age)")
+		}
+		t.Skip("NOT RUN: the program age is not installed (Debian package age)")
+	}
+	k, dir := newKeyring(t)
+	recipient, err := k.CreateRecipient()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := SealUnlock(recipient, Unlock{"S", "U", "E", 258}, []byte("12345678"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(ageProgram, "-d", "-i", filepath.Join(dir, unlockFile))
+	c.Stdin = bytes.NewReader(sealed)
+	got, err := c.Output()
+	if want := "\x00\x11station/unlock/v1\x00\x01S\x00\x01U\x00\x01E\x00\x08\x00\x00\x00\x00\x00\x00\x01\x02\x00\x0812345678"; err != nil || string(got) != want {
+		t.Errorf("%q, %v", got, err)
+	}
+}
