@@ -140,8 +140,15 @@ func (a *account) Commit(_ context.Context, c ledger.Change) (int64, error) {
 		bodies = append(bodies, rec.Entry.Body)
 	}
 	runs := map[string]ledger.Progress{}
-	for _, b := range append(bodies, c.Bodies...) {
+	var reworks ledger.Reworks
+	for i, b := range append(bodies, c.Bodies...) {
 		run, _, _ := ledger.RunOf(b)
+		if err := reworks.After(ledger.Record{Index: int64(i) + firstIndex, Entry: ledger.Entry{Body: b}}); err != nil {
+			return 0, err
+		}
+		if run == "" {
+			continue
+		}
 		next, err := runs[run].After(b)
 		if err != nil {
 			return 0, err
@@ -158,7 +165,7 @@ func (a *account) Commit(_ context.Context, c ledger.Change) (int64, error) {
 	for _, name := range c.Forget {
 		delete(a.notes, run+name)
 	}
-	first := int64(len(a.records))
+	first := int64(len(a.records)) + firstIndex
 	for _, b := range c.Bodies {
 		e := ledger.Entry{Station: "test", Time: time.Now(), Body: b}
 		raw, err := e.Encode()
@@ -168,7 +175,7 @@ func (a *account) Commit(_ context.Context, c ledger.Change) (int64, error) {
 		if _, err := ledger.Decode(raw); err != nil {
 			return 0, fmt.Errorf("what was written does not read back: %w", err)
 		}
-		a.records = append(a.records, ledger.Record{Index: int64(len(a.records)), Entry: e, Bytes: raw})
+		a.records = append(a.records, ledger.Record{Index: int64(len(a.records)) + firstIndex, Entry: e, Bytes: raw})
 	}
 	if !runs[run].Open() {
 		maps.DeleteFunc(a.notes, func(name string, _ []byte) bool { return strings.HasPrefix(name, run) })
@@ -201,10 +208,24 @@ func kept(a *account, from map[string][]byte, name string) ([]byte, error) {
 	return b, nil
 }
 
+// firstIndex is that of an account's first entry: at 0 a ledger has station.init.
+const firstIndex = 1
+
+func (a *account) Permissions(serial string) (out []ledger.Record, _ error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, rec := range a.records {
+		if p, is := rec.Entry.Body.(ledger.ReworkPermit); is && p.Serial == serial {
+			out = append(out, rec)
+		}
+	}
+	return out, nil
+}
+
 func (a *account) Runs(serial, uid string) ([]ledger.Run, error) {
 	var out []ledger.Run
 	for _, r := range a.all() {
-		if r.Serial == serial || r.Chip() != nil && r.Chip().UID == uid {
+		if r.Serial == serial || r.Chip() != nil && r.Chip().UID == uid || r.Start != nil && uid != "" && r.Start.Retires == uid {
 			out = append(out, r)
 		}
 	}

@@ -77,6 +77,10 @@ type run struct {
 	held   []func()        // gives back what the run holds, until it is settled
 	failed *ledger.RunStep // the step that broke off, for the account
 	proven []ledger.RegionProof
+
+	permit  int64   // index of the permission that a rework uses, 0 for any other run
+	retires string  // UID of the chip that a rework puts another one in the place of
+	rework  *rework // of a unit on the chip that it has; nil for any other run
 }
 
 func (r *run) carryOut(ctx context.Context) error {
@@ -135,9 +139,16 @@ func (r *run) carryOut(ctx context.Context) error {
 	if err != nil {
 		return &stationError{"ledger", err}
 	}
-	entry, err := admit(r.o, uid, runs)
+	permits, err := r.e.journal.Permissions(r.o.Serial)
+	if err != nil {
+		return &stationError{"ledger", err}
+	}
+	entry, err := admit(r.o, uid, runs, ledger.Permissions(permits))
 	if err != nil {
 		return err
+	}
+	if entry.permit != nil {
+		r.permit, r.retires, r.rework = entry.permit.Index, entry.retires, entry.rework()
 	}
 	if r.before, err = r.chip.Protection(ctx); err != nil {
 		return err
@@ -155,7 +166,12 @@ func (r *run) carryOut(ctx context.Context) error {
 	if err := r.checkCounters(); err != nil {
 		return err
 	}
-	if !entry.known {
+	switch {
+	case r.rework != nil:
+		if err := r.checkRework(ctx, entry.open); err != nil {
+			return err
+		}
+	case !entry.known:
 		if err := r.checkUnlocked(); err != nil {
 			return err
 		}
@@ -171,6 +187,9 @@ func (r *run) carryOut(ctx context.Context) error {
 	if err := r.begin(ctx, entry.open); err != nil {
 		return err
 	}
+	if err := r.undo(ctx); err != nil {
+		return err
+	}
 	return r.walk(ctx)
 }
 
@@ -184,7 +203,7 @@ func (r *run) begin(ctx context.Context, open *ledger.Run) error {
 		body = ledger.RunResume{Run: r.id, Serial: r.o.Serial, Slot: r.o.Slot, Operator: r.o.Operator, Fixture: r.e.bench.Describe(r.o.Slot),
 			Software: r.e.o.Software, Chip: *r.chipFacts(), Before: *locksOf(r.before), Mirror: r.e.o.Mirror()}
 	} else {
-		start := ledger.RunStart{Run: r.id, Serial: r.o.Serial, Slot: r.o.Slot, Operator: r.o.Operator, Fixture: r.e.bench.Describe(r.o.Slot),
+		start := ledger.RunStart{Permit: r.permit, Retires: r.retires, Run: r.id, Serial: r.o.Serial, Slot: r.o.Slot, Operator: r.o.Operator, Fixture: r.e.bench.Describe(r.o.Slot),
 			Software: r.e.o.Software, Recipe: recipeFacts(rec), Chip: *r.chipFacts(), Elsewhere: string(rec.Elsewhere()), Before: *locksOf(r.before), Images: []ledger.Image{}, Regions: []ledger.Region{}, Values: r.values(), Mirror: r.e.o.Mirror(),
 			Part: ledger.Part{Name: part.Name, Digest: part.Digest(), Size: part.Size, Sector: part.Sector, User: part.User, Assumed: append([]string{}, part.Assumed...)}}
 		images := map[string]string{}
@@ -272,12 +291,12 @@ func (r *run) settle(ctx context.Context, err error) Result {
 }
 
 // stays tells whether the run stays open after an outcome that is not the unit's fault: once a permanent step has been intended, what
-// the station remembers of it is needed until the run passes, fails, or a person closes it.
+// the station remembers of it is needed until the run passes, fails, or a person closes it. So is a permission for rework, which is for one run.
 func (r *run) stays(o ledger.Outcome) bool {
 	if o != ledger.Error && o != ledger.Aborted {
 		return false
 	}
-	return slices.ContainsFunc(r.books, ledger.Permanent)
+	return r.started && r.permit != 0 || slices.ContainsFunc(r.books, ledger.Permanent)
 }
 
 func (r *run) onRelease(f func()) { r.held = append(r.held, f) }

@@ -13,16 +13,44 @@ import (
 type admission struct {
 	done  *ledger.Run // it passed before with this chip and digest: nothing is to be done
 	open  *ledger.Run // an open run of it, to be finished
-	last  *ledger.Run // the last run that touched it, where it was of this digest
+	last  *ledger.Run // the last run that touched it, where it was of this digest and no permission takes it further
 	known bool        // an earlier run of this serial, chip and digest touched the chip: its locks may be ours
+
+	permit  *ledger.Permission // for rework: which the run uses, or the open one used
+	past    []ledger.Run       // of this serial, which touched this chip, but for the open one
+	retires string             // UID of the chip that this one takes the place of
 }
 
-// admit decides from all runs of the serial or of the chip whether the order may touch the chip (promise 5: one serial, one
+// admit decides from all runs of the serial or of the chip, and from the serial's permissions, whether the order may touch the chip (promise 5: one serial, one
 // chip). A refusal is a *verdict with outcome REFUSED. It does no I/O.
-func admit(o Order, uid string, runs []ledger.Run) (admission, error) {
-	var a admission
+func admit(o Order, uid string, runs []ledger.Run, permits []ledger.Permission) (admission, error) {
+	a, last, err := meet(o, uid, runs)
+	if err != nil {
+		return a, err
+	}
+	unused := unusedPermit(runs, permits)
+	if last != nil {
+		if err := a.place(o, uid, last, unused); err != nil {
+			return a, err
+		}
+	}
+	switch {
+	case a.permit != nil && o.Trial:
+		err = refuse("rework-no-trial", "A permission for rework is for one whole run, and --trial is none.", "Run it without --trial.")
+	case o.Unlock != nil && a.done == nil && (a.permit == nil || a.retires != ""):
+		err = refuse("unlock-not-needed", "A password is given for this unit, and it is not reworked on a chip that has one.", "Run it without --unlock.")
+	}
+	return a, err
+}
+
+// meet holds serial and chip against each other, and finds the last touching run of the serial; nil where there is none.
+func meet(o Order, uid string, runs []ledger.Run) (a admission, last *ledger.Run, err error) {
+	for _, r := range runs {
+		if r.Start != nil && r.Start.Retires == uid {
+			return a, nil, refuse("chip-retired", fmt.Sprintf("this chip was retired when serial %s got another one", r.Serial), "It is never to be used again: put it into the reject bin.")
+		}
+	}
 	digest := o.Recipe.Digest()
-	var last *ledger.Run // the last touching run of this serial
 	for i := range runs {
 		r := &runs[i]
 		if r.Start == nil {
@@ -31,41 +59,85 @@ func admit(o Order, uid string, runs []ledger.Run) (admission, error) {
 		chip := r.Start.Chip.UID
 		switch {
 		case r.Serial != o.Serial && chip == uid:
-			return a, refuse("chip-known", fmt.Sprintf("this chip belongs to serial %s (%s), not to %s", r.Serial, r.Outcome(), o.Serial),
+			return a, nil, refuse("chip-known", fmt.Sprintf("this chip belongs to serial %s (%s), not to %s", r.Serial, r.Outcome(), o.Serial),
 				"The board scanned is not the board in the slot: check both labels. If the label was replaced, ask for rework.")
-		case r.Serial == o.Serial && chip != uid:
-			return a, refuse("serial-known", fmt.Sprintf("serial %s belongs to another chip (%s, %s)", o.Serial, chip, r.Outcome()),
-				"Put the board with that label into the slot. If its chip was replaced, ask for rework.")
 		case r.Serial == o.Serial:
 			last = r
-			a.known = a.known || r.Start.Recipe.Digest == digest
+			a.known = a.known || chip == uid && r.Start.Recipe.Digest == digest
+			if chip == uid {
+				a.past = append(a.past, *r)
+			}
 		}
 	}
-	if last == nil {
-		return a, nil
+	return a, last, nil
+}
+
+// unusedPermit is the permission that the next run uses, nil where there is none.
+func unusedPermit(runs []ledger.Run, permits []ledger.Permission) *ledger.Permission {
+	if len(permits) == 0 {
+		return nil
+	}
+	p := &permits[len(permits)-1]
+	if slices.ContainsFunc(runs, func(r ledger.Run) bool { return r.Start != nil && r.Start.Permit == p.Index }) {
+		return nil
+	}
+	return p
+}
+
+// place says how a unit goes on that was touched before, last by the run last.
+func (a *admission) place(o Order, uid string, last *ledger.Run, unused *ledger.Permission) error {
+	had := last.Start.Chip.UID
+	if last.Open() {
+		unused = nil // it is for the run after this one
+	}
+	switch {
+	case had != uid && (unused == nil || unused.Chip != ledger.NewChip):
+		return refuse("serial-known", fmt.Sprintf("serial %s belongs to another chip (%s, %s)", o.Serial, had, last.Outcome()),
+			"Put the board with that label into the slot. If its chip was replaced, ask for rework.")
+	case had != uid:
+		a.permit, a.retires, a.past = unused, had, nil
+		return nil
+	case unused != nil && unused.Chip == ledger.NewChip:
+		return refuse("old-chip", fmt.Sprintf("serial %s may be run once more with a new chip, and this is the old one", o.Serial),
+			"Put the board in with its new chip. The old one is retired as soon as that run begins.")
+	case unused != nil:
+		a.permit = unused
+		return nil
 	}
 	ran := last.Start.Recipe
-	same := ran.Digest == digest
+	same := ran.Digest == o.Recipe.Digest()
 	if same {
 		a.last = last
 	}
 	switch out := last.Outcome(); {
 	case out == ledger.Fail:
-		return a, refuse("failed-before", fmt.Sprintf("serial %s failed before: %s", o.Serial, last.End.Message), "This unit needs rework: give it to the supervisor.")
+		return refuse("failed-before", fmt.Sprintf("serial %s failed before: %s", o.Serial, last.End.Message), "This unit needs rework: give it to the supervisor.")
 	case last.Close != nil:
-		return a, refuse("closed", fmt.Sprintf("serial %s was closed as %s: %s", o.Serial, last.Close.As, last.Close.Reason), "This unit is done with. If it is to be provisioned after all, ask for rework.")
+		return refuse("closed", fmt.Sprintf("serial %s was closed as %s: %s", o.Serial, last.Close.As, last.Close.Reason), "This unit is done with. If it is to be provisioned after all, ask for rework.")
 	case last.Open() && same:
 		a.open = last
+		a.past = a.past[:len(a.past)-1]
+		if last.Start.Permit != 0 {
+			a.permit, a.retires = &ledger.Permission{Index: last.Start.Permit}, last.Start.Retires
+		}
 	case last.Open():
-		return a, refuse("open-run", fmt.Sprintf("serial %s has an open run of recipe %s version %d", o.Serial, ran.ID, ran.Version),
+		return refuse("open-run", fmt.Sprintf("serial %s has an open run of recipe %s version %d", o.Serial, ran.ID, ran.Version),
 			"Run it with that recipe first, so that the open run is settled.")
 	case out == ledger.Pass && same:
 		a.done = last
 	case out == ledger.Pass:
-		return a, refuse("passed-with-other-recipe", fmt.Sprintf("serial %s already passed with recipe %s version %d (%s)", o.Serial, ran.ID, ran.Version, short(ran.Digest)),
+		return refuse("passed-with-other-recipe", fmt.Sprintf("serial %s already passed with recipe %s version %d (%s)", o.Serial, ran.ID, ran.Version, short(ran.Digest)),
 			"This unit is done. If it must be provisioned again, ask for rework.")
 	}
-	return a, nil
+	return nil
+}
+
+// rework is what the run knows of the chip that it is to rework; nil where it reworks none.
+func (a *admission) rework() *rework {
+	if a.permit == nil || a.retires != "" {
+		return nil
+	}
+	return &rework{permit: *a.permit, past: a.past}
 }
 
 // checkValues refuses values that differ from those that the unit was begun with, where these are settled: by a run that is open, one that passed,

@@ -73,6 +73,17 @@ func (v *vault) CheckSealed(text []byte, recipients int) error {
 	return nil
 }
 
+// OpenUnlock opens what a test sealed: "unlock serial uid escrow permit password".
+func (v *vault) OpenUnlock(sealed []byte, use func(UnlockOf, []byte) error) error {
+	var of UnlockOf
+	var secret []byte
+	if n, err := fmt.Sscanf(string(sealed), "unlock %s %s %s %d %x", &of.Serial, &of.UID, &of.Escrow, &of.Permit, &secret); n != 5 {
+		return fmt.Errorf("not sealed to this station: %w", err)
+	}
+	defer clear(secret)
+	return use(of, secret)
+}
+
 func (v *vault) Tag(uid, escrow string, secret []byte) []byte {
 	return hmacOf("verifier"+v.verifier, uid+escrow+string(secret))
 }

@@ -39,6 +39,8 @@ type Journal interface {
 	Room() error
 	// Runs returns every run of this serial or of the chip with this UID, oldest first. "" matches nothing.
 	Runs(serial, uid string) ([]ledger.Run, error)
+	// Permissions returns every rework.permit of this serial, oldest first.
+	Permissions(serial string) ([]ledger.Record, error)
 }
 
 // Order says what is to be done, to whom, where, and by whom.
@@ -49,6 +51,7 @@ type Order struct {
 	Slot     string
 	Operator string // pseudonymous id
 	Trial    bool   // stop before the first permanent step
+	Unlock   []byte // sealed: the password of a chip that is reworked, for this run; nil where nobody gave one
 }
 
 // Result is how an order ended.
@@ -105,6 +108,7 @@ const (
 	Identified EventKind = "identified" // the chip answered and is of the right kind
 	Started    EventKind = "started"    // the run is in the ledger
 	Resumed    EventKind = "resumed"    // an open run goes on
+	Undone     EventKind = "undone"     // Title says what of an earlier run a rework took back before its first step
 	StepBegan  EventKind = "step-began"
 	Planned    EventKind = "planned" // Title says what is about to be erased and programmed
 	Progress   EventKind = "progress"

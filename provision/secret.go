@@ -20,6 +20,8 @@ type Secrets interface {
 	Seal(groups []string, secret []byte) (ciphertext []byte, to []ledger.Recipient, err error)
 	// CheckSealed says whether a ciphertext is whole and is for exactly this many recipients.
 	CheckSealed(ciphertext []byte, recipients int) error
+	// OpenUnlock lends a password that somebody who may open its escrow sealed to this station again, and says for which run.
+	OpenUnlock(sealed []byte, use func(of UnlockOf, password []byte) error) error
 	// Tag is what lets this station, and nobody else, recognise a secret again without keeping it.
 	Tag(uid, escrow string, secret []byte) []byte
 }

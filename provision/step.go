@@ -32,6 +32,8 @@ type proof struct {
 	facts []ledger.Fact
 	// looked is set by a step that only looks, and never changes anything.
 	looked bool
+	// before is set where what lasts was there before the step, whatever it did.
+	before bool
 }
 
 // walk carries out the recipe's steps in order.
@@ -71,11 +73,15 @@ func (r *run) walk(ctx context.Context) error {
 }
 
 // foresee looks, before the first step, at what would stop the run only when much had been done for ever: a password or a
-// protection mode that this run did not put there.
+// protection mode that this run did not put there, or a counter that is beyond its value on a chip that is reworked.
 func (r *run) foresee(ctx context.Context, steps []recipes.Step) error {
 	for _, s := range steps {
-		switch s.(type) {
+		switch s := s.(type) {
 		case recipes.Password, recipes.PersistentProtection:
+		case recipes.Counter: // whose key is there already
+			if _, proven, _ := r.rework.rootKey(s.Index); proven == nil {
+				continue
+			}
 		default:
 			continue
 		}
@@ -119,7 +125,7 @@ func (r *run) perform(ctx context.Context, s recipes.Step, entry *ledger.RunStep
 	switch {
 	case p.looked:
 		entry.Result = ledger.Confirmed
-	case todo:
+	case todo && !p.before:
 		entry.Result = ledger.Done
 	default:
 		entry.Result = ledger.Already

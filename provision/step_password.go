@@ -27,6 +27,8 @@ const noteTagKey = "password.tag-key"
 //	M2  switch the mode on (2C), see that the chip no longer tells, exercise the unlock where the recipe says so
 //	M3  mode.proven
 //
+// A rework finds mode and password there, and has opened the chip with it just before: nothing is left but to bring the chip to the state that the recipe wants.
+//
 // A run that broke off is taken up where chip and account say it is; what they cannot say, a person decides.
 type password struct {
 	r *run
@@ -36,6 +38,8 @@ type password struct {
 	proven     bool                   // the intent's password was read back
 	modeIntent bool
 	modeProven bool
+	opened     *ledger.PasswordOpened // of a rework
+	frozen     bool                   // likewise
 
 	spr   uint16
 	told  flash.Password // what 27 told when observed, in factory mode only
@@ -60,6 +64,13 @@ func (p *password) observe(ctx context.Context) (err error) {
 			p.modeIntent = true
 		case ledger.ModeProven:
 			p.modeProven, p.grade = true, b.Grade
+		case ledger.PasswordOpened:
+			p.opened = &b
+		}
+	}
+	if p.opened != nil {
+		if p.frozen, err = p.r.chip.Frozen(ctx); err != nil {
+			return err
 		}
 	}
 	if p.spr, err = p.r.chip.SectorProtection(ctx); err != nil {
@@ -75,6 +86,8 @@ func (p *password) decide() (bool, error) {
 	defer clear(p.told[:])
 	blank := p.r.chip.Part().Blank(&p.told)
 	switch {
+	case p.spr == flash.PasswordMode && p.opened != nil:
+		return p.s.Exercise != "" && !p.frozen, nil
 	case p.spr == flash.PasswordMode && p.proven && p.modeIntent:
 		return !p.modeProven, nil
 	case p.spr == flash.PasswordMode:
@@ -276,6 +289,9 @@ func (p *password) confirm(ctx context.Context) (proof, error) {
 	}
 	if spr != flash.PasswordMode {
 		return proof{}, fmt.Errorf("the sector protection register reads %04X: %w", spr, flash.ErrNotExecuted)
+	}
+	if p.opened != nil {
+		return proof{how: gradeExercised, before: true, facts: []ledger.Fact{{Name: "escrow", Value: p.opened.Escrow}, {Name: "mode", Value: "password, for ever, since an earlier run"}}}, nil
 	}
 	if p.grade == "" {
 		p.grade = gradeReadBack // a run before this one got as far as the mode

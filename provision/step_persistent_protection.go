@@ -17,13 +17,20 @@ type persistent struct {
 }
 
 func (p *persistent) observe(ctx context.Context) (err error) {
-	for _, b := range p.r.books {
+	see := func(_ *ledger.Run, b ledger.Body) {
 		switch b.(type) {
 		case ledger.ModeIntent:
 			p.intent = true
 		case ledger.ModeProven:
 			p.proven = true
 		}
+	}
+	for _, b := range p.r.books {
+		see(nil, b)
+	}
+	if !p.intent { // a rework finds the mode that an earlier run chose
+		p.r.rework.each(see)
+		p.proven = p.intent
 	}
 	p.spr, err = p.r.chip.SectorProtection(ctx)
 	return err

@@ -42,6 +42,9 @@ func (k *rootKey) observe(context.Context) (err error) {
 			}
 		}
 	}
+	if k.intent == nil && k.proven == nil {
+		_, k.proven, _ = k.r.rework.rootKey(k.s.Index) // it is there since an earlier run
+	}
 	k.rpmc, err = k.r.chip.RPMC()
 	return err
 }
@@ -201,11 +204,26 @@ func (k *rootKey) settle(ctx context.Context) error {
 	}
 }
 
-// confirm: the proof is the chip's own signature over a nonce, in the ledger since act.
-func (k *rootKey) confirm(context.Context) (proof, error) {
-	return proof{how: "nonce signed by the chip", facts: []ledger.Fact{
+// confirm: the proof is the chip's own signature over a nonce, in the ledger since act. A derived key that a rework finds there is asked once more; of a random one
+// the earlier run's proof stands.
+func (k *rootKey) confirm(ctx context.Context) (proof, error) {
+	p := proof{how: "nonce signed by the chip", facts: []ledger.Fact{
 		{Name: "key", Value: k.proven.Key},
 		{Name: "counter", Value: fmt.Sprintf("%d, value %d", k.proven.Index, k.proven.Counter)},
 		{Name: "escrow", Value: k.proven.Escrow},
-	}}, nil
+	}}
+	if k.proven.Run == k.r.id {
+		return p, nil
+	}
+	p.facts = append(p.facts, ledger.Fact{Name: "there since run", Value: k.proven.Run})
+	if k.s.Derive == "" {
+		p.how += ", in an earlier run"
+		return p, nil
+	}
+	c := &counter{r: k.r, s: recipes.Counter{Index: k.s.Index}, rpmc: k.rpmc, derive: k.s.Derive}
+	return p, c.session(ctx, func(hmacKey *[32]byte) (err error) {
+		c.value, err = c.read(ctx, hmacKey)
+		p.facts[1].Value = fmt.Sprintf("%d, value %d", k.s.Index, c.value)
+		return err
+	})
 }

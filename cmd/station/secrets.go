@@ -23,6 +23,10 @@ func (s secrets) Derived(master string, of provision.KeyOf, use func([]byte) err
 	return s.keys.DerivedKey(master, keyring.KeyOf(of), use)
 }
 
+func (s secrets) OpenUnlock(sealed []byte, use func(provision.UnlockOf, []byte) error) error {
+	return s.keys.OpenUnlock(sealed, func(of keyring.Unlock, password []byte) error { return use(provision.UnlockOf(of), password) })
+}
+
 func (s secrets) Tag(uid, escrow string, secret []byte) []byte {
 	return s.keys.Tag(uid, escrow, secret)
 }
