@@ -109,11 +109,20 @@ func (c *Chip) start(op operation, t time.Duration) {
 	if c.opts.Pace == Real && op.kind != lockedSector {
 		c.st.ready = now.Add(c.ownTime(op, t))
 	}
-	if c.st.ready.After(now) || c.opts.Faults.StuckBusy {
+	faults := &c.opts.Faults
+	cut := faults.Cut == 1
+	faults.Cut = max(faults.Cut-1, 0)
+	switch {
+	case cut && faults.CutDone:
+		c.end()
+		c.powerDown()
+	case cut:
+		c.powerDown()
+	case c.st.ready.After(now) || faults.StuckBusy:
 		c.save()
-		return
+	default:
+		c.end()
 	}
-	c.end()
 }
 
 // ownTime is what an operation takes whose typical time is t.

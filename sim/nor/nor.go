@@ -30,7 +30,7 @@
 // notice: it stays busy for ever, cells read wrong and stay wrong, a contact is weak so that answers
 // differ from read to read, bytes get lost on their way, lock bits read back as set and protect nothing, the password or the sector
 // protection register reads back blank though it is not, the ID is another one, programs or erases end in
-// the flag status error. Faults are not kept in the board file.
+// the flag status error, bits flip on their way to the chip, the supply goes with an operation. Faults are not kept in the board file.
 //
 // Besides these, power may be cut at any instant: an operation in progress then leaves undefined data in its
 // own page, erase unit or register, drawn from Options.Seed, and nothing else is harmed. Of the permanent
@@ -108,6 +108,12 @@ type Options struct {
 	// RPMC is for the parts that have it.
 	RPMC RPMC
 
+	// Size makes a smaller part, for tests: a power of two from 1 MiB up to the part's own; 0 is that. READ ID and SFDP tell it.
+	Size uint32
+	// Permanent, where it is set, is told each command that can have an effect for ever (28, 2C, 42, 9B 00, 9B 02) as the chip takes it,
+	// before the effect: the opcode, and what follows it but addresses. garbled: a bit of it was flipped on its way. It must not call the chip.
+	Permanent func(command []byte, garbled bool)
+
 	Faults Faults
 }
 
@@ -134,6 +140,12 @@ type Faults struct {
 	WeakContact int
 	// DropByte: of so many bytes about one is lost on its way: the chip misses its clocks, and FF is read for it; 0 loses none.
 	DropByte int
+	// FlipIn: of so many bytes that reach the chip about one has a bit flipped; 0 flips none.
+	FlipIn int
+	// Cut: the supply goes away, once, with the self-timed operation of this number, 1 being the next that begins; 0 is never.
+	// It is torn as by Power(false), or, with CutDone, over before. Nobody is told; Power(true) brings the chip back.
+	Cut     int
+	CutDone bool
 }
 
 // ErrPart says that no such part is known; Parts lists those that are.
@@ -168,6 +180,12 @@ func New(name string, uid [14]byte, o Options) (*Chip, error) {
 	p, ok := parts[name]
 	if !ok {
 		return nil, fmt.Errorf("%w %q", ErrPart, name)
+	}
+	if o.Size != 0 {
+		var err error
+		if p, err = p.cutTo(o.Size); err != nil {
+			return nil, err
+		}
 	}
 	c := newChip(p, uid, o)
 	c.board = &memory{blocks: make([][]byte, p.size/block)}
@@ -218,13 +236,22 @@ func (c *Chip) Power(on bool) {
 		return
 	}
 	c.wire = frame{}
+	if !on {
+		c.powerDown()
+		return
+	}
+	c.boot()
+	c.st.powered = true
+	c.st.powerUps++
+	c.deafFor(powerUp)
+	c.save()
+}
+
+// powerDown is the supply going away.
+func (c *Chip) powerDown() {
 	c.tear()
 	c.boot()
-	c.st.powered = on
-	if on {
-		c.st.powerUps++
-		c.deafFor(powerUp)
-	}
+	c.st.powered = false
 	c.save()
 }
 

@@ -1,7 +1,9 @@
 package nor
 
 import (
+	"fmt"
 	"maps"
+	"math/bits"
 	"slices"
 	"time"
 )
@@ -15,6 +17,7 @@ type part struct {
 	secure         bool    // the secure option, whose protection beyond that of standard parts is not public
 	rpmc           bool    // has replay-protected monotonic counters, 9B and 96
 	op5C           bool    // has the 32 KiB erase with 4-byte address: revision B dies only, the SFDP does not tell
+	sfdp36         byte    // FF, except on parts that are cut down
 	sfdp37, sfdp5B byte    // the two bytes in which the SFDP differs by density
 	times          times
 }
@@ -81,7 +84,7 @@ func newAuthenta(name string, kind byte) part {
 }
 
 func newPart(name string, kind, density byte, size uint32, sfdp37, sfdp5B byte, die time.Duration, op5C bool) part {
-	p := part{name: name, size: size, dies: 1, id: [6]byte{0x20, kind, density, 0x10, 0x44, 0x00}, op5C: op5C, sfdp37: sfdp37, sfdp5B: sfdp5B}
+	p := part{name: name, size: size, dies: 1, id: [6]byte{0x20, kind, density, 0x10, 0x44, 0x00}, op5C: op5C, sfdp36: 0xFF, sfdp37: sfdp37, sfdp5B: sfdp5B}
 	p.times = times{
 		program: 120 * time.Microsecond,
 		erase4K: 48 * time.Millisecond, erase32K: 112 * time.Millisecond, erase64K: 160 * time.Millisecond, die: die,
@@ -91,6 +94,18 @@ func newPart(name string, kind, density byte, size uint32, sfdp37, sfdp5B byte, 
 		programOTP: 120 * time.Microsecond,
 	}
 	return p
+}
+
+// cutTo is the part with an array of size bytes: its READ ID has the size in byte 2 (18h is 16 MiB, 2^24), its SFDP the number of bits less one at 34h.
+func (p part) cutTo(size uint32) (part, error) {
+	if size < 1<<20 || size > p.size || size&(size-1) != 0 || p.dies > 1 {
+		return p, fmt.Errorf("no %s has %d bytes", p.name, size)
+	}
+	p.size = size
+	p.id[2] = byte(bits.TrailingZeros32(size))
+	density := size<<3 - 1
+	p.sfdp36, p.sfdp37 = byte(density>>16), byte(density>>24)
+	return p, nil
 }
 
 // Parts lists the part names that New and Create know, sorted.
@@ -134,6 +149,8 @@ const sfdpRPMCTable = 0x88
 // behind the tables.
 func (p part) sfdpByte(i int) byte {
 	switch i %= 256; {
+	case i == 0x36:
+		return p.sfdp36
 	case i == 0x37:
 		return p.sfdp37
 	case i == 0x5B:

@@ -13,6 +13,7 @@ type frame struct {
 	addr     uint32   // as sent
 	at       uint32   // where it points: extended, cut to the array
 	start    uint32   // next array byte to answer
+	garbled  bool     // a bit was flipped on its way
 	skew     int      // clocks by which the data are off byte borders, after odd dummy clocks
 	last     byte     // array byte before start, of which skew bits are still to come
 	data     [256]byte
@@ -139,12 +140,34 @@ func (c *Chip) Deselect() {
 		c.st.armed, dirty = false, true // 66 counts only directly before 99
 	}
 	if taken {
+		c.tellPermanent(f)
 		f.cmd.run(c, f)
 		dirty = true
 	}
 	if dirty && c.st.seq == seq {
 		c.save()
 	}
+}
+
+// tellPermanent tells Options.Permanent of a command that it is for.
+func (c *Chip) tellPermanent(f *frame) {
+	if c.opts.Permanent == nil {
+		return
+	}
+	switch f.op {
+	case 0x28, 0x2C, 0x42:
+	case 0x9B:
+		if !c.part.rpmc || f.data[0] != cmdWriteRootKey && f.data[0] != cmdIncrement {
+			return
+		}
+	default:
+		return
+	}
+	n := min(f.n-f.head, len(f.data))
+	if f.cmd.page { // its data lie where the address says
+		n = otpSize
+	}
+	c.opts.Permanent(append([]byte{f.op}, f.data[:n]...), f.garbled)
 }
 
 // clock passes the top n bits of b, one by one.
@@ -170,6 +193,10 @@ func (c *Chip) take(b byte) {
 	f := &c.wire
 	if !f.selected {
 		return
+	}
+	if n := c.opts.Faults.FlipIn; n > 0 && c.noise.IntN(n) == 0 {
+		b ^= 1 << c.noise.IntN(8)
+		f.garbled = true
 	}
 	switch {
 	case f.n == 0:
@@ -217,7 +244,7 @@ func (c *Chip) answer() byte {
 func (c *Chip) bulk(out, in []byte, i, n int) bool {
 	f := &c.wire
 	switch {
-	case c.opts.Faults.DropByte > 0 || f.skew > 0:
+	case c.opts.Faults.DropByte > 0 || f.skew > 0, c.opts.Faults.FlipIn > 0 && out != nil:
 		return false
 	case !f.selected || f.n > 0 && f.cmd == nil || c.err != nil:
 		for j := i; j < len(in); j++ {
