@@ -47,11 +47,17 @@ func (d *DB) update(ctx context.Context, permanent bool, do change) (first int64
 	at := d.entry()
 	committing := false
 	err = d.guard(func() error {
-		return d.bolt.Update(func(tx *bolt.Tx) (err error) {
-			first, err = do(tx, at)
-			committing = err == nil
-			return err
+		err := d.bolt.Update(func(tx *bolt.Tx) (err error) {
+			if first, err = do(tx, at); err != nil {
+				return err
+			}
+			committing = true
+			return d.disk(false)
 		})
+		if err == nil {
+			err = d.disk(true)
+		}
+		return err
 	})
 	if err != nil && committing && !errors.Is(err, ErrClosed) {
 		d.broken = err
@@ -71,6 +77,13 @@ func (d *DB) update(ctx context.Context, permanent bool, do change) (first int64
 // entry is an entry of now, without a body.
 func (d *DB) entry() ledger.Entry {
 	return ledger.Entry{Station: d.o.Station, Simulated: d.o.Simulated, Time: d.o.Now(), Boot: d.o.Boot()}
+}
+
+func (d *DB) disk(written bool) error {
+	if d.o.Disk == nil {
+		return nil
+	}
+	return d.o.Disk(written)
 }
 
 // hold waits until nobody else writes.

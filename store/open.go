@@ -186,6 +186,7 @@ func open(path string, o Options) (*DB, error) {
 		InitialMmapSize: int(info.Size()) + mapReserve,
 		FreelistType:    bolt.FreelistMapType,
 		NoFreelistSync:  true, // a stored freelist grows under a long reader, and with it the file
+		NoSync:          o.Disk != nil,
 	})
 }
 

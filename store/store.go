@@ -72,6 +72,10 @@ type Options struct {
 	Boot    func() time.Duration // time since the PC booted; nil means what Linux tells
 	Timeout time.Duration        // how long to wait for the file's lock; 0 means one second
 	Tell    func(string)         // told when the mirror is lost, comes back, or does not help; nil for nobody. It must not call the DB
+
+	// Disk, for tests, stands for the disk under a ledger that is open for writing, of which nothing is synced then. It is called in each commit before
+	// anything is written, and when all is, for the disk to have it; its error is that of the commit.
+	Disk func(written bool) error
 }
 
 // DB is an open ledger. Safe for concurrent use. It is a ledger.Source.
