@@ -43,6 +43,7 @@ var rooms = map[string]struct {
 	"report":               {[]string{"ledger"}, "a report is made from entries alone"},
 	"conformance":          {[]string{"spi"}, "judges a chip by the datasheet alone: a third reading, which imports neither driver nor simulator"},
 	"performance":          {nil, "tests only: nothing that ships"},
+	"campaign":             {nil, "tests only: nothing that ships"},
 	"sim/nor":              {nil, "the simulated chip is a second, independent reading of the datasheet"},
 	"sim/ftdi":             {nil, "firmware knows pins and packets, not the driver"},
 	"sim/ch341a":           {nil, "firmware knows pins and packets, not the driver"},
