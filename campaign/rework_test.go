@@ -1,0 +1,20 @@
+package campaign
+
+import (
+	"station/keyring"
+	"station/ledger"
+	"station/provision"
+)
+
+func (b *bench) OpenUnlock(sealed []byte, use func(provision.UnlockOf, []byte) error) error {
+	return b.keys.OpenUnlock(sealed, func(of keyring.Unlock, password []byte) error { return use(provision.UnlockOf(of), password) })
+}
+
+func (w *world) Permissions(serial string) ([]ledger.Record, error) {
+	if w.dead.Load() {
+		return nil, errDead
+	}
+	return w.db.Permissions(serial)
+}
+
+func (w *world) Room() error { return w.db.Room() }
