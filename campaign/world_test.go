@@ -228,7 +228,7 @@ func (w *world) start() {
 	}
 	var slots []fixtures.Slot
 	for _, s := range w.slots {
-		slot := fixtures.Slot{Name: s.name, Port: s.place.Port}
+		slot := fixtures.Slot{Volts: "3.3", Name: s.name, Port: s.place.Port}
 		if s.place.Port == "1-3" {
 			slot.Channel = string(rune('A' + s.place.Channel))
 		}
