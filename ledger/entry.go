@@ -183,6 +183,8 @@ func decodeBody(kind string, b []byte) (Body, error) {
 		return unmarshal[PasswordOpened](b)
 	case KindLocksErased:
 		return unmarshal[LocksErased](b)
+	case KindStationEpoch:
+		return unmarshal[StationEpoch](b)
 	case "":
 		return nil, errors.New("no kind")
 	}

@@ -3,6 +3,7 @@ package ledger
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -220,6 +221,9 @@ func (w *walk) place(i int64, e Entry) error {
 	if _, ok := e.Body.(Other); ok {
 		return nil
 	}
+	if epoch, ok := e.Body.(StationEpoch); ok {
+		return w.epoch(i, epoch)
+	}
 	if err := w.reworks.After(Record{Index: i, Entry: e}); err != nil {
 		return err
 	}
@@ -234,6 +238,21 @@ func (w *walk) place(i int64, e Entry) error {
 		p = Progress{Ended: true} // an end is all that later entries ask about; keep it small
 	}
 	w.runs[run] = p
+	return nil
+}
+
+// epoch checks that the entry at index i knows the entries before it, whose hashes are checked by now.
+func (w *walk) epoch(i int64, e StationEpoch) error {
+	if err := e.Check(i); err != nil {
+		return err
+	}
+	root, err := tlog.TreeHash(i, w.src)
+	if err != nil {
+		return fmt.Errorf("tree hash before it: %w", err)
+	}
+	if got := hex.EncodeToString(root[:]); got != e.Root {
+		return fmt.Errorf("%w: it was restored from a ledger with the tree hash %s, and the entries before it have %s", ErrGrammar, e.Root, got)
+	}
 	return nil
 }
 

@@ -59,6 +59,11 @@ func index(r rows, rec ledger.Record) (settled string, err error) {
 			return "", fmt.Errorf("%w: %s at index %d", ledger.ErrGrammar, b.Kind(), rec.Index)
 		}
 		return "", nil
+	case ledger.StationEpoch:
+		if err := b.Check(rec.Index); err != nil {
+			return "", err
+		}
+		return "", r.put(bucketSerials, append(named(""), number(rec.Index)...), []byte{})
 	case ledger.Other: // of a later version; it has no rows that this version knows
 		return "", nil
 	case ledger.ReworkPermit:

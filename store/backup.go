@@ -1,0 +1,83 @@
+package store
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	"golang.org/x/mod/sumdb/note"
+
+	"station/ledger"
+)
+
+// Head is what there is in a ledger that was checked whole.
+type Head struct {
+	Station   string    `json:"station"`
+	Simulated bool      `json:"simulated"`
+	Entries   int64     `json:"entries"`
+	Root      string    `json:"root"` // tree hash over them, hex
+	Last      time.Time `json:"last"` // when the last one was written
+	Signed    int64     `json:"signed"`
+	Escrows   int       `json:"escrows"`
+}
+
+// Backup copies the ledger, as it is at one moment, to a new file, which appears when the copy is durable and was checked by CheckFile. An existing file is
+// never touched: fs.ErrExist.
+func (d *DB) Backup(ctx context.Context, path string) (h Head, err error) {
+	if _, err := os.Lstat(path); err == nil {
+		return h, fmt.Errorf("%s: %w", path, fs.ErrExist)
+	}
+	err = d.copyTo(path, func(fresh string) error {
+		h, err = CheckFile(ctx, fresh)
+		return err
+	})
+	return h, err
+}
+
+// CheckFile opens a ledger file for reading and runs every check there is: Check, and ledger.Verify with the key that the ledger names itself. What they
+// find is ErrDamaged.
+func CheckFile(ctx context.Context, path string) (h Head, err error) {
+	d, err := OpenReadOnly(path)
+	if err != nil {
+		return h, err
+	}
+	defer d.Close()
+	first, err := d.Entry(0)
+	if err != nil {
+		return h, err
+	}
+	init, ok := first.Entry.Body.(ledger.StationInit)
+	if !ok {
+		return h, fmt.Errorf("%s: %w: entry 0 is %s", path, ErrDamaged, first.Entry.Body.Kind())
+	}
+	v, err := note.NewVerifier(init.CheckpointKey)
+	if err != nil {
+		return h, fmt.Errorf("%s: %w: its checkpoint key cannot be read", path, ErrDamaged)
+	}
+	r, err := ledger.Verify(ctx, d, v)
+	if err != nil {
+		return h, fmt.Errorf("%s: %w", path, err)
+	}
+	if len(r.Findings) > 0 {
+		return h, fmt.Errorf("%s: %w: %s", path, ErrDamaged, r.Findings[0].What)
+	}
+	if err := d.Check(ctx); err != nil {
+		return h, fmt.Errorf("%s: %w", path, err)
+	}
+	end, err := d.Entry(r.Entries - 1)
+	if err != nil {
+		return h, err
+	}
+	h = Head{r.Station, r.Simulated, r.Entries, hex.EncodeToString(r.Root[:]), end.Entry.Time, r.Signed, 0}
+	err = d.view(func(tx *bolt.Tx) error {
+		if b := tx.Bucket(bucketEscrow); b != nil {
+			h.Escrows = b.Stats().KeyN
+		}
+		return nil
+	})
+	return h, err
+}

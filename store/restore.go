@@ -1,0 +1,166 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	bolt "go.etcd.io/bbolt"
+	"golang.org/x/mod/sumdb/note"
+
+	"station/ledger"
+)
+
+// Restoration says what a ledger is made of again, and who wants it.
+type Restoration struct {
+	Backup     string // file
+	Mirror     string // directory of the mirror, "" where it is lost too
+	Reason, By string
+}
+
+// Restore makes a ledger at path of a backup or, where the mirror is there and is the backup with more entries, of the mirror, appends station.epoch, and
+// opens it. Both are checked whole first (CheckFile). An existing ledger is never touched: fs.ErrExist. It appears whole or not at all. Errors are those of
+// Open and CheckFile.
+func Restore(ctx context.Context, path string, o Options, from Restoration) (d *DB, epoch ledger.StationEpoch, err error) {
+	v, err := o.check()
+	if err != nil {
+		return nil, epoch, err
+	}
+	if _, err := os.Lstat(path); err == nil {
+		return nil, epoch, fmt.Errorf("%s: %w", path, fs.ErrExist)
+	}
+	if _, err := os.Lstat(filepath.Join(o.Mirror, MirrorFile)); err == nil && o.Mirror != "" && filepath.Clean(o.Mirror) != filepath.Clean(from.Mirror) {
+		return nil, epoch, fmt.Errorf("%s: %w, and would not be restored from: name its directory as the mirror to restore from, or move it away", filepath.Join(o.Mirror, MirrorFile), fs.ErrExist)
+	}
+	head, err := o.copyOf(ctx, from.Backup, v)
+	if err != nil {
+		return nil, epoch, err
+	}
+	epoch = ledger.StationEpoch{Software: o.Software, From: ledger.FromBackup, Missing: ledger.MissingAny, Reason: from.Reason, By: from.By}
+	source := from.Backup
+	if from.Mirror != "" {
+		source = filepath.Join(from.Mirror, MirrorFile)
+		epoch.From, epoch.Missing = ledger.FromMirror, ledger.MissingNotPermanent
+		theirs, err := o.copyOf(ctx, source, v)
+		if err == nil {
+			err = continues(source, from.Backup)
+		}
+		if err != nil {
+			return nil, epoch, err
+		}
+		head = theirs
+	}
+	epoch.Known, epoch.Root = head.Entries, head.Root
+	d, err = o.goOn(path, source, epoch)
+	return d, epoch, err
+}
+
+// copyOf checks a copy of the ledger of this station.
+func (o Options) copyOf(ctx context.Context, path string, v note.Verifier) (h Head, err error) {
+	if err := inspect(path, o, v); err != nil {
+		return h, plainDamage(err)
+	}
+	h, err = CheckFile(ctx, path)
+	return h, plainDamage(err)
+}
+
+// continues says whether a mirror is a backup with more entries, or the same.
+func continues(mirror, backup string) error {
+	m, err := OpenReadOnly(mirror)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	b, err := OpenReadOnly(backup)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	theirs, ours, prefix, err := compare(m, b)
+	switch {
+	case err != nil:
+		return err
+	case prefix:
+		return nil
+	case theirs.size < ours.size:
+		return fmt.Errorf("the mirror %s ends before the backup: it has %s, and %s has %s. It was lost before the backup was made: restore without it", mirror, theirs, backup, ours)
+	}
+	return fmt.Errorf("the mirror %s does not go on from the backup: it has %s, and %s has %s. The ledger was rolled back between the two: ask the auditor which of them counts", mirror, theirs, backup, ours)
+}
+
+// goOn makes a ledger of a copy, with one entry more.
+func (o Options) goOn(path, source string, epoch ledger.StationEpoch) (d *DB, err error) {
+	from, err := OpenReadOnly(source)
+	if err != nil {
+		return nil, err
+	}
+	fresh := path + ".restored"
+	defer os.Remove(fresh)
+	if err := errors.Join(from.copyTo(fresh, nil), from.Close()); err != nil {
+		return nil, err
+	}
+	if d, err = open(fresh, o); err != nil {
+		return nil, err
+	}
+	err = d.guard(func() error {
+		return d.bolt.Update(func(tx *bolt.Tx) error {
+			if version(tx) == fileVersion1 {
+				if err := upgrade(tx); err != nil {
+					return err
+				}
+			}
+			_, err := put(tx, d.entry(), epoch)
+			return err
+		})
+	})
+	if err == nil {
+		err = os.Link(fresh, path) // unlike a rename it replaces nothing
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("restoring %s: %w", path, err), d.bolt.Close())
+	}
+	d.path = path
+	return d.start()
+}
+
+// Epochs returns every station.epoch, oldest first.
+func (d *DB) Epochs() ([]ledger.Record, error) {
+	var wanted []int64
+	err := d.view(func(tx *bolt.Tx) error {
+		c := tx.Bucket(bucketSerials).Cursor()
+		prefix := named("") // no serial is empty
+		for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+			wanted = append(wanted, int64(binary.BigEndian.Uint64(k[len(prefix):])))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return d.records(wanted)
+}
+
+// Quarantine returns the runs that wait to be seen since entries after theirs may be missing (ledger.Run.Quarantined), oldest first, and where
+// these may be missing: the index of the newest epoch, 0 for none.
+func (d *DB) Quarantine() (runs []ledger.Run, lost int64, err error) {
+	epochs, err := d.Epochs()
+	if err != nil {
+		return nil, 0, err
+	}
+	lost = ledger.LostAt(epochs)
+	open, err := d.OpenRuns()
+	for _, r := range open {
+		if r.Quarantined(lost) {
+			runs = append(runs, r)
+		}
+	}
+	return runs, lost, err
+}
