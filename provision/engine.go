@@ -139,6 +139,9 @@ func (r *run) carryOut(ctx context.Context) error {
 	if err != nil {
 		return &stationError{"ledger", err}
 	}
+	if err := r.checkQuarantine(uid, runs); err != nil {
+		return err
+	}
 	permits, err := r.e.journal.Permissions(r.o.Serial)
 	if err != nil {
 		return &stationError{"ledger", err}
@@ -172,6 +175,9 @@ func (r *run) carryOut(ctx context.Context) error {
 			return err
 		}
 	case !entry.known:
+		if err := r.checkFactory(ctx, runs); err != nil {
+			return err
+		}
 		if err := r.checkUnlocked(); err != nil {
 			return err
 		}

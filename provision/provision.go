@@ -78,6 +78,8 @@ type Options struct {
 	AllowRaw bool // recipes with raw commands may run
 	// Watch is told what happens, from the goroutine of the run it happens to. It must not block.
 	Watch func(Event)
+	// Lost is the index of the station.epoch before which entries may be missing; 0 where there is none.
+	Lost int64
 	// Mirror says where a second copy of the ledger is, for the account; nil where there is none.
 	Mirror func() string
 	// Reseater names who takes a board out and puts it back when asked, for the account; "a person" when "".
