@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/jung-kurt/gofpdf"
+
+	"station/ledger"
 )
 
 // leafHash of an entry, hex: SHA-256 of 00 and its canonical bytes (RFC 6962, section 2.1).
@@ -76,6 +78,9 @@ func (s *sheet) place() {
 		h = 0.2
 	}
 	s.add(block{h: h, draw: func(y float64) { s.rule(y+h, hair, 0.15) }})
+	if s.epoch != nil {
+		s.wide("Restored ledger", body, s.restored())
+	}
 	if s.checkpoint == "" {
 		s.wide("Checkpoint", style{bold, 8, amber}, "None yet: no signed checkpoint covers this run. Print the report again once there is one.")
 		return
@@ -88,4 +93,18 @@ func (s *sheet) place() {
 	s.wide("To check it", style{sans, 7.5, black}, "Run “station audit verify” on the ledger or on a backup of it. It recomputes every leaf, compares the tree with signed checkpoints "+
 		"such as this one, and names the first entry that was altered. The checkpoint above stands for all entries up to its second line, "+
 		"the number of entries; its last lines are signatures by the keys they name.")
+}
+
+// restored says where the ledger goes on from a copy, and what that means.
+func (s *sheet) restored() string {
+	e, ok := s.epoch.Entry.Body.(ledger.StationEpoch)
+	if !ok {
+		return "" // gather has seen to it
+	}
+	missing := "Entries before it may be missing."
+	if e.Missing == ledger.MissingNotPermanent {
+		missing = "Nothing permanent is missing before it; other entries may be."
+	}
+	return fmt.Sprintf("Since entry %d, %s, this ledger goes on from a %s with %d entries, by decision of %s: %s. %s An earlier report or checkpoint over more than %d entries "+
+		"is not of this tree: it tells of entries that are lost.", s.epoch.Index, moment(s.epoch.Entry.Time), or(e.From), e.Known, or(e.By), or(e.Reason), missing, e.Known)
 }

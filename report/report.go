@@ -45,6 +45,9 @@ type Input struct {
 	// Checkpoint is the signed note text (C2SP tlog-checkpoint) of the first checkpoint that covers the last record.
 	// It is printed verbatim. The signature is not verified here. "" prints that no checkpoint covers the run yet.
 	Checkpoint string
+	// Epochs are the entries station.epoch of the ledger, in their order. The newest before the run's last entry is printed, and, while the run is
+	// open, the newest at all.
+	Epochs []ledger.Record
 }
 
 // PDF returns the report, A4, usually one to three pages. It fails with ErrRun or ErrCheckpoint for input that it
@@ -81,6 +84,7 @@ type unit struct {
 	checkpoint string
 	resumes    []resume
 	last       ledger.Record
+	epoch      *ledger.Record // nil where none concerns the run
 }
 
 // resume is a point where an open run went on.
@@ -125,6 +129,15 @@ func gather(in Input) (*unit, error) {
 				}
 			}
 			u.resumes = append(u.resumes, r)
+		}
+	}
+	for _, rec := range in.Epochs {
+		b, err := rec.Entry.Encode()
+		if _, is := rec.Entry.Body.(ledger.StationEpoch); err != nil || !is || !bytes.Equal(b, rec.Bytes) {
+			return nil, fmt.Errorf("%w: entry %d is no %s", ErrRun, rec.Index, ledger.KindStationEpoch)
+		}
+		if rec.Index < u.last.Index || u.run.Open() {
+			u.epoch = &rec
 		}
 	}
 	return u, u.checkCheckpoint()

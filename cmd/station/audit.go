@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/mod/sumdb/note"
@@ -31,6 +32,7 @@ type auditJSON struct {
 	Signed      int64         `json:"signed"`   // entries that a checkpoint covers
 	Unsigned    int64         `json:"unsigned"` // entries after them
 	Root        string        `json:"root"`     // tree hash over all entries, hex
+	Epochs      []epochJSON   `json:"epochs"`   // where the ledger goes on from a copy
 	Findings    []findingJSON `json:"findings"`
 	Store       string        `json:"store"` // what is wrong with the file or its indexes, "" for nothing
 }
@@ -39,6 +41,12 @@ type findingJSON struct {
 	From int64  `json:"from"`
 	To   int64  `json:"to"` // behind the last entry concerned
 	What string `json:"what"`
+}
+
+type epochJSON struct {
+	Index int64     `json:"index"`
+	Time  time.Time `json:"time"`
+	ledger.StationEpoch
 }
 
 func (a *app) auditVerify() *cobra.Command {
@@ -81,7 +89,7 @@ func (a *app) auditVerify() *cobra.Command {
 
 // verifyLedger runs every check that the product has over a ledger.
 func verifyLedger(ctx context.Context, db *store.DB, key string) (auditJSON, error) {
-	j := auditJSON{Key: key, Pinned: key != "", Findings: []findingJSON{}}
+	j := auditJSON{Key: key, Pinned: key != "", Epochs: []epochJSON{}, Findings: []findingJSON{}}
 	if key == "" {
 		first, err := db.Entry(0)
 		if err != nil {
@@ -109,6 +117,15 @@ func verifyLedger(ctx context.Context, db *store.DB, key string) (auditJSON, err
 	if err := db.Check(ctx); err != nil {
 		j.Store = err.Error()
 	}
+	epochs, err := db.Epochs()
+	if err != nil && j.Store == "" {
+		j.Store = err.Error()
+	}
+	for _, rec := range epochs {
+		if e, ok := rec.Entry.Body.(ledger.StationEpoch); ok {
+			j.Epochs = append(j.Epochs, epochJSON{rec.Index, rec.Entry.Time, e})
+		}
+	}
 	j.OK = len(j.Findings) == 0 && j.Store == ""
 	return j, nil
 }
@@ -129,6 +146,9 @@ func (a *app) printAudit(j auditJSON) error {
 	}
 	if j.Store != "" {
 		printf(a.stdout, "BAD  store: %s\n", j.Store)
+	}
+	for _, e := range j.Epochs {
+		printf(a.stdout, "EPOCH entry %d: at %s %s had the ledger restored from the %s: %s\n      %s\n", e.Index, e.Time.UTC().Format(time.RFC3339), e.By, e.From, e.Reason, missingText(e.Index, e.StationEpoch))
 	}
 	verdict := map[bool]string{true: "ledger verified", false: "LEDGER NOT VERIFIED"}[j.OK]
 	if j.Simulated {

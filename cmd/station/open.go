@@ -14,6 +14,7 @@ import (
 	"station/fixtures/libusb"
 	"station/fixtures/usb"
 	"station/keyring"
+	"station/ledger"
 	"station/sim"
 	"station/sim/ch341a"
 	"station/sim/dediprog"
@@ -37,6 +38,7 @@ type bench struct {
 	rack      *fixtures.Rack
 	secrets   secrets
 	simulated bool
+	lost      int64       // the station.epoch before which entries may be missing, 0 for none
 	boards    *sim.Boards // nil on metal
 	places    map[string]sim.Place
 	wires     wires // simulated stations only
@@ -144,6 +146,11 @@ func (a *app) openOver(ctx context.Context, cfg *config, overBus func(*bench, co
 		return nil, ledgerErr(b.data, err)
 	}
 	b.closers = append(b.closers, b.db.Close)
+	epochs, err := b.db.Epochs()
+	if err != nil {
+		return nil, exit(exitError, err)
+	}
+	b.lost = ledger.LostAt(epochs)
 	bus, err := overBus(b, ctx)
 	if errors.As(err, new(*exitErr)) {
 		return nil, err
@@ -167,8 +174,10 @@ func (b *bench) checkSlots() error {
 	return nil
 }
 
-func isSimulated(data string) (bool, error) {
-	db, err := store.OpenReadOnly(ledgerFile(data))
+func isSimulated(data string) (bool, error) { return isSimulatedFile(ledgerFile(data)) }
+
+func isSimulatedFile(path string) (bool, error) {
+	db, err := store.OpenReadOnly(path)
 	if err != nil {
 		return false, err
 	}

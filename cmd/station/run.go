@@ -157,6 +157,8 @@ func (a *app) tellOpenRuns(b *bench, scans []pair) error {
 		case i == most:
 			fmt.Fprintf(a.stderr, "INTERRUPTED: and %d more: `station unit list`\n", len(open)-most)
 			return nil
+		case r.Quarantined(b.lost):
+			printf(a.stderr, "INTERRUPTED: %s, last in slot %s, is in quarantine: put that board back and run %s with the same recipe; what is on its chip decides. Where it is gone: `station unit close`\n", r.Serial, r.Slot, r.Serial)
 		case r.Stuck != nil:
 			printf(a.stderr, "INTERRUPTED: %s in slot %s waits for a person's decision: %s %s\n", r.Serial, r.Slot, r.Stuck.Message, r.Stuck.Next)
 		default:
@@ -235,7 +237,7 @@ func simulatedPart(p *flash.Part) string {
 
 // engine returns the engine of this station. A simulated one has its hands: it reseats the boards that the engine asks for.
 func (b *bench) engine(ctx context.Context, watch func(provision.Event)) *provision.Engine {
-	o := provision.Options{Software: software(), Watch: watch, Secrets: b.secrets, AllowRaw: b.config.AllowRaw, Mirror: b.db.Mirror}
+	o := provision.Options{Software: software(), Watch: watch, Secrets: b.secrets, AllowRaw: b.config.AllowRaw, Mirror: b.db.Mirror, Lost: b.lost}
 	if b.simulated {
 		o.Reseater = "the simulator"
 		o.Watch = func(ev provision.Event) {

@@ -87,7 +87,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // volatile are the keys of JSON output whose values differ from run to run or with the version of the program.
-var volatile = []string{"run", "index", "time", "started", "ms", "leaf", "root", "key", "checkpoint_key", "software", "go", "digest", "sfdp", "assumed", "checkpoints"}
+var volatile = []string{"run", "index", "time", "started", "ms", "leaf", "root", "last", "key", "checkpoint_key", "software", "go", "digest", "sfdp", "assumed", "checkpoints"}
 
 // mask makes JSON comparable: mask FILE OUT writes FILE's documents indented, with what differs from run to run as "*".
 // FILE may be stdout.

@@ -25,6 +25,12 @@ func (a *app) unit() *cobra.Command {
 	return c
 }
 
+// unitJSON is a unit, and whether its run was open when the ledger's backup was made and its board was not seen since.
+type unitJSON struct {
+	store.Unit
+	Quarantined bool `json:"quarantined,omitempty"`
+}
+
 func (a *app) unitList() *cobra.Command {
 	var limit int
 	c := &cobra.Command{
@@ -51,12 +57,27 @@ func (a *app) unitList() *cobra.Command {
 					break
 				}
 			}
+			waiting, _, err := db.Quarantine()
+			if err != nil {
+				return exit(exitError, err)
+			}
+			quarantined := func(u store.Unit) bool {
+				return slices.ContainsFunc(waiting, func(r ledger.Run) bool { return r.ID == u.Run })
+			}
 			if a.json {
-				return a.printJSON(units)
+				out := []unitJSON{}
+				for _, u := range units {
+					out = append(out, unitJSON{u, quarantined(u)})
+				}
+				return a.printJSON(out)
 			}
 			rows := [][]string{{"SERIAL", "OUTCOME", "RECIPE", "CHIP", "SLOT", "TIME"}}
 			for _, u := range units {
-				rows = append(rows, []string{u.Serial, string(u.Outcome), fmt.Sprintf("%s %d", u.Recipe.ID, u.Recipe.Version), u.UID, u.Slot, u.Time.UTC().Format(time.RFC3339)})
+				outcome := string(u.Outcome)
+				if quarantined(u) {
+					outcome += " (quarantine)"
+				}
+				rows = append(rows, []string{u.Serial, outcome, fmt.Sprintf("%s %d", u.Recipe.ID, u.Recipe.Version), u.UID, u.Slot, u.Time.UTC().Format(time.RFC3339)})
 			}
 			return a.printTable(rows)
 		},
@@ -240,7 +261,11 @@ func writeReport(ctx context.Context, db *store.DB, id, file string) (string, er
 	if err != nil {
 		return "", err
 	}
-	pdf, err := report.PDF(report.Input{Run: run, Checkpoint: string(checkpoint)})
+	epochs, err := db.Epochs()
+	if err != nil {
+		return "", err
+	}
+	pdf, err := report.PDF(report.Input{Run: run, Checkpoint: string(checkpoint), Epochs: epochs})
 	if err != nil {
 		return "", err
 	}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"station/store"
+)
+
+type backupJSON struct {
+	File string `json:"file"`
+	store.Head
+	Keys []string `json:"keys"` // files of the station's keys, which are not in it
+}
+
+func (a *app) backup() *cobra.Command {
+	return &cobra.Command{
+		Use:   "backup FILE",
+		Short: "Copy the ledger, escrows and all, to a new file, and check the copy",
+		Long: "Copy the ledger, with its escrows and the notes of open runs, to a new file, as it is at one moment. The copy is on the disk and was\n" +
+			"checked as `station audit verify` does before it gets its name; an existing file is never replaced.\n\n" +
+			"The station's keys are not in it: whoever has them can sign in the station's name and derive every root key. Keep a copy of them apart.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			db, data, err := a.openLedgerReadOnly()
+			if errors.Is(err, store.ErrInUse) {
+				return exit(exitError, fmt.Errorf("%w. A backup is made between two runs; what a mirror holds is up to date meanwhile", err))
+			}
+			if err != nil {
+				return err
+			}
+			defer db.Close()
+			h, err := db.Backup(c.Context(), args[0])
+			switch {
+			case errors.Is(err, fs.ErrExist):
+				return exit(exitRefused, fmt.Errorf("%w: a backup never takes the place of another file", err))
+			case errors.Is(err, store.ErrDamaged):
+				return exit(exitNo, err)
+			case err != nil:
+				return exit(exitError, fmt.Errorf("the backup could not be made: %w", err))
+			}
+			j := backupJSON{args[0], h, keyFiles(data)}
+			if a.json {
+				return a.printJSON(j)
+			}
+			_, err = printf(a.stdout, "%s: %s\nroot %s\nnot in it, to be kept apart, once and after each `station key create`: %s; and config.yaml\n", j.File, headText(h), h.Root, strings.Join(j.Keys, ", "))
+			return err
+		},
+	}
+}
+
+// headText is what a person compares of a ledger that was checked.
+func headText(h store.Head) string {
+	simulated := map[bool]string{true: " (SIMULATED)"}[h.Simulated]
+	return fmt.Sprintf("station %s%s, %d entries, the last of %s, %d escrows; verified", h.Station, simulated, h.Entries, h.Last.UTC().Format(time.RFC3339), h.Escrows)
+}
+
+// keyFiles are the files of the keyring beside a ledger.
+func keyFiles(data string) []string {
+	out := []string{}
+	files, _ := os.ReadDir(keysDir(data)) // a copy of a ledger has none
+	for _, f := range files {
+		out = append(out, filepath.Join(keysDir(data), f.Name()))
+	}
+	return out
+}

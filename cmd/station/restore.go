@@ -1,0 +1,116 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/spf13/cobra"
+
+	"station/keyring"
+	"station/ledger"
+	"station/store"
+)
+
+type restoreJSON struct {
+	Index int64 `json:"index"` // of the entry station.epoch
+	ledger.StationEpoch
+	Quarantine []quarantineJSON `json:"quarantine"`
+}
+
+type quarantineJSON struct {
+	Serial string `json:"serial"`
+	UID    string `json:"uid"`
+	Slot   string `json:"slot"`
+	Run    string `json:"run"`
+}
+
+func (a *app) restore() *cobra.Command {
+	var from store.Restoration
+	c := &cobra.Command{
+		Use:   "restore BACKUP [--mirror DIR] --reason TEXT --by PERSON",
+		Short: "Make the ledger of a lost disk again, of a backup and the mirror",
+		Long: "Make the ledger again, in a data directory that has the station's keys and no ledger, of a backup or, with --mirror, of what the mirror\n" +
+			"has more than the backup. Both are checked whole first. An entry, station.epoch, says for ever where the ledger goes on, and why.\n\n" +
+			"With the mirror nothing permanent is lost. Without it whatever was done after the backup is: units that were under way then are in\n" +
+			"quarantine until their boards are in a slot again.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			from.Backup = args[0]
+			if err := readable("--reason", from.Reason, longestReason); err != nil {
+				return err
+			}
+			if err := readable("--by", from.By, longestName); err != nil {
+				return err
+			}
+			cfg, err := a.config()
+			if err != nil {
+				return err
+			}
+			simulated, err := isSimulatedFile(from.Backup)
+			if err != nil {
+				return restoreErr(err)
+			}
+			keys, err := keyring.Open(keysDir(cfg.Data))
+			if err != nil {
+				return exit(exitError, err)
+			}
+			db, epoch, err := store.Restore(c.Context(), ledgerFile(cfg.Data), storeOptions(cfg, keys, simulated), from)
+			if err != nil {
+				return restoreErr(err)
+			}
+			defer db.Close()
+			runs, _, err := db.Quarantine()
+			if err != nil {
+				return exit(exitError, err)
+			}
+			j := restoreJSON{epoch.Known, epoch, []quarantineJSON{}}
+			for _, r := range runs {
+				j.Quarantine = append(j.Quarantine, quarantineJSON{r.Serial, r.Chip().UID, r.Slot, r.ID})
+			}
+			if a.json {
+				return a.printJSON(j)
+			}
+			return a.printRestored(cfg.Data, j)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&from.Mirror, "mirror", "", "the mirror's `DIR`ectory, where that disk is left")
+	f.StringVar(&from.Reason, "reason", "", "why, in a `TEXT` for the auditor")
+	f.StringVar(&from.By, "by", "", "pseudonymous id of the `PERSON` who decided; recorded as unauthenticated")
+	for _, name := range []string{"reason", "by"} {
+		c.MarkFlagRequired(name)
+	}
+	return c
+}
+
+func restoreErr(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return exit(exitRefused, fmt.Errorf("%w; nothing was changed, and nothing is ever restored over it", err))
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, store.ErrMismatch):
+		return exit(exitRefused, err)
+	case errors.Is(err, store.ErrInUse):
+		return exit(exitError, err)
+	}
+	return exit(exitNo, err)
+}
+
+func (a *app) printRestored(data string, j restoreJSON) error {
+	printf(a.stdout, "%s is restored from the %s: %d entries, root %s\n", ledgerFile(data), j.From, j.Known, j.Root)
+	printf(a.stdout, "entry %d says so for ever. %s\n", j.Index, missingText(j.Index, j.StationEpoch))
+	for _, q := range j.Quarantine {
+		printf(a.stdout, "IN QUARANTINE: %s, chip %s, last in slot %s: put that board in and run it with the same recipe: what is on its chip decides. Where it is gone: `station unit close`\n", q.Serial, q.UID, q.Slot)
+	}
+	_, err := printf(a.stdout, "%d units in quarantine\n", len(j.Quarantine))
+	return err
+}
+
+// missingText says what a ledger may lack that goes on with station.epoch at index.
+func missingText(index int64, e ledger.StationEpoch) string {
+	fork := fmt.Sprintf("Reports and checkpoints of before that are over more than %d entries tell of entries that are lost: keep them.", e.Known)
+	if e.Missing == ledger.MissingNotPermanent {
+		return "Nothing permanent is missing before it; other entries may be, where the mirror was away. " + fork
+	}
+	return "Entries before it may be missing, and with them runs, secrets and proofs. " + fork
+}
