@@ -135,6 +135,7 @@ func passed(e *ledger.RunEnd) {
 // samples are the reports that people look at.
 func samples() map[string]Input {
 	out := secretSamples()
+	out["reworked"], out["newchip"] = reworked(false), reworked(true)
 	pass := func(simulated bool) *account {
 		a := newAccount()
 		a.simulated = simulated

@@ -22,17 +22,23 @@ func leafHash(leaf []byte) string {
 // Names of the files in the document: the leaves which the report was made from, and the checkpoint over them.
 const (
 	attached           = "entries.jsonl"
+	attachedEarlier    = "earlier.jsonl"
 	attachedCheckpoint = "checkpoint.txt"
 )
 
 // attach puts the canonical bytes of the entries and the checkpoint into the document. Entries hold no line feeds (RFC 8785).
 func (s *sheet) attach() {
-	var lines []byte
-	for _, rec := range s.run.Records {
-		lines = append(append(lines, rec.Bytes...), '\n')
+	lines := func(records []ledger.Record) (out []byte) {
+		for _, rec := range records {
+			out = append(append(out, rec.Bytes...), '\n')
+		}
+		return out
 	}
 	id := visible(s.run.ID, s.glyphs[sans].has)
-	files := []gofpdf.Attachment{{Content: lines, Filename: attached, Description: "canonical ledger entries of run " + id}}
+	files := []gofpdf.Attachment{{Content: lines(s.run.Records), Filename: attached, Description: "canonical ledger entries of run " + id}}
+	if len(s.earlier) > 0 {
+		files = append(files, gofpdf.Attachment{Content: lines(s.earlier), Filename: attachedEarlier, Description: "canonical ledger entries of the unit's other runs and permissions, as far as they are quoted"})
+	}
 	if s.checkpoint != "" {
 		files = append(files, gofpdf.Attachment{Content: []byte(s.checkpoint), Filename: attachedCheckpoint, Description: "signed checkpoint that covers run " + id})
 	}
@@ -65,6 +71,9 @@ func (s *sheet) place() {
 	beside(fmt.Sprintf("Leaf hash of entry %d, %s", s.last.Index, s.last.Entry.Body.Kind()),
 		para{digest, leafHash(s.last.Bytes)},
 		para{label, "SHA-256 of a zero byte and the entry's canonical bytes (RFC 6962). The entries are attached to this document as " + attached + ", one a line."})
+	if len(s.earlier) > 0 {
+		beside("Quoted beside them", para{body, indexes(s.earlier)}, para{label, "Of the unit's other runs and permissions; attached as " + attachedEarlier + "."})
+	}
 	if why == "" {
 		why = "Beside this: “station/” and the station's id, the index of that entry, and its leaf hash."
 	}

@@ -7,6 +7,7 @@
 //
 // The document carries these bytes as an attached file, entries.jsonl, one entry a line, and the checkpoint, where there is one, as
 // checkpoint.txt, verbatim: whoever has only the PDF can read what was recorded, compute the leaf hashes and check the signature.
+// The entries of other runs that a rework's report quotes are in a file of their own, earlier.jsonl.
 //
 // The QR code beside the ledger section holds one line of three fields, separated by single spaces: the origin of the checkpoints
 // (station/<station id>), the index of the run's last entry (decimal) and its leaf hash (64 lower-case hex digits).
@@ -42,7 +43,10 @@ type Input struct {
 	// Run holds all records of the run in ascending order. Only Records is printed from; the fields beside it are derived
 	// from the records anew, so that the report cannot disagree with the leaves it quotes.
 	Run ledger.Run
-	// Checkpoint is the signed note text (C2SP tlog-checkpoint) of the first checkpoint that covers the last record.
+	// Earlier holds, in ascending order, entries of the same serial that are not of the run: permissions for rework, and of a rework the start, end and
+	// close of earlier runs. Empty for a unit that nobody thought of reworking.
+	Earlier []ledger.Record
+	// Checkpoint is the signed note text (C2SP tlog-checkpoint) of the first checkpoint that covers the last of all these records.
 	// It is printed verbatim. The signature is not verified here. "" prints that no checkpoint covers the run yet.
 	Checkpoint string
 	// Epochs are the entries station.epoch of the ledger, in their order. The newest before the run's last entry is printed, and, while the run is
@@ -79,6 +83,7 @@ func (s *sheet) compose() {
 // unit is the run with what the sections need beside it.
 type unit struct {
 	run        ledger.Run
+	earlier    []ledger.Record
 	station    string
 	simulated  bool
 	checkpoint string
@@ -140,7 +145,28 @@ func gather(in Input) (*unit, error) {
 			u.epoch = &rec
 		}
 	}
+	if err := u.takeEarlier(in.Earlier); err != nil {
+		return nil, err
+	}
 	return u, u.checkCheckpoint()
+}
+
+// takeEarlier wants entries that are quoted beside the run to be of its unit, and whole.
+func (u *unit) takeEarlier(records []ledger.Record) error {
+	for i, rec := range records {
+		run, serial, _ := ledger.RunOf(rec.Entry.Body)
+		b, err := rec.Entry.Encode()
+		switch {
+		case i > 0 && rec.Index <= records[i-1].Index:
+			return fmt.Errorf("%w: entry %d follows entry %d", ErrRun, rec.Index, records[i-1].Index)
+		case serial != u.run.Serial || run == u.run.ID || rec.Entry.Station != u.station:
+			return fmt.Errorf("%w: entry %d is of run %q of unit %q at station %q", ErrRun, rec.Index, run, serial, rec.Entry.Station)
+		case err != nil || !bytes.Equal(b, rec.Bytes):
+			return fmt.Errorf("%w: entry %d does not agree with its bytes", ErrRun, rec.Index)
+		}
+	}
+	u.earlier = records
+	return nil
 }
 
 func (u *unit) checkCheckpoint() error {
@@ -158,8 +184,12 @@ func (u *unit) checkCheckpoint() error {
 	if err != nil {
 		return fmt.Errorf("%w: its size %q is not a number", ErrCheckpoint, lines[1])
 	}
-	if size <= u.last.Index {
-		return fmt.Errorf("%w: it covers %d entries, and the run's last entry is %d", ErrCheckpoint, size, u.last.Index)
+	last := u.last.Index
+	if n := len(u.earlier); n > 0 {
+		last = max(last, u.earlier[n-1].Index)
+	}
+	if size <= last {
+		return fmt.Errorf("%w: it covers %d entries, and the last one here is %d", ErrCheckpoint, size, last)
 	}
 	return nil
 }

@@ -17,7 +17,8 @@ type oneWay struct {
 	state  progress
 	proof  string // how it was proven
 	extra  string // what the chip told with the proof
-	means  string // of a mode
+	means  string // of a mode, and of a password that an earlier run gave
+	before bool   // an earlier run did it
 	told   []ledger.Record
 }
 
@@ -54,6 +55,9 @@ func oneWays(records []ledger.Record) (ways []*oneWay, commands []ledger.Record)
 		case ledger.PasswordProven:
 			w := of("Password", b.Escrow)
 			w.state, w.proof = proven, "read back from the chip"
+		case ledger.PasswordOpened:
+			w := of("Password", b.Escrow)
+			w.before, w.state, w.proof, w.means = true, proven, "unlock exercised", "Escrow "+or(b.Escrow)+", of an earlier run: this run opened the chip with it. It can be neither read nor changed."
 		case ledger.RootKeyIntent:
 			w := of(fmt.Sprintf(rootKeyOf, b.Index), b.Escrow.ID)
 			w.escrow, w.key, w.reply = &b.Escrow, b.Key, b.Reply

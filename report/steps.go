@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"station/ledger"
@@ -36,6 +37,10 @@ func (s *sheet) steps() {
 			event(amber, "▲ Stopped: only a person can decide. "+when, or(b.Message))
 		case ledger.UnitClose:
 			event(muted, "Closed by a person as "+or(b.As)+". "+when, "By "+or(b.By)+": "+or(b.Reason))
+		case ledger.PasswordOpened:
+			event(black, "Opened with its password "+when, "The chip was frozen, and took the password of escrow "+or(b.Escrow))
+		case ledger.LocksErased:
+			event(black, "Locks of before erased, and read back open "+when, "Nonvolatile: "+rangeWords(b.Nonvolatile)+". By the status register: "+rangeWords(b.BlockProtect))
 		case ledger.RunStep:
 			s.step(b)
 		}
@@ -44,6 +49,17 @@ func (s *sheet) steps() {
 	if reached < of {
 		s.note(strong, fmt.Sprintf("Steps %d to %d of %d have no record in this run.", reached+1, of, of))
 	}
+}
+
+func rangeWords(ranges []ledger.Range) string {
+	var out []string
+	for _, r := range ranges {
+		out = append(out, fmt.Sprintf("0x%06X to 0x%06X", r.At, r.At+r.Size-1))
+	}
+	if len(out) == 0 {
+		return "none"
+	}
+	return strings.Join(out, ", ")
 }
 
 // isRaw tells whether a step sent a command that only the recipe's author knows.

@@ -14,6 +14,7 @@ import (
 func (s *sheet) summary() {
 	s.hero()
 	s.message()
+	s.rework()
 	for _, r := range s.resumes {
 		s.interruption(r)
 	}
@@ -246,17 +247,16 @@ func mirrorText(word string) string {
 // touched says whether the run changed the chip.
 func (s *sheet) touched() string {
 	ways, commands := oneWays(s.run.Records)
-	if slices.ContainsFunc(ways, func(w *oneWay) bool { return w.state == proven }) ||
+	if slices.ContainsFunc(ways, func(w *oneWay) bool { return w.state == proven && !w.before }) ||
 		slices.ContainsFunc(s.run.Steps, func(st ledger.RunStep) bool { return st.Permanent && st.Result == ledger.Done }) {
 		return "yes, and for ever"
 	}
 	if len(commands) > 0 || slices.ContainsFunc(ways, func(w *oneWay) bool { return w.state == intended }) {
 		return "yes, perhaps for ever"
 	}
-	for _, st := range s.run.Steps {
-		if st.Result == ledger.Done {
-			return "yes"
-		}
+	if slices.ContainsFunc(s.run.Steps, func(st ledger.RunStep) bool { return st.Result == ledger.Done }) ||
+		slices.ContainsFunc(s.run.Records, func(rec ledger.Record) bool { return rec.Entry.Body.Kind() == ledger.KindLocksErased }) {
+		return "yes"
 	}
 	if s.run.Start == nil && (s.run.End == nil || !s.run.End.Touched) {
 		return "no command that changes it was sent"
