@@ -115,14 +115,15 @@ func Unseal(sealed []byte, identityFile string, use func(secret []byte) error) e
 	return openWith(sealed, identities, identityFile, maxSecret, use)
 }
 
-// openWith lends what was sealed, at most longest bytes, to use. whose names the identities.
+// openWith lends what was sealed, at most longest bytes, to use. whose names the identities. No error of age is passed on: they quote what they cannot read, and
+// what was given in place of a sealed file by mistake may be an identity.
 func openWith(sealed []byte, identities []age.Identity, whose string, longest int, use func(content []byte) error) error {
 	r, err := age.Decrypt(armor.NewReader(bytes.NewReader(sealed)), identities...)
 	var none *age.NoIdentityMatchError
 	if errors.As(err, &none) {
 		return fmt.Errorf("%s: %w", whose, ErrIdentity)
 	} else if err != nil {
-		return fmt.Errorf("%w: %v", ErrSealed, err)
+		return fmt.Errorf("%w: it is no age file, or one that was altered", ErrSealed)
 	}
 	secret := make([]byte, longest+1)
 	defer clear(secret)
@@ -137,7 +138,7 @@ func openWith(sealed []byte, identities []age.Identity, whose string, longest in
 	case err == nil:
 		return fmt.Errorf("%w: it has more than %d bytes", ErrSealed, longest)
 	case err != io.EOF:
-		return fmt.Errorf("%w: %v", ErrSealed, err)
+		return fmt.Errorf("%w: it was altered or cut off", ErrSealed)
 	case n == 0:
 		return fmt.Errorf("%w: it is empty", ErrSealed)
 	}

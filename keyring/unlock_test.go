@@ -72,6 +72,14 @@ func TestUnlock(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	// What was given by mistake is not quoted: it may be an identity.
+	identity, err := os.ReadFile(filepath.Join(dir, unlockFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := openUnlock(k, identity); !errors.Is(err, ErrSealed) || strings.Contains(err.Error(), string(identity[:20])) {
+		t.Errorf("an identity in place of the file: %v", err)
+	}
 	for name, of := range map[string]Unlock{"no serial": {UID: "u", Escrow: "e"}, "no chip": {Serial: "s", Escrow: "e"}, "no escrow": {Serial: "s", UID: "u"}} {
 		if _, err := SealUnlock(recipient, of, password); err == nil {
 			t.Errorf("%s was sealed", name)

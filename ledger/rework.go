@@ -70,6 +70,20 @@ func Permissions(records []Record) []Permission {
 	return out
 }
 
+// Unused is the permission of a serial that its next run uses, nil where there is none. runs are all of that serial.
+func Unused(runs []Run, permits []Permission) *Permission {
+	if len(permits) == 0 {
+		return nil
+	}
+	p := &permits[len(permits)-1]
+	for _, r := range runs {
+		if r.Start != nil && r.Start.Permit == p.Index {
+			return nil
+		}
+	}
+	return p
+}
+
 // Check judges a permission by itself; unused is one of the same serial that no run has used, nil where there is none. Errors wrap ErrGrammar.
 func (p ReworkPermit) Check(unused *Permission) error {
 	var err error

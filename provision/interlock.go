@@ -28,7 +28,7 @@ func admit(o Order, uid string, runs []ledger.Run, permits []ledger.Permission) 
 	if err != nil {
 		return a, err
 	}
-	unused := unusedPermit(runs, permits)
+	unused := ledger.Unused(runs, permits)
 	if last != nil {
 		if err := a.place(o, uid, last, unused); err != nil {
 			return a, err
@@ -70,18 +70,6 @@ func meet(o Order, uid string, runs []ledger.Run) (a admission, last *ledger.Run
 		}
 	}
 	return a, last, nil
-}
-
-// unusedPermit is the permission that the next run uses, nil where there is none.
-func unusedPermit(runs []ledger.Run, permits []ledger.Permission) *ledger.Permission {
-	if len(permits) == 0 {
-		return nil
-	}
-	p := &permits[len(permits)-1]
-	if slices.ContainsFunc(runs, func(r ledger.Run) bool { return r.Start != nil && r.Start.Permit == p.Index }) {
-		return nil
-	}
-	return p
 }
 
 // place says how a unit goes on that was touched before, last by the run last.

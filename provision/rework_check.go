@@ -181,7 +181,7 @@ func (r *run) checkUnlock(escrow string) error {
 	want := UnlockOf{Serial: r.o.Serial, UID: r.chip.UID(), Escrow: escrow, Permit: r.rework.permit.Index}
 	switch {
 	case err != nil:
-		return refuse("unlock-file", "The file of --unlock does not open here: "+err.Error(), again)
+		return refuse("unlock-file", "The file of --unlock does not open here: "+err.Error()+".", again)
 	case of != want:
 		return refuse("unlock-file", fmt.Sprintf("The file of --unlock is for unit %s, chip %s, escrow %s, permission %d; this is unit %s, chip %s, escrow %s, permission %d.",
 			of.Serial, of.UID, of.Escrow, of.Permit, want.Serial, want.UID, want.Escrow, want.Permit), again)

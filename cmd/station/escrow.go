@@ -19,7 +19,7 @@ import (
 
 func (a *app) escrow() *cobra.Command {
 	c := &cobra.Command{Use: "escrow", Short: "The secrets of units, for those who hold the identities"}
-	c.AddCommand(a.escrowShow(), a.escrowOpen(), a.escrowMatch())
+	c.AddCommand(a.escrowShow(), a.escrowOpen(), a.escrowMatch(), a.escrowReseal())
 	return c
 }
 

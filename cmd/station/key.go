@@ -67,10 +67,17 @@ func (a *app) keyList() *cobra.Command {
 			if err != nil {
 				return exit(exitError, err)
 			}
+			recipient, err := keys.Recipient() // "" where no permission for rework has needed it yet
+			if err != nil && !errors.Is(err, keyring.ErrMissing) {
+				return exit(exitError, err)
+			}
 			if a.json {
-				return a.printJSON(map[string]any{"checkpoint": keys.VerifierKey(), "masters": masters})
+				return a.printJSON(map[string]any{"checkpoint": keys.VerifierKey(), "masters": masters, "recipient": recipient})
 			}
 			rows := [][]string{{"KIND", "NAME"}, {"checkpoint", keys.VerifierKey()}}
+			if recipient != "" {
+				rows = append(rows, []string{"recipient", recipient})
+			}
 			for _, m := range masters {
 				rows = append(rows, []string{"master", m})
 			}

@@ -25,7 +25,7 @@ import (
 )
 
 func (a *app) run() *cobra.Command {
-	var slots, boards, values []string
+	var slots, boards, values, unlocks []string
 	var operator string
 	var scan, trial bool
 	c := &cobra.Command{
@@ -45,9 +45,13 @@ func (a *app) run() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			opens, err := pairs("--unlock", "NAME=FILE", unlocks)
+			if err != nil {
+				return err
+			}
 			switch {
-			case scan && len(scans)+len(inserts)+len(values) > 0:
-				return exit(exitRefused, errors.New("--scan takes slots, serials and values from the scanner: leave --slot, --sim-board and --value out"))
+			case scan && len(scans)+len(inserts)+len(values)+len(opens) > 0:
+				return exit(exitRefused, errors.New("--scan takes slots, serials and values from the scanner: leave --slot, --sim-board, --value and --unlock out"))
 			case !scan && len(scans) == 0:
 				return exit(exitRefused, errors.New("nothing to do: name a slot and its serial, --slot NAME=SERIAL, or use --scan"))
 			}
@@ -68,6 +72,10 @@ func (a *app) run() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			sealed, err := readUnlocks(opens, scans)
+			if err != nil {
+				return err
+			}
 			recipe, err := loadRecipe(args[0])
 			if err != nil {
 				return err
@@ -83,7 +91,7 @@ func (a *app) run() *cobra.Command {
 			if err := a.tellOpenRuns(b, scans); err != nil {
 				return err
 			}
-			job := job{recipe: recipe, operator: operator, trial: trial}
+			job := job{recipe: recipe, operator: operator, trial: trial, unlocks: sealed}
 			if scan {
 				return a.scan(c.Context(), b, job)
 			}
@@ -100,6 +108,7 @@ func (a *app) run() *cobra.Command {
 	f.StringArrayVar(&slots, "slot", nil, "`NAME=SERIAL`: the unit with this serial is in this slot; repeat for more slots")
 	f.StringArrayVar(&values, "value", nil, "`SLOT.NAME=HEX`: what the unit in this slot brings besides its serial, as hex digits; repeat for more values")
 	f.StringArrayVar(&boards, "sim-board", nil, "`NAME=FILE`: insert this board file into the slot instead of the serial's own (simulated stations only)")
+	f.StringArrayVar(&unlocks, "unlock", nil, "`NAME=FILE`: the unit in this slot is reworked, and this is its password as the auditor sealed it with \"escrow reseal\"; repeat for more slots")
 	f.StringVar(&operator, "operator", cmp.Or(os.Getenv("STATION_OPERATOR"), "unnamed"), "pseudonymous `ID` of who does this, for the ledger")
 	f.BoolVar(&scan, "scan", false, "read serials from standard input, one a line as a scanner types them; the next free slot is announced")
 	f.BoolVar(&trial, "trial", false, "stop before the first permanent step")
@@ -111,11 +120,12 @@ type job struct {
 	recipe   *recipes.Recipe
 	operator string
 	trial    bool
+	unlocks  map[string][]byte // by slot: a sealed password
 }
 
 // order is the job done to one unit.
 func (j job) order(p pair, values map[string]string) provision.Order {
-	return provision.Order{Recipe: j.recipe, Serial: p.value, Slot: p.slot, Operator: j.operator, Values: values, Trial: j.trial}
+	return provision.Order{Recipe: j.recipe, Serial: p.value, Slot: p.slot, Operator: j.operator, Values: values, Trial: j.trial, Unlock: j.unlocks[p.slot]}
 }
 
 // slotValues sorts SLOT.NAME=HEX by slot. A slot's name may have dots, a value's has none.

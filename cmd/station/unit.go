@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -21,7 +23,7 @@ import (
 
 func (a *app) unit() *cobra.Command {
 	c := &cobra.Command{Use: "unit", Short: "What was done to units"}
-	c.AddCommand(a.unitList(), a.unitShow(), a.unitReport(), a.unitClose())
+	c.AddCommand(a.unitList(), a.unitShow(), a.unitReport(), a.unitRework(), a.unitClose())
 	return c
 }
 
@@ -74,6 +76,9 @@ func (a *app) unitList() *cobra.Command {
 			rows := [][]string{{"SERIAL", "OUTCOME", "RECIPE", "CHIP", "SLOT", "TIME"}}
 			for _, u := range units {
 				outcome := string(u.Outcome)
+				if u.Rework != nil {
+					outcome += ", rework"
+				}
 				if quarantined(u) {
 					outcome += " (quarantine)"
 				}
@@ -101,12 +106,25 @@ func (a *app) unitShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			records, err := db.Permissions(args[0])
+			if err != nil {
+				return exit(exitError, err)
+			}
+			permits := ledger.Permissions(records)
 			if a.json {
-				return a.printJSON(runsJSON(runs))
+				return a.printJSON(unitShowJSON(runs, records))
+			}
+			before := func(index int64) { // permissions stand where they came among the runs
+				for len(permits) > 0 && permits[0].Index < index {
+					a.printPermit(permits[0])
+					permits = permits[1:]
+				}
 			}
 			for _, r := range runs {
+				before(r.Records[0].Index)
 				a.printRun(r)
 			}
+			before(math.MaxInt64)
 			return nil
 		},
 	}
@@ -123,11 +141,29 @@ func runsOf(db *store.DB, serial string) ([]ledger.Run, error) {
 	return runs, nil
 }
 
+func (a *app) printPermit(p ledger.Permission) {
+	printf(a.stdout, "%s  rework permitted by %s (unauthenticated), on %s: %s\n  chip %s\n  ledger entry %d\n", p.Time.Format(time.RFC3339), p.By, chipWords(p.Chip), p.Reason, p.UID, p.Index)
+}
+
 func (a *app) printRun(r ledger.Run) {
 	rec, first := r.Recipe(), r.Records[0]
 	printf(a.stdout, "%s  run %s  %s  slot %s  %s version %d  %s\n", first.Entry.Time.Format(time.RFC3339), r.ID, r.Outcome(), r.Slot, rec.ID, rec.Version, rec.Digest)
 	if chip := r.Chip(); chip != nil {
 		printf(a.stdout, "  chip %s  id %s\n", chip.UID, chip.ID)
+	}
+	if st := r.Start; st != nil && st.Permit != 0 {
+		printf(a.stdout, "  by the permission of entry %d\n", st.Permit)
+	}
+	if st := r.Start; st != nil && st.Retires != "" {
+		printf(a.stdout, "  chip %s is retired\n", st.Retires)
+	}
+	for _, rec := range r.Records {
+		switch b := rec.Entry.Body.(type) {
+		case ledger.PasswordOpened:
+			printf(a.stdout, "  opened with the password of escrow %s\n", b.Escrow)
+		case ledger.LocksErased:
+			printf(a.stdout, "  locks erased that were there before\n")
+		}
 	}
 	for _, s := range r.Steps {
 		printf(a.stdout, "  %d/%d %-40s %-9s %s\n", s.N, s.Of, s.Title, s.Result, s.Proof)
@@ -164,16 +200,28 @@ type unitRunJSON struct {
 	Entries []entryJSON    `json:"entries"`
 }
 
-func runsJSON(runs []ledger.Run) []unitRunJSON {
-	out := []unitRunJSON{}
+// unitShowJSON is every run of a unit, and after them every permission to rework it.
+func unitShowJSON(runs []ledger.Run, permits []ledger.Record) []any {
+	entry := func(rec ledger.Record) entryJSON {
+		return entryJSON{rec.Index, tlog.RecordHash(rec.Bytes).String(), rec.Entry.Time, rec.Entry.Body.Kind(), rec.Entry.Body}
+	}
+	out := []any{}
 	for _, r := range runs {
 		j := unitRunJSON{Run: r.ID, Serial: r.Serial, Outcome: r.Outcome()}
 		for _, rec := range r.Records {
-			j.Entries = append(j.Entries, entryJSON{rec.Index, tlog.RecordHash(rec.Bytes).String(), rec.Entry.Time, rec.Entry.Body.Kind(), rec.Entry.Body})
+			j.Entries = append(j.Entries, entry(rec))
 		}
 		out = append(out, j)
 	}
+	for _, rec := range permits {
+		out = append(out, reworkJSON{runs[0].Serial, entry(rec)})
+	}
 	return out
+}
+
+type reworkJSON struct {
+	Serial string    `json:"serial"`
+	Rework entryJSON `json:"rework"`
 }
 
 func (a *app) unitReport() *cobra.Command {
@@ -249,6 +297,43 @@ func reported(runs []ledger.Run) ledger.Run {
 // reportName is the file name of a unit's report; serials may hold what file names must not.
 func reportName(serial string) string { return url.PathEscape(serial) + ".pdf" }
 
+// besides are the entries that a run's report shows beside its own: of a rework what was before it, and of any run the permission that came after it, so that the
+// report does not change any more once the next run is there.
+func besides(db *store.DB, run ledger.Run) ([]ledger.Record, error) {
+	runs, err := db.Runs(run.Serial, "")
+	if err != nil {
+		return nil, err
+	}
+	permits, err := db.Permissions(run.Serial)
+	if err != nil || len(permits) == 0 {
+		return nil, err
+	}
+	from, until := run.Records[0].Index, int64(math.MaxInt64)
+	var out []ledger.Record
+	for _, r := range runs {
+		first := r.Records[0].Index
+		switch {
+		case r.Start == nil || r.ID == run.ID:
+		case first > from:
+			until = min(until, first)
+		case run.Start != nil && run.Start.Permit != 0:
+			for _, rec := range r.Records {
+				switch rec.Entry.Body.(type) {
+				case ledger.RunStart, ledger.RunEnd, ledger.UnitClose:
+					out = append(out, rec)
+				}
+			}
+		}
+	}
+	for _, p := range permits {
+		if p.Index < until && (p.Index > from || run.Start != nil && run.Start.Permit != 0) {
+			out = append(out, p)
+		}
+	}
+	slices.SortFunc(out, func(a, b ledger.Record) int { return cmp.Compare(a.Index, b.Index) })
+	return out, nil
+}
+
 // writeReport renders a run's report and puts it in place whole or not at all.
 func writeReport(ctx context.Context, db *store.DB, id, file string) (string, error) {
 	run, err := db.Run(id)
@@ -257,7 +342,8 @@ func writeReport(ctx context.Context, db *store.DB, id, file string) (string, er
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	checkpoint, err := db.CheckpointFor(ctx, run.Records[len(run.Records)-1].Index)
+	last := run.Records[len(run.Records)-1].Index
+	earlier, err := besides(db, run)
 	if err != nil {
 		return "", err
 	}
@@ -265,7 +351,14 @@ func writeReport(ctx context.Context, db *store.DB, id, file string) (string, er
 	if err != nil {
 		return "", err
 	}
-	pdf, err := report.PDF(report.Input{Run: run, Checkpoint: string(checkpoint), Epochs: epochs})
+	if n := len(earlier); n > 0 {
+		last = max(last, earlier[n-1].Index)
+	}
+	checkpoint, err := db.CheckpointFor(ctx, last)
+	if err != nil {
+		return "", err
+	}
+	pdf, err := report.PDF(report.Input{Run: run, Earlier: earlier, Checkpoint: string(checkpoint), Epochs: epochs})
 	if err != nil {
 		return "", err
 	}

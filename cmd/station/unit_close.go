@@ -2,15 +2,14 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/spf13/cobra"
 
-	"station/keyring"
 	"station/ledger"
-	"station/store"
 )
 
 // longestReason is in characters.
@@ -33,21 +32,9 @@ func (a *app) unitClose() *cobra.Command {
 			if err := readable("--by", by, longestName); err != nil {
 				return err
 			}
-			cfg, err := a.config()
+			cfg, _, db, err := a.openLedgerToDecide()
 			if err != nil {
 				return err
-			}
-			simulated, err := isSimulated(cfg.Data)
-			if err != nil {
-				return ledgerErr(cfg.Data, err)
-			}
-			keys, err := keyring.Open(keysDir(cfg.Data))
-			if err != nil {
-				return exit(exitError, err)
-			}
-			db, err := store.Open(ledgerFile(cfg.Data), storeOptions(cfg, keys, simulated))
-			if err != nil {
-				return ledgerErr(cfg.Data, err)
 			}
 			defer db.Close()
 			runs, err := runsOf(db, args[0])
@@ -68,7 +55,12 @@ func (a *app) unitClose() *cobra.Command {
 			if _, err := writeReport(c.Context(), db, runs[i].ID, file); err != nil {
 				return exit(exitError, fmt.Errorf("the unit is closed, but its report could not be written: %w", err))
 			}
-			_, err = fmt.Fprintf(a.stdout, "%s is closed as %s; its report is %s\n", args[0], as, file)
+			printf(a.stdout, "%s is closed as %s; its report is %s\n", args[0], as, file)
+			printf(a.stdout, "its chip %s was not looked at for this, and it stays unknown\n", runs[i].Start.Chip.UID)
+			for _, line := range unknown(runs[i]) {
+				printf(a.stdout, "  %s\n", line)
+			}
+			_, err = fmt.Fprintf(a.stdout, "if its chip was replaced: `station unit rework %s --new-chip`\n", shown(args[0]))
 			return err
 		},
 	}
@@ -80,4 +72,47 @@ func (a *app) unitClose() *cobra.Command {
 		c.MarkFlagRequired(name)
 	}
 	return c
+}
+
+// unknown is what nobody knows of the chip of an open run: what the account says was begun, and does not say the chip has shown.
+func unknown(r ledger.Run) []string {
+	done, of := 0, 0
+	var begun []string // one-way commands since the last step that was confirmed
+	secrets := map[string]string{}
+	for _, rec := range r.Records {
+		switch b := rec.Entry.Body.(type) {
+		case ledger.RunStep:
+			of = b.Of
+			if b.Result != ledger.Failed {
+				done, begun = max(done, b.N), nil
+			}
+		case ledger.PermanentIntent:
+			begun = append(begun, b.What)
+		case ledger.ModeIntent:
+			secrets["mode"] = "whether " + b.Mode + " mode is on"
+		case ledger.ModeProven:
+			delete(secrets, "mode")
+		case ledger.PasswordIntent:
+			secrets["password"] = "whether it has the password of escrow " + b.Escrow.ID
+		case ledger.PasswordVoid, ledger.PasswordProven:
+			delete(secrets, "password")
+		case ledger.RootKeyIntent:
+			secrets[fmt.Sprint("root key ", b.Index)] = fmt.Sprintf("whether it has root key %d, of escrow %s", b.Index, b.Escrow.ID)
+		case ledger.RootKeyVoid:
+			delete(secrets, fmt.Sprint("root key ", b.Index))
+		case ledger.RootKeyProven:
+			delete(secrets, fmt.Sprint("root key ", b.Index))
+		}
+	}
+	out := []string{"whether anything of the recipe was done"}
+	if of > 0 {
+		out[0] = fmt.Sprintf("what was done after step %d of %d", done, of)
+	}
+	for _, name := range slices.Sorted(maps.Keys(secrets)) {
+		out = append(out, secrets[name])
+	}
+	for _, what := range begun {
+		out = append(out, "whether it took: "+what)
+	}
+	return out
 }
