@@ -60,7 +60,7 @@ func meet(o Order, uid string, runs []ledger.Run) (a admission, last *ledger.Run
 		switch {
 		case r.Serial != o.Serial && chip == uid:
 			return a, nil, refuse("chip-known", fmt.Sprintf("this chip belongs to serial %s (%s), not to %s", r.Serial, r.Outcome(), o.Serial),
-				"The board scanned is not the board in the slot: check both labels. If the label was replaced, ask for rework.")
+				"The board scanned is not the board in the slot: check both labels. A board with a new label is run under its old serial.")
 		case r.Serial == o.Serial:
 			last = r
 			a.known = a.known || chip == uid && r.Start.Recipe.Digest == digest
