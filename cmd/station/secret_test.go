@@ -229,6 +229,11 @@ func TestSecretIsFound(t *testing.T) {
 		t.Fatalf("%d secrets on the chip, %v", len(secrets), err)
 	}
 	secrets["master key"] = master
+	p.expect(exitDone, "unit", "rework", "TB-0001", "--reason", "test", "--by", "sup2")
+	identity, err := os.ReadFile(filepath.Join(keysDir(p.data()), "unlock.key"))
+	if err != nil || leaks(p.data(), identity) == nil || leaks(p.data(), bytes.ToLower(identity)) == nil {
+		t.Errorf("the unlock key: not found in the output; %v", err)
+	}
 	search, err := secretsOf(p.data())
 	if err != nil {
 		t.Fatal(err)
