@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"station/ledger"
@@ -28,30 +30,40 @@ type board struct {
 	garbled int  // permanent commands that reached it with a flipped bit
 	begun   bool // the ledger knows it
 	passed  bool
+	closed  bool // by a person
+	failed  bool
+	sent    map[string]string // kind and index -> escrow of the intent under which it was sent last
 }
+
+const locksNothing = "locks protect nothing"
+
+func bornWith(lie string) string { return "chip lies: " + lie }
 
 // lies are what a chip may be born with.
 var lies = map[string]func(*nor.Faults){
-	"locks protect nothing":          func(f *nor.Faults) { f.IgnoreLocks = true },
+	locksNothing:                     func(f *nor.Faults) { f.IgnoreLocks = true },
 	"password reads blank":           func(f *nor.Faults) { f.PasswordReadsFF = true },
 	"protection register reads FFFF": func(f *nor.Faults) { f.SPRReadsFFFF = true },
 }
 
 func (w *world) newBoard(n int) *board {
-	b := &board{w: w, n: n, serial: fmt.Sprintf("C-%d", n+1), mac: [6]byte{2, 0, 0, 0, 0, byte(n)}}
+	b := &board{w: w, n: n, serial: fmt.Sprintf(w.serial, n+1), mac: [6]byte{2, 0, 0, 0, 0, byte(n)}, sent: map[string]string{}}
 	var uid [14]byte
 	binary.BigEndian.PutUint64(uid[:], w.seed+1)
 	uid[13] = byte(n + 1)
 	var err error
-	b.chip, err = nor.New("MT25QL128ABB", uid, nor.Options{Size: 1 << 20, Seed: w.dice.Uint64(), Permanent: b.heard})
+	b.chip, err = nor.New(w.part, uid, nor.Options{Size: w.size, Seed: w.dice.Uint64(), Permanent: b.heard})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	b.uid = strings.ToUpper(hex.EncodeToString(uid[:]))
 	if w.dice.IntN(12) == 0 {
-		names := []string{"locks protect nothing", "password reads blank", "protection register reads FFFF"}
+		names := slices.Sorted(maps.Keys(lies))
+		if !w.password {
+			names = []string{locksNothing}
+		}
 		b.born = names[w.dice.IntN(len(names))]
-		w.faults["born: "+b.born]++
+		w.faults[bornWith(b.born)]++
 		b.spoil(lies[b.born])
 	}
 	return b

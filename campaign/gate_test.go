@@ -59,7 +59,6 @@ func (w *world) serve(orders int) {
 			select {
 			case t := <-w.tickets:
 				waiting = append(waiting, t)
-				synctest.Wait()
 			case <-w.over:
 				ended++
 			default:

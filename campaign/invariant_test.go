@@ -2,7 +2,11 @@ package campaign
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
 	"slices"
+	"strings"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -26,7 +30,7 @@ func (w *world) file(c ledger.Change) {
 			continue
 		}
 		e := &escrow{intent: *i, text: c.Escrow[i.escrow]}
-		err := keyring.Unseal(e.text, w.bench.identity, func(secret []byte) error {
+		err := keyring.Unseal(e.text, w.identity, func(secret []byte) error {
 			e.secret = bytes.Clone(secret)
 			return nil
 		})
@@ -36,6 +40,35 @@ func (w *world) file(c ledger.Change) {
 		w.mu.Lock()
 		w.escrow[i.escrow] = e
 		w.mu.Unlock()
+	}
+}
+
+// checkTelling: no entry tells a secret, nor the notes by which one could be tried out.
+func (w *world) checkTelling(c ledger.Change) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, note := range c.Notes {
+		w.notes = append(w.notes, note)
+	}
+	for _, b := range c.Bodies {
+		text, err := json.Marshal(b)
+		if err != nil {
+			w.violateLocked("%v", err)
+		}
+		text = bytes.ToLower(text)
+		tells := func(p []byte, what string) {
+			for _, as := range []string{hex.EncodeToString(p), strings.ToLower(base64.StdEncoding.EncodeToString(p))} {
+				if bytes.Contains(text, []byte(as)) {
+					w.violateLocked("%s tells %s", b.Kind(), what)
+				}
+			}
+		}
+		for _, note := range w.notes {
+			tells(note, "a note")
+		}
+		for _, e := range w.escrow {
+			tells(e.secret, "a secret")
+		}
 	}
 }
 
@@ -52,16 +85,19 @@ func (w *world) escrowed(uid, kind string, index int, secret []byte) bool {
 }
 
 // checkPass is what the chip says of a PASS that is about to be durable (promise 3).
-func (w *world) checkPass(s *slot, end ledger.RunEnd) {
+func (w *world) checkPass(end ledger.RunEnd) {
 	i := slices.IndexFunc(w.boards, func(b *board) bool { return b.uid == end.Chip.UID })
 	if i < 0 {
 		w.violate("%s passes with chip %s, which is none of this line", end.Serial, end.Chip.UID)
 		return
 	}
 	w.checkChip(w.boards[i], end.Serial)
+	if b := w.boards[i]; b.chip.Powered() && !b.chip.Frozen() {
+		w.violate("%s passes, and its chip (of board %d) is not frozen", end.Serial, b.n)
+	}
 }
 
-// checkChip holds a chip against what the recipe promises of it.
+// checkChip holds a chip against what the recipe promises of it for good.
 func (w *world) checkChip(b *board, serial string) {
 	must := func(ok bool, what string) {
 		if !ok {
@@ -70,24 +106,31 @@ func (w *world) checkChip(b *board, serial string) {
 	}
 	c := b.chip
 	must(b.serial == serial, "it is another unit's")
-	boot, identity := w.bench.boot(), identityOf(b.serial, b.mac)
-	must(bytes.Equal(c.Bytes(bootAt, bootSize), boot), "the boot region")
-	must(bytes.Equal(c.Bytes(identityAt, identitySize), identity), "the identity region")
+	must(bytes.Equal(c.Bytes(uint32(w.bootAt), w.bootSize), w.boot()), "the boot region")
+	if w.identityAt >= 0 {
+		must(bytes.Equal(c.Bytes(uint32(w.identityAt), identitySize), identityOf(b.serial, b.mac)), "the identity region")
+	}
 	for at := 0; at < c.Size(); at += 64 << 10 {
-		in := at >= bootAt && at < bootAt+bootSize || at >= identityAt && at < identityAt+identitySize
+		in := at >= w.bootAt && at < w.bootAt+w.bootSize || w.identityAt >= 0 && at >= w.identityAt && at < w.identityAt+identitySize
 		must(c.LockedNonvolatile(at>>16) == in, "the lock bits")
 		must(in || blank(c.Bytes(uint32(at), 64<<10)), "what is elsewhere")
 	}
-	otp := c.OTP()
-	must(bytes.Equal(otp[:32], padded([]byte(b.serial), 32)) && blank(otp[32:64]) && otp[64]&1 == 0, "the OTP area")
-	must(c.SPR() == 0xFFFB && c.Frozen(), "the protection register or the freeze")
-	must(c.CounterValue(0) == counterTo && c.CounterValue(1) == 0, "the counters")
-	pw := c.Password()
-	must(w.escrowed(b.uid, ledger.KindPasswordIntent, 0, pw[:]), "its password is in no escrow")
-	for i := range 2 {
-		key, ok := c.RootKey(i)
-		must(ok && w.escrowed(b.uid, ledger.KindRootKeyIntent, i, key), "a root key is in no escrow")
+	if otp := c.OTP(); w.otp {
+		must(bytes.Equal(otp[:32], padded([]byte(b.serial), 32)) && blank(otp[32:64]) && otp[64]&1 == 0, "the OTP area")
+	} else {
+		must(blank(otp[:]), "the OTP area")
 	}
+	mode := uint16(0xFFFF)
+	if pw := c.Password(); w.password {
+		mode = 0xFFFB
+		must(w.escrowed(b.uid, ledger.KindPasswordIntent, 0, pw[:]), "its password is in no escrow")
+	}
+	must(c.SPR() == mode, "the protection register")
+	for i := range 4 {
+		key, ok := c.RootKey(i)
+		must(ok == (i < w.rootKeys) && (!ok || w.escrowed(b.uid, ledger.KindRootKeyIntent, i, key)), "a root key")
+	}
+	must(c.CounterValue(0) == w.counter && c.CounterValue(1) == 0, "the counters")
 }
 
 // read is the whole ledger. What was read before and is the same is not decoded again.
@@ -132,6 +175,12 @@ func (w *world) checkStart() {
 		w.t.Fatal(err)
 	}
 	for _, r := range records {
+		switch b := r.Entry.Body.(type) {
+		case ledger.PasswordVoid:
+			w.void[b.Escrow] = true
+		case ledger.RootKeyVoid:
+			w.void[b.Escrow] = true
+		}
 		if i := intentOf(r.Entry.Body); i != nil && i.escrow != "" {
 			text, err := w.db.Escrow(i.escrow)
 			if e := w.escrow[i.escrow]; err != nil || e == nil || !bytes.Equal(e.text, text) {
@@ -178,7 +227,7 @@ func (w *world) checkEnd() {
 	if err := w.db.Check(ctx); err != nil {
 		w.violate("store check: %v", err)
 	}
-	v, err := note.NewVerifier(w.bench.keys.VerifierKey())
+	v, err := note.NewVerifier(w.keys.VerifierKey())
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -218,7 +267,7 @@ func (w *world) reconcile(b *board) {
 		if run.Start != nil {
 			passed = passed || run.Outcome() == ledger.Pass
 			failed = failed || run.Outcome() == ledger.Fail
-			stuck = stuck || run.Open() && run.Stuck != nil
+			stuck = stuck || run.Stuck != nil && (run.Open() || run.Close != nil)
 		}
 	}
 	counts := b.chip.Counters()
@@ -228,7 +277,7 @@ func (w *world) reconcile(b *board) {
 				w.violate("board %d: %s took effect %d times under %d intents", b.n, name, counts[name], n)
 			}
 		}
-		for name, most := range map[string]uint64{nor.CountPassword: 1, nor.CountSectorProtection: 1, nor.CountRootKey: 2, nor.CountIncrement: counterTo} {
+		for name, most := range map[string]uint64{nor.CountPassword: 1, nor.CountSectorProtection: 1, nor.CountRootKey: uint64(w.rootKeys), nor.CountIncrement: uint64(w.counter)} {
 			if b.born == "" && counts[name] > most {
 				w.violate("board %d: %s took effect %d times", b.n, name, counts[name])
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"syscall"
@@ -40,6 +41,12 @@ func (w *world) spend(b *board, command string, fits func(*intent) bool) *intent
 	for _, i := range w.intents {
 		if i.uid == b.uid && !i.spent && fits(i) {
 			i.spent = true
+			// What is escrowed is sent a second time only where the ledger says that the chip never learned it the first time.
+			place := fmt.Sprint(i.kind, i.index)
+			if before := b.sent[place]; i.escrow != "" && before != "" && !w.void[before] {
+				w.violateLocked("%s reached chip %d again, and the first one is not void", command, b.n)
+			}
+			b.sent[place] = i.escrow
 			return i
 		}
 	}
@@ -77,10 +84,11 @@ func (w *world) Commit(ctx context.Context, c ledger.Change) (int64, error) {
 	}
 	for _, b := range c.Bodies {
 		if end, ok := b.(ledger.RunEnd); ok && end.Outcome == ledger.Pass {
-			w.checkPass(s, end)
+			w.checkPass(end)
 		}
 	}
 	w.file(c)
+	w.checkTelling(c)
 	first, err := w.db.Commit(ctx, c)
 	if err != nil {
 		return first, err
@@ -140,6 +148,7 @@ func (w *world) forget(uid string) {
 }
 
 func (w *world) forgetEscrow(id string) {
+	w.void[id] = true
 	w.intents = slices.DeleteFunc(w.intents, func(i *intent) bool { return i.escrow == id })
 }
 

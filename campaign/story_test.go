@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"station/ledger"
 	"station/provision"
@@ -13,6 +14,8 @@ const (
 	roundsWithFaults = 4
 	roundsWithout    = 3
 )
+
+const mixedUp = "labels mixed up"
 
 // live is the story of a seed: rounds in which an operator puts boards into slots and scans them, with faults, and then some without, so
 // that every unit is settled as far as it can be.
@@ -24,7 +27,9 @@ func (w *world) live() {
 			break
 		}
 	}
-	w.checkEnd()
+	if len(w.bad) == 0 {
+		w.checkEnd()
+	}
 	w.stop()
 	if err := w.sim.Close(); err != nil {
 		w.violate("%v", err)
@@ -33,7 +38,7 @@ func (w *world) live() {
 
 // done: no unit is left that can still pass.
 func (w *world) done() bool {
-	return !slices.ContainsFunc(w.boards, func(b *board) bool { return !b.passed && !b.excused() })
+	return !slices.ContainsFunc(w.boards, func(b *board) bool { return !b.passed && !b.failed && !b.closed })
 }
 
 func (w *world) round(faults bool) {
@@ -47,12 +52,12 @@ func (w *world) round(faults bool) {
 		if b := boards[i]; b != nil {
 			w.seat(s, b)
 			s.serial = b.serial
-			orders[s] = provision.Order{Recipe: w.bench.recipe, Serial: b.serial, Values: map[string]string{"mac": fmt.Sprintf("%X", b.mac)}, Slot: s.name, Operator: "op-1"}
+			orders[s] = provision.Order{Recipe: w.recipe, Serial: b.serial, Values: w.scanned(b), Slot: s.name, Operator: "op-1"}
 		}
 	}
-	if a, b := w.slots[0], w.slots[w.dice.IntN(len(w.slots))]; faults && a != b && w.dice.IntN(8) == 0 && orders[a].Serial != "" && orders[b].Serial != "" && a.board.begun && b.board.begun {
+	if a, b := w.slots[0], w.slots[w.dice.IntN(len(w.slots))]; faults && a != b && w.dice.IntN(8) == 0 && orders[a].Serial != "" && orders[b].Serial != "" && (a.board.begun || b.board.begun) {
 		// Two labels were mixed up.
-		w.faults["scanned the label of another board"]++
+		w.faults[mixedUp]++
 		wrong[a], wrong[b] = true, true
 		orders[a], orders[b] = swapped(orders[a], orders[b])
 		a.serial, b.serial = b.serial, a.serial
@@ -68,13 +73,43 @@ func (w *world) round(faults bool) {
 	w.judge(results, wrong)
 	if w.upset || w.dice.IntN(4) == 0 {
 		w.stop()
+		if w.dice.IntN(3) == 0 { // the computer was off, and its USB with it
+			if err := w.sim.Close(); err != nil {
+				w.violate("%v", err)
+			}
+		}
 		w.start()
 	}
+	if !faults {
+		w.close(results)
+	}
+}
+
+// scanned are the values that a board brings.
+func (w *world) scanned(b *board) map[string]string {
+	if !w.values {
+		return nil
+	}
+	return map[string]string{"mac": fmt.Sprintf("%X", b.mac)}
 }
 
 func swapped(a, b provision.Order) (provision.Order, provision.Order) {
 	a.Slot, b.Slot = b.Slot, a.Slot
 	return b, a
+}
+
+// close closes some of the units of which the station says that only a person can decide.
+func (w *world) close(results map[*slot]provision.Result) {
+	for _, s := range w.slots {
+		res := results[s]
+		if res.Outcome != ledger.Interrupted || w.dice.IntN(2) == 0 {
+			continue
+		}
+		if _, err := w.db.Append(ctx, ledger.UnitClose{Run: res.Run, Serial: res.Serial, As: ledger.Scrapped, Reason: res.Cause, By: "lead-1"}); err != nil {
+			w.violate("closing %s: %v", res.Serial, err)
+		}
+		w.boardOf(res.Serial).closed = true
+	}
 }
 
 // choose draws boards for the slots: those that have not passed, and now and then one that has.
@@ -87,7 +122,7 @@ func (w *world) choose(faults bool) []*board {
 		if i == len(out) {
 			break
 		}
-		if b.passed && w.dice.IntN(8) > 0 {
+		if (b.passed || b.failed || b.closed) && w.dice.IntN(8) > 0 {
 			continue
 		}
 		if faults && w.dice.IntN(8) == 0 {
@@ -124,6 +159,7 @@ func (w *world) judge(results map[*slot]provision.Result, wrong map[*slot]bool) 
 		}
 		s.note("%s %s %s", res.Serial, res.Outcome, res.Cause)
 		b := w.boardOf(res.Serial)
+		w.ends[strings.TrimSpace(string(res.Outcome)+" "+res.Cause)]++
 		if res.Outcome == ledger.Pass {
 			w.passes[res.Run] = res.Serial
 			b.passed = true
@@ -131,6 +167,7 @@ func (w *world) judge(results map[*slot]provision.Result, wrong map[*slot]bool) 
 				w.violate("%s passed, and its chip lies: %s", b.serial, b.born)
 			}
 		}
+		b.failed = b.failed || res.Outcome == ledger.Fail
 		if res.Outcome != ledger.Pass && (res.Message == "" || res.Next == "") {
 			w.violate("%s %s %s: no sentence, or nothing to do", b.serial, res.Outcome, res.Cause)
 		}
@@ -139,6 +176,10 @@ func (w *world) judge(results map[*slot]provision.Result, wrong map[*slot]bool) 
 		case wrong[s]:
 			if res.Outcome != ledger.Refused || res.Cause != "chip-known" && res.Cause != "serial-known" {
 				w.violate("%s was scanned for another board, and ends %s %s (%v)", res.Serial, res.Outcome, res.Cause, res.Err)
+			}
+		case b.closed:
+			if res.Outcome != ledger.Refused || res.Cause != "closed" {
+				w.violate("%s was closed, and ends %s %s", res.Serial, res.Outcome, res.Cause)
 			}
 		case b.excused():
 		case res.Outcome != ledger.Pass:

@@ -27,11 +27,11 @@ import (
 
 // world is the line of one seed: a station, which lives several times, its programmers, and the boards.
 type world struct {
-	t     *testing.T
-	bench *bench
-	seed  uint64
-	dice  *rand.Rand // of the operator and of fate, who take turns with the slots
-	path  string     // of the ledger
+	t *testing.T
+	*work
+	seed uint64
+	dice *rand.Rand // of the operator and of fate, who take turns with the slots
+	path string     // of the ledger
 
 	sim    *sim.Line
 	slots  []*slot
@@ -49,12 +49,15 @@ type world struct {
 	swaps   []swap
 	upset   bool // a fault of the station in this round
 
-	faults map[string]int
+	faults map[string]int // by name
+	ends   map[string]int // outcomes and causes
 
 	mu      sync.Mutex
 	intents []*intent
 	escrow  map[string]*escrow // by id
 	acked   map[int64]string
+	void    map[string]bool   // escrows that a durable entry says no chip learned
+	notes   [][]byte          // of all runs
 	known   []ledger.Record   // as it was read last
 	passes  map[string]string // run id of a PASS that somebody saw -> serial
 	bad     []string
@@ -134,9 +137,9 @@ func (w *world) story(lines int) string {
 
 const boardCount = 4
 
-func newWorld(t *testing.T, dir string, seed uint64) *world {
-	w := &world{t: t, bench: theBench(t), seed: seed, dice: rand.New(rand.NewPCG(seed, 1)), path: filepath.Join(dir, "ledger.db"),
-		sim: sim.NewLine(sim.Options{}), tickets: make(chan *ticket), over: make(chan *slot), faults: map[string]int{}, acked: map[int64]string{}, escrow: map[string]*escrow{}, passes: map[string]string{}}
+func newWorld(t *testing.T, dir string, seed uint64, of *work) *world {
+	w := &world{t: t, work: of, seed: seed, dice: rand.New(rand.NewPCG(seed, 1)), path: filepath.Join(dir, "ledger.db"),
+		sim: sim.NewLine(sim.Options{}), tickets: make(chan *ticket), over: make(chan *slot), faults: map[string]int{}, ends: map[string]int{}, acked: map[int64]string{}, escrow: map[string]*escrow{}, void: map[string]bool{}, passes: map[string]string{}}
 	for i, place := range []sim.Place{{Port: "1-1"}, {Port: "1-2"}, {Port: "1-3"}, {Port: "1-3", Channel: 1}} {
 		w.slots = append(w.slots, &slot{w: w, n: i, name: fmt.Sprint(i + 1), place: place, trace: sha256.New(), span: 300})
 	}
@@ -202,7 +205,7 @@ func (w *world) putIn(s *slot, b *board) {
 func (w *world) kill() { w.dead.Store(true) }
 
 func (w *world) storeOptions() store.Options {
-	return store.Options{Station: "campaign", Simulated: true, Software: "campaign", Signer: w.bench.keys.Signer(), VerifierKey: w.bench.keys.VerifierKey(),
+	return store.Options{Station: "campaign", Simulated: true, Software: "campaign", Signer: w.keys.Signer(), VerifierKey: w.keys.VerifierKey(),
 		Now: func() time.Time { return time.Now().Add(time.Duration(w.clock.Load())) }, Boot: func() time.Duration { return time.Since(epoch) }, Disk: w.onDisk}
 }
 
@@ -238,8 +241,20 @@ func (w *world) start() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.engine = provision.New(rack, w, provision.Options{Software: "campaign", Secrets: w.bench})
+	w.engine = provision.New(rack, w, provision.Options{Software: "campaign", Secrets: w.work, Watch: w.watch})
 	w.checkStart()
+}
+
+// watch is a person who reseats a board when asked.
+func (w *world) watch(ev provision.Event) {
+	if ev.Kind != provision.Reseat || w.dead.Load() {
+		return
+	}
+	s := w.slots[slices.IndexFunc(w.slots, func(s *slot) bool { return s.name == ev.Slot })]
+	if b := s.board; b != nil {
+		w.takeOut(s)
+		w.swaps = append(w.swaps, swap{s, b, time.Now().Add(swapTime)})
+	}
 }
 
 // stop ends a life of the station. What a dead one would still write the disk refuses.

@@ -111,7 +111,7 @@ type Options struct {
 	// Size makes a smaller part, for tests: a power of two from 1 MiB up to the part's own; 0 is that. READ ID and SFDP tell it.
 	Size uint32
 	// Permanent, where it is set, is told each command that can have an effect for ever (28, 2C, 42, 9B 00, 9B 02) as the chip takes it,
-	// before the effect: the opcode, and what follows it but addresses. garbled: a bit of it was flipped on its way. It must not call the chip.
+	// before the effect: the opcode, and what follows it but addresses. garbled: a bit of it was flipped, or a byte lost, on its way. It must not call the chip.
 	Permanent func(command []byte, garbled bool)
 
 	Faults Faults

@@ -13,7 +13,7 @@ type frame struct {
 	addr     uint32   // as sent
 	at       uint32   // where it points: extended, cut to the array
 	start    uint32   // next array byte to answer
-	garbled  bool     // a bit was flipped on its way
+	garbled  bool     // a bit was flipped, or a byte lost, on its way
 	skew     int      // clocks by which the data are off byte borders, after odd dummy clocks
 	last     byte     // array byte before start, of which skew bits are still to come
 	data     [256]byte
@@ -293,7 +293,11 @@ func fill(p []byte, b byte) {
 // lost tells whether the next byte gets lost on its way.
 func (c *Chip) lost() bool {
 	n := c.opts.Faults.DropByte
-	return n > 0 && c.noise.IntN(n) == 0
+	if n == 0 || c.noise.IntN(n) > 0 {
+		return false
+	}
+	c.wire.garbled = true
+	return true
 }
 
 // garble is the weak contact.

@@ -1,0 +1,196 @@
+package campaign
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var mutantsFlag = flag.Bool("mutants", false, "search the seeds for the first that finds each mutant")
+
+// mutant is a deliberate bug: old, which stands once in a file, becomes new. seed is the first that was seen to find it.
+type mutant struct {
+	name, file, old, new string
+	seed                 uint64
+}
+
+const (
+	engine   = "../provision/engine.go"
+	judge    = "../provision/outcome.go"
+	secret   = "../provision/secret.go"
+	door     = "../provision/interlock.go"
+	contents = "../provision/step.go"
+	password = "../provision/step_password.go"
+	rootKey  = "../provision/step_root_key.go"
+	counter  = "../provision/step_counter.go"
+	otp      = "../provision/step_otp.go"
+	ledgerIO = "../store/append.go"
+	identify = "../flash/identify.go"
+)
+
+var mutants = []mutant{
+	{"the password is sent before its intent", password, `		err = r.commit(ctx, ledger.Change{Bodies: []ledger.Body{intent}, Escrow: map[string][]byte{sealed.ID: text},
+`, `		if err := r.chip.ProgramPassword(ctx, &pw); err != nil {
+			return err
+		}
+		err = r.commit(ctx, ledger.Change{Bodies: []ledger.Body{intent}, Escrow: map[string][]byte{sealed.ID: text},
+`, 1},
+	{"the root key is sent before its escrow", rootKey, `		intent := ledger.RootKeyIntent{`, `		if _, err := k.r.chip.SendRPMC(ctx, append([]byte(nil), packet...), true); err != nil {
+			return err
+		}
+		intent := ledger.RootKeyIntent{`, 1},
+	{"what is escrowed is not what is sent", password, `r.seal(p.s.Escrow, secret)`, `r.seal(p.s.Escrow, secret[:7])`, 1},
+	{"the counter is incremented without an intent", counter, `			if err := c.r.intend(ctx, what); err != nil {
+				return err
+			}
+`, ``, 1},
+	{"the mode is switched without an intent of its own", password, `	if err := r.record(ctx, ledger.ModeIntent{Run: r.id, Serial: r.o.Serial, UID: r.chip.UID(), Mode: "password"}); err != nil {
+		return err
+	}
+	if err := r.chip.ProgramSectorProtection(ctx, flash.PasswordMode); err != nil {
+		return err
+	}
+`, `	if err := r.chip.ProgramSectorProtection(ctx, flash.PasswordMode); err != nil {
+		return err
+	}
+	if err := r.record(ctx, ledger.ModeIntent{Run: r.id, Serial: r.o.Serial, UID: r.chip.UID(), Mode: "password"}); err != nil {
+		return err
+	}
+`, 1},
+	{"an intent that could not be committed is taken for one", secret, `	if _, err := r.e.journal.Commit(ctx, c); err != nil {
+		return &stationError{"ledger", err}
+	}
+`, `	_, _ = r.e.journal.Commit(ctx, c)
+`, 1},
+	{"a ledger goes on after a failed commit", ledgerIO, `		d.broken = err
+`, ``, 1},
+	{"any password that reads back is ours", password, `	if !ours {`, `	if !ours && false {`, 1},
+	{"PASS without its entry", engine, `		if jerr != nil {`, `		if jerr != nil && end.Outcome != ledger.Pass {`, 1},
+	{"the tag is in the ledger", password, `{Name: "mode", Value: "password, for ever"}`, `{Name: "mode", Value: fmt.Sprintf("%x", p.r.e.o.Secrets.Tag(p.intent.UID, p.intent.Escrow.ID, nil))}`, 1},
+	{"a counter is incremented without a look at it", counter, `		c.value, err = c.read(ctx, hmacKey)
+		return err
+	})
+}
+`, `		c.value = c.rpmc.Initial
+		return nil
+	})
+}
+`, 1},
+	{"a resumed run installs its root key again", rootKey, `	if k.intent != nil {
+		if`, `	if false {
+		if`, 1},
+	{"a root key that is refused is sent again", rootKey, `			if try < attempts {
+				continue
+			}
+`, `			k.intent = nil
+			return nil
+`, 1},
+	{"a password that was sent is drawn anew", password, `	if p.intent != nil && p.r.chip.Part().Blank(&told) {
+		if err := p.void(ctx); err != nil {
+			return err
+		}
+	}
+`, `	if p.intent != nil && p.r.chip.Part().Blank(&told) {
+		p.intent = nil
+	}
+`, 1},
+	{"a run with an intent is settled", engine, `	return slices.ContainsFunc(r.books, isIntent)
+`, `	return false
+`, 1},
+	{"an open run is begun anew", door, `		a.open = last
+`, ``, 1},
+	{"a chip is condemned without another look at its contact", judge, `	if v.outcome != ledger.Fail || r.chip == nil {`, `	if true {`, 1},
+	{"a serial may move to another chip", door, `		case r.Serial == o.Serial && chip != uid:`, `		case false:`, 1},
+	{"a chip may get another serial", door, `		case r.Serial != o.Serial && chip == uid:`, `		case false:`, 1},
+	{"the chip is not asked who it is", identify, `	if c.before == c.id && c.after == c.id {`, `	if true {`, 1},
+	{"what is written is not read back", contents, `	known, err := c.r.chip.Compare(ctx, left, c.r.progress("verifying"))
+`, `	known, err := c.known, error(nil)
+`, 1},
+	{"the OTP area is programmed whatever it holds", otp, `	if !o.holds() {
+		want`, `	if true {
+		want`, 1},
+	{"a refused write is not asked for", "../provision/step_check.go", `			if err := c.r.chip.ProbeLocked(ctx, at); err != nil {
+				return p, err
+			}
+`, ``, 1},
+	{"a run that was stopped is forgotten", engine, `	case r.stays(end.Outcome):
+	default:`, `	case r.stays(end.Outcome), end.Outcome == ledger.Aborted:
+	default:`, 1},
+}
+
+// build builds these tests with a mutant in.
+func (m mutant) build(t *testing.T) (binary string) {
+	t.Helper()
+	file, err := filepath.Abs(m.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(source), m.old); n != 1 {
+		t.Fatalf("%q stands %d times in %s, want once: the mutant has to be put elsewhere", m.old, n, m.file)
+	}
+	dir := t.TempDir()
+	with := filepath.Join(dir, filepath.Base(file))
+	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{file: with}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay := filepath.Join(dir, "overlay.json")
+	binary = filepath.Join(dir, "campaign.test")
+	for path, text := range map[string]string{with: strings.Replace(string(source), m.old, m.new, 1), overlay: string(replace)} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay="+overlay, "-o="+binary).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return binary
+}
+
+var foundBy = regexp.MustCompile(`--- FAIL: TestCampaign/([0-9]+) `)
+
+// plays seeds from first on and returns the first that finds the mutant, and what it found.
+func (m mutant) plays(t *testing.T, binary string, first, seeds uint64) (seed, found string) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), binary, "-test.run=^TestCampaign$", "-test.timeout=20m", "-stop", fmt.Sprintf("-first=%d", first), fmt.Sprintf("-seeds=%d", seeds)).CombinedOutput()
+	if err == nil {
+		return "", ""
+	}
+	which := foundBy.FindStringSubmatch(string(out))
+	if which == nil {
+		t.Fatalf("no seed failed, so this shows nothing:\n%s", out)
+	}
+	_, found, _ = strings.Cut(string(out), "campaign_test.go:")
+	found, _, _ = strings.Cut(found, "\n")
+	return which[1], found
+}
+
+// Each of these bugs is found by the seed that its row names; with -mutants, by whichever of the first thousand finds it first.
+func TestMutants(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the campaign once for each mutant")
+	}
+	for _, m := range mutants {
+		t.Run(m.name, func(t *testing.T) {
+			first, seeds := m.seed, uint64(1)
+			if *mutantsFlag {
+				first, seeds = 1, 1000
+			}
+			seed, found := m.plays(t, m.build(t), first, seeds)
+			if seed == "" {
+				t.Errorf("none of %d seeds from %d on finds it", seeds, first)
+			}
+			t.Logf("seed %s: %s", seed, found)
+		})
+	}
+}
