@@ -244,3 +244,27 @@ func Present(ctx context.Context, conn spi.Conn, parts ...*Part) (bool, error) {
 	busy := s.sr&statusWIP != 0 && s.fsr&fsrReady == 0
 	return busy || !floatingID(id), nil
 }
+
+// Glance is a look that sends READ ID and status reads and nothing else, so that it changes no chip, of whatever part; what is asleep or in another protocol looks absent.
+// uid is that of the chip, where two readings of an ID agree; "" where none is there, where the chip is busy, and where the readings differ. parts as in Present.
+func Glance(ctx context.Context, conn spi.Conn, parts ...*Part) (present bool, uid string, err error) {
+	if len(parts) == 0 {
+		parts = Parts()
+	}
+	dies := 1
+	for _, p := range parts {
+		dies = max(dies, p.Dies)
+	}
+	var first, second [20]byte
+	l, frames := looking(dies, 1, 1)
+	if err := conn.Do(ctx, append(frames, readID(&first), readID(&second))...); err != nil {
+		return false, "", fmt.Errorf("glance: %w", err)
+	}
+	s, _ := l.status()
+	busy := s.sr&statusWIP != 0 && s.fsr&fsrReady == 0
+	present = busy || !floatingID(first) || !floatingID(second)
+	if present && !busy && first == second {
+		uid = (&Chip{id: first}).UID()
+	}
+	return present, uid, nil
+}

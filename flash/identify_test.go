@@ -220,6 +220,62 @@ func TestPresent(t *testing.T) {
 	}
 }
 
+// A glance tells presence and chip, and what it sends changes nothing: not even what Identify would recover a chip from.
+func TestGlance(t *testing.T) {
+	w := newWire(t, "MT25QU512ABB", nor.Options{})
+	c, err := Identify(t.Context(), w)
+	must(t, err)
+	glance := func(what string, present bool, uid string) {
+		t.Helper()
+		w.sent = nil
+		got, id, err := Glance(t.Context(), w)
+		if err != nil || got != present || id != uid {
+			t.Errorf("%s: present %v, UID %q, %v", what, got, id, err)
+		}
+		for _, op := range w.sent {
+			if op != 0x9F && op != 0x05 && op != 0x70 {
+				t.Errorf("%s: sent %02X", what, op)
+			}
+		}
+	}
+	glance("at rest", true, c.UID())
+	w.raw([]byte{0x06})
+	glance("with its write enable latch set", true, c.UID())
+	if sr, _ := w.status(); sr&2 == 0 {
+		t.Error("the latch was cleared")
+	}
+	n := 0
+	w.forge = func(out, in []byte) {
+		if out[0] == 0x9F {
+			n++
+			in[19] ^= byte(n)
+		}
+	}
+	glance("over a bad contact", true, "")
+	w.forge = func(out, in []byte) {
+		switch out[0] {
+		case 0x9F:
+			for i := range in {
+				in[i] = 0xFF // a busy chip does not decode it
+			}
+		case 0x05:
+			in[0] = 0x01
+		case 0x70:
+			in[0] = 0x00
+		}
+	}
+	glance("busy", true, "")
+	w.forge = nil
+	w.raw([]byte{0xB9})
+	glance("asleep", false, "")
+	w.chip.Power(false)
+	glance("away", false, "")
+	w.fail = func([]byte) error { return errors.New("gone") }
+	if _, _, err := Glance(t.Context(), w); err == nil {
+		t.Error("a broken link says nothing about presence")
+	}
+}
+
 // Ready is what both registers say: either one alone is still busy.
 func TestBothRegistersTellReady(t *testing.T) {
 	for name, s := range map[string]status{"status": {0x01, 0x80}, "flag status": {0x00, 0x01}} {
