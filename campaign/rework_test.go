@@ -6,8 +6,8 @@ import (
 	"station/provision"
 )
 
-func (b *bench) OpenUnlock(sealed []byte, use func(provision.UnlockOf, []byte) error) error {
-	return b.keys.OpenUnlock(sealed, func(of keyring.Unlock, password []byte) error { return use(provision.UnlockOf(of), password) })
+func (k *work) OpenUnlock(sealed []byte, use func(provision.UnlockOf, []byte) error) error {
+	return k.keys.OpenUnlock(sealed, func(of keyring.Unlock, password []byte) error { return use(provision.UnlockOf(of), password) })
 }
 
 func (w *world) Permissions(serial string) ([]ledger.Record, error) {
