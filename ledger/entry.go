@@ -179,6 +179,8 @@ func decodeBody(kind string, b []byte) (Body, error) {
 		return unmarshal[UnitClose](b)
 	case KindReworkPermit:
 		return unmarshal[ReworkPermit](b)
+	case KindReworkWithdrawn:
+		return unmarshal[ReworkWithdrawn](b)
 	case KindPasswordOpened:
 		return unmarshal[PasswordOpened](b)
 	case KindLocksErased:

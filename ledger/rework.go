@@ -9,9 +9,10 @@ import (
 // Entries about rework: a supervised second run on a unit that already passed, failed or was closed.
 
 const (
-	KindReworkPermit   = "rework.permit"
-	KindPasswordOpened = "password.opened"
-	KindLocksErased    = "locks.erased"
+	KindReworkPermit    = "rework.permit"
+	KindReworkWithdrawn = "rework.withdrawn"
+	KindPasswordOpened  = "password.opened"
+	KindLocksErased     = "locks.erased"
 )
 
 // What chip a reworked unit is to have.
@@ -31,6 +32,15 @@ type ReworkPermit struct {
 	Recipient     string `json:"recipient"`     // of the station (age1...): to whom an auditor may re-seal that chip's password for the run; "" where there is none
 }
 
+// ReworkWithdrawn takes back a permission that no run has used, so that another one can be given.
+type ReworkWithdrawn struct {
+	Serial        string `json:"serial"`
+	Permit        int64  `json:"permit"` // index of the permission
+	Reason        string `json:"reason"`
+	By            string `json:"by"`
+	Authenticated bool   `json:"authenticated"`
+}
+
 // PasswordOpened says that the chip, frozen by its password mode, opened with the password of an escrow of an earlier run (command 29).
 type PasswordOpened struct {
 	Run    string `json:"run"`
@@ -48,23 +58,30 @@ type LocksErased struct {
 	BlockProtect []Range `json:"block_protect"` // likewise by the status register
 }
 
-func (ReworkPermit) Kind() string   { return KindReworkPermit }
-func (PasswordOpened) Kind() string { return KindPasswordOpened }
-func (LocksErased) Kind() string    { return KindLocksErased }
+func (ReworkPermit) Kind() string    { return KindReworkPermit }
+func (ReworkWithdrawn) Kind() string { return KindReworkWithdrawn }
+func (PasswordOpened) Kind() string  { return KindPasswordOpened }
+func (LocksErased) Kind() string     { return KindLocksErased }
 
-// Permission is a rework.permit with its place in the ledger.
+// Permission is a rework.permit with its place in the ledger, and what took it back, if anything did.
 type Permission struct {
 	ReworkPermit
-	Index int64
-	Time  time.Time
+	Index     int64
+	Time      time.Time
+	Withdrawn *ReworkWithdrawn
 }
 
-// Permissions reads the permissions among records.
+// Permissions reads the permissions among records of one serial, in the order of their indexes.
 func Permissions(records []Record) []Permission {
 	var out []Permission
 	for _, rec := range records {
-		if b, ok := rec.Entry.Body.(ReworkPermit); ok {
-			out = append(out, Permission{b, rec.Index, rec.Entry.Time})
+		switch b := rec.Entry.Body.(type) {
+		case ReworkPermit:
+			out = append(out, Permission{ReworkPermit: b, Index: rec.Index, Time: rec.Entry.Time})
+		case ReworkWithdrawn:
+			if n := len(out); n > 0 && out[n-1].Index == b.Permit {
+				out[n-1].Withdrawn = &b
+			}
 		}
 	}
 	return out
@@ -76,6 +93,9 @@ func Unused(runs []Run, permits []Permission) *Permission {
 		return nil
 	}
 	p := &permits[len(permits)-1]
+	if p.Withdrawn != nil {
+		return nil
+	}
 	for _, r := range runs {
 		if r.Start != nil && r.Start.Permit == p.Index {
 			return nil
@@ -101,6 +121,17 @@ func (p ReworkPermit) Check(unused *Permission) error {
 		err = fmt.Errorf("%w: %s of %q %w", ErrGrammar, KindReworkPermit, p.Serial, err)
 	}
 	return err
+}
+
+// Check judges a withdrawal; unused is the serial's permission that no run has used, nil where there is none. Errors wrap ErrGrammar.
+func (w ReworkWithdrawn) Check(unused *Permission) error {
+	switch {
+	case unused == nil || unused.Index != w.Permit:
+		return fmt.Errorf("%w: %s of permission %d of %q, which is not there unused", ErrGrammar, KindReworkWithdrawn, w.Permit, w.Serial)
+	case w.Reason == "" || w.By == "":
+		return fmt.Errorf("%w: %s of %q without a reason or a person", ErrGrammar, KindReworkWithdrawn, w.Serial)
+	}
+	return nil
 }
 
 // CheckRework judges what a run.start says of rework: it uses the serial's unused permission, where there is one, on the chip that this names, and
@@ -144,7 +175,12 @@ func (r *Reworks) After(rec Record) error {
 		if r.unused == nil {
 			r.unused = map[string]*Permission{}
 		}
-		r.unused[b.Serial] = &Permission{b, rec.Index, rec.Entry.Time}
+		r.unused[b.Serial] = &Permission{ReworkPermit: b, Index: rec.Index, Time: rec.Entry.Time}
+	case ReworkWithdrawn:
+		if err := b.Check(r.unused[b.Serial]); err != nil {
+			return err
+		}
+		delete(r.unused, b.Serial)
 	case RunStart:
 		if err := b.CheckRework(r.unused[b.Serial], r.retired[b.Chip.UID]); err != nil {
 			return err

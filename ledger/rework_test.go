@@ -24,6 +24,9 @@ func reworkBodies() []Body {
 			Cause: "verify-mismatch", Message: "Verify failed at 0x000000.", Next: "Put the board into the reject bin.", Touched: true, Duration: 9, Proven: []RegionProof{}, Freeze: "none"},
 		ReworkPermit{serial, "chip replaced", "op-80", false, NewChip, uid, ""},
 		swapped,
+		UnitClose{second, serial, Lost, "given up", "op-80"},
+		ReworkPermit{serial, "found again", "op-80", false, SameChip, swapped.Chip.UID, ""},
+		ReworkWithdrawn{serial, 30, "its chip is dead", "op-80", false},
 	}
 }
 
@@ -35,6 +38,9 @@ func TestReworkGrammar(t *testing.T) {
 	}
 	start := func(serial, uid string, permit int64, retires string) RunStart {
 		return RunStart{Run: secretRun, Serial: serial, Chip: Chip{UID: uid}, Permit: permit, Retires: retires}
+	}
+	withdraw := func(serial string, permit int64) ReworkWithdrawn {
+		return ReworkWithdrawn{serial, permit, "r", "p", false}
 	}
 	for name, c := range map[string]struct {
 		bodies []Body
@@ -58,6 +64,14 @@ func TestReworkGrammar(t *testing.T) {
 		"retired without a leave": {[]Body{start("S", "v", 0, "u")}, 0},
 		"the retired one again":   {[]Body{permit("S", NewChip, "u"), start("S", "v", at, "u"), start("S", "u", 0, "")}, 2},
 		"retired, another serial": {[]Body{permit("S", NewChip, "u"), start("S", "v", at, "u"), start("T", "u", 0, "")}, 2},
+		"withdrawn":               {[]Body{permit("S", SameChip, "u"), withdraw("S", at), permit("S", NewChip, "u"), start("S", "v", at+2, "u")}, -1},
+		"withdrawn, then used":    {[]Body{permit("S", SameChip, "u"), withdraw("S", at), start("S", "u", at, "")}, 2},
+		"withdrawn twice":         {[]Body{permit("S", SameChip, "u"), withdraw("S", at), withdraw("S", at)}, 2},
+		"used, then withdrawn":    {[]Body{permit("S", SameChip, "u"), start("S", "u", at, ""), withdraw("S", at)}, 2},
+		"another one withdrawn":   {[]Body{permit("S", SameChip, "u"), withdraw("S", at+1)}, 1},
+		"of another unit, gone":   {[]Body{permit("S", SameChip, "u"), withdraw("T", at)}, 1},
+		"withdrawn for nothing":   {[]Body{permit("S", SameChip, "u"), ReworkWithdrawn{"S", at, "", "p", false}}, 1},
+		"withdrawn by nobody":     {[]Body{permit("S", SameChip, "u"), ReworkWithdrawn{"S", at, "r", "", false}}, 1},
 		"some other kind of chip": {[]Body{permit("S", "spare", "u")}, 0},
 		"no reason":               {[]Body{ReworkPermit{"S", "", "p", false, SameChip, "u", ""}}, 0},
 		"no person":               {[]Body{ReworkPermit{"S", "r", "", false, SameChip, "u", ""}}, 0},
@@ -111,6 +125,13 @@ func TestVerifyFindsBadRework(t *testing.T) {
 		if len(r.Findings) != 1 || r.Findings[0].From < from || !strings.Contains(r.Findings[0].What, ErrGrammar.Error()) {
 			t.Errorf("%s: %+v", name, r.Findings)
 		}
+	}
+	var records []Record
+	for i, b := range reworkBodies() {
+		records = append(records, Record{Index: int64(22 + i), Entry: Entry{Body: b}})
+	}
+	if p := Permissions(records); len(p) != 3 || p[2].Withdrawn == nil || p[1].Withdrawn != nil || Unused(Runs(records), p) != nil || Unused(Runs(records), p[:2]) != nil || Unused(nil, p[:1]) != &p[0] {
+		t.Errorf("%+v", p)
 	}
 	if p := Permissions([]Record{{Index: 22, Entry: Entry{Body: reworkBodies()[0]}}, {Index: 23, Entry: Entry{Body: reworkBodies()[1]}}}); len(p) != 1 || p[0].Index != 22 || fmt.Sprint(p[0].ReworkPermit) != fmt.Sprint(reworkBodies()[0]) {
 		t.Errorf("%+v", p)

@@ -92,7 +92,7 @@ func Runs(records []Record) []Run {
 }
 
 // RunOf names the run that an entry belongs to, its serial, and the slot where the entry tells it. All are "" for an entry
-// of no run, but for the serial of a rework.permit, and for a kind that this version does not know.
+// of no run, but for the serial of a permission for rework, and for a kind that this version does not know.
 func RunOf(b Body) (run, serial, slot string) {
 	switch b := b.(type) {
 	case RunStart:
@@ -126,6 +126,8 @@ func RunOf(b Body) (run, serial, slot string) {
 	case UnitClose:
 		return b.Run, b.Serial, ""
 	case ReworkPermit:
+		return "", b.Serial, ""
+	case ReworkWithdrawn:
 		return "", b.Serial, ""
 	case PasswordOpened:
 		return b.Run, b.Serial, ""

@@ -44,7 +44,7 @@ func allBodies() []Body { return slices.Concat(vectorBodies(), secretBodies(), r
 func TestEveryKind(t *testing.T) {
 	kinds := []string{KindStationInit, KindRunStart, KindRunResume, KindRunStep, KindRunEnd, KindPasswordIntent, KindPasswordVoid, KindPasswordProven,
 		KindModeIntent, KindModeProven, KindRootKeyIntent, KindRootKeyVoid, KindRootKeyProven, KindPermanentIntent, KindRunStuck, KindUnitClose,
-		KindReworkPermit, KindPasswordOpened, KindLocksErased}
+		KindReworkPermit, KindReworkWithdrawn, KindPasswordOpened, KindLocksErased}
 	seen := map[string]bool{}
 	for i, leaf := range newBook(t, allBodies()).leaves {
 		want := allBodies()[i]
@@ -67,7 +67,7 @@ func TestEveryKind(t *testing.T) {
 			t.Errorf("no vector has the kind %s", k)
 		}
 	}
-	if r := verify(t, newBook(t, allBodies(), 29)); len(r.Findings) != 0 || r.Entries != 29 || r.Signed != 29 {
+	if r := verify(t, newBook(t, allBodies(), 32)); len(r.Findings) != 0 || r.Entries != 32 || r.Signed != 32 {
 		t.Errorf("%+v", r)
 	}
 }

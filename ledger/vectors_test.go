@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "write testdata/v1 anew; the format is s
 
 // TestVectors holds the format to the files in testdata/v1: entries of every kind, leaf hashes, and signed checkpoints.
 func TestVectors(t *testing.T) {
-	b := newBook(t, allBodies(), 1, 4, 7, 22, 29)
+	b := newBook(t, allBodies(), 1, 4, 7, 22, 29, 32)
 	got := map[string][]byte{}
 	var leaves strings.Builder
 	for i, leaf := range b.leaves {
@@ -75,7 +75,7 @@ func TestVectorsByOthers(t *testing.T) {
 		}
 		leaves = append(leaves, leaf)
 	}
-	for _, size := range []int{1, 4, 7, 22, 29} {
+	for _, size := range []int{1, 4, 7, 22, 29, 32} {
 		text, signature, ok := strings.Cut(string(read(t, fmt.Sprintf("checkpoint-%d.txt", size))), "\n\n")
 		text += "\n"
 		lines := strings.Split(text, "\n")

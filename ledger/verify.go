@@ -227,7 +227,8 @@ func (w *walk) place(i int64, e Entry) error {
 	if err := w.reworks.After(Record{Index: i, Entry: e}); err != nil {
 		return err
 	}
-	if _, ok := e.Body.(ReworkPermit); ok {
+	switch e.Body.(type) {
+	case ReworkPermit, ReworkWithdrawn: // of no run
 		return nil
 	}
 	p, err := w.runs[run].After(e.Body)

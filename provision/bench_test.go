@@ -215,7 +215,7 @@ func (a *account) Permissions(serial string) (out []ledger.Record, _ error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, rec := range a.records {
-		if p, is := rec.Entry.Body.(ledger.ReworkPermit); is && p.Serial == serial {
+		if run, of, _ := ledger.RunOf(rec.Entry.Body); run == "" && of == serial {
 			out = append(out, rec)
 		}
 	}

@@ -54,7 +54,7 @@ func (s *shop) begins(serial string, chip byte, recipe int) string {
 	return "no"
 }
 
-// Random runs, reworks, swaps and closings: no serial ever has two chips that are not retired, no chip two serials, and what may begin begins, and nothing else.
+// Random runs, reworks, withdrawals, swaps and closings: no serial ever has two chips that are not retired, no chip two serials, and what may begin begins, and nothing else.
 func TestOneSerialOneChip(t *testing.T) {
 	const steps = `  - write: {region: boot, image: boot}
   - lock: {regions: [boot], bits: nonvolatile}
@@ -153,6 +153,19 @@ func TestOneSerialOneChip(t *testing.T) {
 				l.permit(serial, kind)
 				s.leave[serial] = kind
 			},
+			"withdraw": func(rt *rapid.T) {
+				serial := serials.Draw(rt, "serial")
+				if s.leave[serial] == "" || rapid.IntRange(0, 4).Draw(rt, "keep") < 4 {
+					return
+				}
+				records, _ := l.books.Permissions(serial)
+				last := records[len(records)-1].Index
+				if _, err := l.books.Commit(t.Context(), ledger.Change{Bodies: []ledger.Body{ledger.ReworkWithdrawn{Serial: serial, Permit: last, Reason: "r", By: "p"}}}); err != nil {
+					rt.Fatal(err)
+				}
+				delete(s.leave, serial)
+				began["withdrawn"]++
+			},
 			"close": func(rt *rapid.T) {
 				serial := serials.Draw(rt, "serial")
 				runs, _ := l.books.Runs(serial, "")
@@ -195,7 +208,7 @@ func TestOneSerialOneChip(t *testing.T) {
 		})
 	})
 	t.Log(ran, began)
-	for _, what := range []string{"yes pass", "yes fail", "yes broke off", "yes open", "no pass", "done pass", "by leave same", "by leave new"} {
+	for _, what := range []string{"yes pass", "yes fail", "yes broke off", "yes open", "no pass", "done pass", "by leave same", "by leave new", "withdrawn"} {
 		if began[what] == 0 {
 			t.Errorf("no sequence had %q", what)
 		}

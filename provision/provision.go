@@ -39,7 +39,7 @@ type Journal interface {
 	Room() error
 	// Runs returns every run of this serial or of the chip with this UID, oldest first. "" matches nothing.
 	Runs(serial, uid string) ([]ledger.Run, error)
-	// Permissions returns every rework.permit of this serial, oldest first.
+	// Permissions returns every rework.permit and rework.withdrawn of this serial, oldest first.
 	Permissions(serial string) ([]ledger.Record, error)
 }
 

@@ -25,7 +25,12 @@ func (s *sheet) rework() {
 		s.space(2)
 		s.before()
 	}
-	if later != nil {
+	if later != nil && later.Withdrawn != nil {
+		s.row(row{bar: &muted, pad: 1.6, cells: []cell{{5, full - 8, []para{
+			{label, "After this run"}, {strong, "Permitted to be run once more, and withdrawn: " + or(later.Reason)}, {body, permitted(*later)},
+			{body, fmt.Sprintf("Withdrawn by %s (nobody checked that it was this person): %s", or(later.Withdrawn.By), or(later.Withdrawn.Reason))}}}}})
+		s.space(2)
+	} else if later != nil {
 		s.row(row{bar: &amber, pad: 1.6, cells: []cell{{5, full - 8, []para{
 			{label, "After this run"}, {style{bold, 11.5, black}, "Permitted to be run once more: " + or(later.Reason)}, {body, permitted(*later)}}}}})
 		s.space(2)

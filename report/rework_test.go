@@ -90,6 +90,23 @@ func TestReworkIsTold(t *testing.T) {
 	}
 }
 
+// A permission that was taken back says so.
+func TestWithdrawnIsTold(t *testing.T) {
+	t.Parallel()
+	in := reworked(false)
+	a := newAccount()
+	a.at, a.index = in.Earlier[3].Entry.Time, in.Earlier[3].Index+1
+	a.add(time.Minute, ledger.ReworkWithdrawn{Serial: in.Run.Serial, Permit: in.Earlier[3].Index, Reason: "the wrong unit", By: "sup-4"})
+	in.Earlier = append(in.Earlier, a.records...)
+	in.Checkpoint = ""
+	text := strings.Join(strings.Fields(tool(t, render(t, in), "pdftotext", "FILE", "-")), " ")
+	for _, w := range []string{"Permitted to be run once more, and withdrawn: the customer's chip", "Withdrawn by sup-4 (nobody checked that it was this person): the wrong unit"} {
+		if !strings.Contains(text, w) {
+			t.Errorf("%q is not in the text", w)
+		}
+	}
+}
+
 func TestBadEarlier(t *testing.T) {
 	for name, c := range map[string]struct {
 		spoil func(*Input)

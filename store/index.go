@@ -67,7 +67,9 @@ func index(r rows, rec ledger.Record) (settled string, err error) {
 	case ledger.Other: // of a later version; it has no rows that this version knows
 		return "", nil
 	case ledger.ReworkPermit:
-		return "", indexPermit(r, rec, b)
+		return "", indexPermit(r, rec, b.Serial, &Permission{rec.Index, b.Chip, b.UID}, b.Check)
+	case ledger.ReworkWithdrawn:
+		return "", indexPermit(r, rec, b.Serial, nil, b.Check)
 	case ledger.RunStart:
 		uid, digest = b.Chip.UID, b.Recipe.Digest
 		if err := checkRework(r, b); err != nil {

@@ -22,29 +22,27 @@ func (u *Unit) unused() *ledger.Permission {
 	return &ledger.Permission{ReworkPermit: ledger.ReworkPermit{Serial: u.Serial, Chip: u.Rework.Chip, UID: u.Rework.UID}, Index: u.Rework.Index}
 }
 
-// indexPermit takes in a permission. It refuses one of a unit that is not known, or that has one already.
-func indexPermit(r rows, rec ledger.Record, p ledger.ReworkPermit) error {
-	for _, name := range []string{p.Serial, p.UID} {
-		if len(name) > maxName {
-			return fmt.Errorf("%w: a permission with a name of %d bytes, %d are allowed", ledger.ErrGrammar, len(name), maxName)
-		}
+// indexPermit takes in a permission, or what withdraws one (next is nil). It refuses one of a unit that is not known, and what check refuses.
+func indexPermit(r rows, rec ledger.Record, serial string, next *Permission, check func(unused *ledger.Permission) error) error {
+	if len(serial) > maxName || next != nil && len(next.UID) > maxName {
+		return fmt.Errorf("%w: a permission with a name of more than %d bytes", ledger.ErrGrammar, maxName)
 	}
-	old, known, err := readUnit(r, p.Serial)
+	old, known, err := readUnit(r, serial)
 	if err != nil {
 		return err
 	}
-	if err := p.Check(old.unused()); err != nil {
+	if err := check(old.unused()); err != nil {
 		return err
 	}
 	if !known {
-		return fmt.Errorf("%w: %s of %q, which was never run", ledger.ErrGrammar, ledger.KindReworkPermit, p.Serial)
+		return fmt.Errorf("%w: %s of %q, which was never run", ledger.ErrGrammar, rec.Entry.Body.Kind(), serial)
 	}
-	next := old
-	next.Time, next.Index, next.Rework = rec.Entry.Time, rec.Index, &Permission{rec.Index, p.Chip, p.UID}
-	if err := putUnit(r, p.Serial, old, known, next); err != nil {
+	state := old
+	state.Time, state.Index, state.Rework = rec.Entry.Time, rec.Index, next
+	if err := putUnit(r, serial, old, known, state); err != nil {
 		return err
 	}
-	return r.put(bucketSerials, append(named(p.Serial), number(rec.Index)...), []byte{})
+	return r.put(bucketSerials, append(named(serial), number(rec.Index)...), []byte{})
 }
 
 // checkRework holds a start against the unit's permission and the retired chips.
@@ -56,7 +54,7 @@ func checkRework(r rows, s ledger.RunStart) error {
 	return s.CheckRework(unit.unused(), r.get(bucketUIDs, retiredKey(s.Chip.UID)) != nil)
 }
 
-// Permissions returns the entries rework.permit of a serial, oldest first.
+// Permissions returns the entries rework.permit and rework.withdrawn of a serial, oldest first.
 func (d *DB) Permissions(serial string) ([]ledger.Record, error) {
 	if len(serial) > maxName {
 		return nil, nil

@@ -52,6 +52,16 @@ func TestRework(t *testing.T) {
 	wantUnit("B", 0)
 	refused(permit("A", ledger.NewChip, "uid-A"))
 	refused(start(3, "A")) // does not quote it
+	// Withdrawn it is gone, and another one may be given.
+	refused(ledger.ReworkWithdrawn{Serial: "A", Permit: first + 1, Reason: "r", By: "p"})
+	refused(ledger.ReworkWithdrawn{Serial: "B", Permit: first, Reason: "r", By: "p"})
+	mustAppend(t, d, ledger.ReworkWithdrawn{Serial: "A", Permit: first, Reason: "r", By: "p"})
+	wantUnit("A", 0)
+	unpermitted := start(3, "A")
+	unpermitted.Permit = first
+	refused(unpermitted)
+	gone := first
+	first = mustAppend(t, d, permit("A", ledger.SameChip, "uid-A"))
 	again := start(3, "A")
 	again.Permit = first
 	// What ends before its start leaves the permission; the start uses it.
@@ -76,8 +86,8 @@ func TestRework(t *testing.T) {
 	}
 	check := func() {
 		t.Helper()
-		for serial, want := range map[string]int{"A": 2, "B": 0, "": 0} {
-			if got, err := d.Permissions(serial); err != nil || len(got) != want || want > 0 && (got[0].Index != first || got[1].Index != second) {
+		for serial, want := range map[string]int{"A": 4, "B": 0, "": 0} {
+			if got, err := d.Permissions(serial); err != nil || len(got) != want || want > 0 && (got[0].Index != gone || got[2].Index != first || got[3].Index != second) {
 				t.Errorf("permissions of %q: %v, %v", serial, got, err)
 			}
 		}

@@ -21,7 +21,7 @@
 //	run_entries      run id, index -> nothing
 //	open_runs        index of run.start -> run id
 //	serials, uids    (serial or UID), index of the run's first entry -> run id; in serials also the index of a
-//	                 rework.permit -> nothing, in uids also 2^63-1 -> the run that retired the chip, in serials also
+//	                 rework.permit or rework.withdrawn -> nothing, in uids also 2^63-1 -> the run that retired the chip, in serials also
 //	                 (""), index of a station.epoch -> nothing
 //	units            serial -> newest state (JSON)
 //	units_by_time    time, index -> serial; time is microseconds since 1970 with the sign bit flipped

@@ -92,7 +92,7 @@ func resealable(db *store.DB, serial string) (p ledger.Permission, err error) {
 		return exit(exitRefused, fmt.Errorf("%s %s: no password is sealed to a station for it", serial, why))
 	}
 	all := ledger.Permissions(records)
-	if len(all) == 0 {
+	if len(all) == 0 || all[len(all)-1].Withdrawn != nil {
 		return p, refused("may not be reworked")
 	}
 	p = all[len(all)-1]

@@ -143,6 +143,9 @@ func runsOf(db *store.DB, serial string) ([]ledger.Run, error) {
 
 func (a *app) printPermit(p ledger.Permission) {
 	printf(a.stdout, "%s  rework permitted by %s (unauthenticated), on %s: %s\n  chip %s\n  ledger entry %d\n", p.Time.Format(time.RFC3339), p.By, chipWords(p.Chip), p.Reason, p.UID, p.Index)
+	if w := p.Withdrawn; w != nil {
+		printf(a.stdout, "  withdrawn by %s (unauthenticated): %s\n", w.By, w.Reason)
+	}
 }
 
 func (a *app) printRun(r ledger.Run) {

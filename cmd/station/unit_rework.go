@@ -17,12 +17,13 @@ import (
 // unitRework writes down that a person lets a unit be run once more.
 func (a *app) unitRework() *cobra.Command {
 	var reason, by string
-	var newChip bool
+	var newChip, withdraw bool
 	c := &cobra.Command{
-		Use:   "rework SERIAL --reason TEXT --by PERSON [--new-chip]",
+		Use:   "rework SERIAL --reason TEXT --by PERSON [--new-chip | --withdraw]",
 		Short: "Let a unit that passed, failed or was closed be run once more, on its own chip or on a new one",
 		Long: "Let a unit be run once more: one permission, one run. Its own chip is cleared of lock bits first; what is on it for ever stays, and is told where it does\n" +
-			"not fit the recipe. With --new-chip the run wants a chip that the ledger does not know, and the old one is retired for every serial as soon as that run begins.",
+			"not fit the recipe. With --new-chip the run wants a chip that the ledger does not know, and the old one is retired for every serial as soon as that run begins.\n" +
+			"--withdraw takes a permission back that no run has used.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := readable("--reason", reason, longestReason); err != nil {
@@ -36,6 +37,9 @@ func (a *app) unitRework() *cobra.Command {
 				return err
 			}
 			defer db.Close()
+			if withdraw {
+				return a.withdraw(c.Context(), db, cfg.Data, ledger.ReworkWithdrawn{Serial: args[0], Reason: reason, By: by})
+			}
 			p, err := permission(db, args[0])
 			if err != nil {
 				return err
@@ -65,10 +69,37 @@ func (a *app) unitRework() *cobra.Command {
 	f.StringVar(&reason, "reason", "", "why, in a `TEXT` for the auditor")
 	f.StringVar(&by, "by", "", "pseudonymous id of the `PERSON` who decided; recorded as unauthenticated")
 	f.BoolVar(&newChip, "new-chip", false, "its chip was replaced, or nobody can tell any more which one it has")
+	f.BoolVar(&withdraw, "withdraw", false, "take the permission back, so that another one can be given")
+	c.MarkFlagsMutuallyExclusive("new-chip", "withdraw")
 	for _, name := range []string{"reason", "by"} {
 		c.MarkFlagRequired(name)
 	}
 	return c
+}
+
+// withdraw takes a unit's permission back.
+func (a *app) withdraw(ctx context.Context, db *store.DB, data string, w ledger.ReworkWithdrawn) error {
+	runs, err := runsOf(db, w.Serial)
+	if err != nil {
+		return err
+	}
+	records, err := db.Permissions(w.Serial)
+	if err != nil {
+		return exit(exitError, err)
+	}
+	unused := ledger.Unused(runs, ledger.Permissions(records))
+	if unused == nil {
+		return exit(exitRefused, fmt.Errorf("%s has no permission that could be withdrawn; nothing was changed", w.Serial))
+	}
+	w.Permit = unused.Index
+	if _, err := db.Append(ctx, w); err != nil {
+		return exit(exitError, err)
+	}
+	if err := a.reportAgain(ctx, db, data, w.Serial); err != nil {
+		return exit(exitError, fmt.Errorf("the permission is withdrawn, but the unit's report could not be written: %w", err))
+	}
+	printf(a.stdout, "permission %d of %s is withdrawn\n", w.Permit, w.Serial)
+	return nil
 }
 
 // permission is what may be permitted for a unit as it is: that of one that was begun, and is not under way.
@@ -95,7 +126,7 @@ func permission(db *store.DB, serial string) (p ledger.ReworkPermit, err error) 
 	case slices.ContainsFunc(runs, func(r ledger.Run) bool { return r.Open() }):
 		return p, refused("has an open run: finish it by running it again, or settle it with `station unit close`")
 	case unused != nil:
-		return p, refused("may be run once more already, on %s (entry %d, by %s: %s)", chipWords(unused.Chip), unused.Index, unused.By, unused.Reason)
+		return p, refused("may be run once more already, on %s (entry %d, by %s: %s); --withdraw takes that back", chipWords(unused.Chip), unused.Index, unused.By, unused.Reason)
 	}
 	return p, nil
 }
