@@ -151,6 +151,9 @@ func (r *run) carryOut(ctx context.Context) error {
 		return err
 	}
 	if entry.permit != nil {
+		if err := r.checkPermission(entry); err != nil {
+			return err
+		}
 		r.permit, r.retires, r.rework = entry.permit.Index, entry.retires, entry.rework()
 	}
 	if r.before, err = r.chip.Protection(ctx); err != nil {

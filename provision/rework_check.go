@@ -10,6 +10,15 @@ import (
 	"station/recipes"
 )
 
+// checkPermission refuses a permission that was given before entries of the ledger may have been lost: the run that used it may be among them.
+func (r *run) checkPermission(a admission) error {
+	if a.open != nil || a.permit.Index >= r.e.o.Lost {
+		return nil
+	}
+	return refuse("permission-in-doubt", fmt.Sprintf("The permission of entry %d may have been used: entries before entry %d may be missing.", a.permit.Index, r.e.o.Lost),
+		fmt.Sprintf("Find out whether %s was reworked since the backup. If it was not: `station unit rework %s --withdraw`, and give another permission.", r.o.Serial, r.o.Serial))
+}
+
 // checkRework refuses, before anything is touched, what this run could not carry out on a chip as it is. open is the open run that
 // is taken up, nil for a new one.
 func (r *run) checkRework(ctx context.Context, open *ledger.Run) error {

@@ -190,6 +190,32 @@ func TestReworkStaysOpen(t *testing.T) {
 	}
 }
 
+// After a restoration a permission that was given before is in doubt, and one that is given then is not; an open run goes on under its own.
+func TestPermissionBeforeAnEpoch(t *testing.T) {
+	l := newLine(t, Options{})
+	chip := fresh(t, 1, nor.Options{})
+	r := recipe(t, 1, full)
+	failed(t, l, r, chip, "S1")
+	permit := l.permit("S1", ledger.SameChip)
+	l.engine.o.Lost = permit + 1
+	l.want(l.run(r, "1", "S1"), ledger.Refused, "permission-in-doubt")
+	if _, err := l.books.Commit(t.Context(), ledger.Change{Bodies: []ledger.Body{ledger.ReworkWithdrawn{Serial: "S1", Permit: permit, Reason: "r", By: "p"}}}); err != nil {
+		t.Fatal(err)
+	}
+	l.want(l.run(r, "1", "S1"), ledger.Refused, "failed-before")
+	permit = l.permit("S1", ledger.SameChip)
+	l.socket.before = func(_ string, f spi.Frame) error {
+		if f.Out[0] == 0xE3 {
+			return errUnplugged
+		}
+		return nil
+	}
+	l.want(l.run(r, "1", "S1"), ledger.Error, "fixture")
+	l.revive()
+	l.engine.o.Lost = permit + 1
+	l.want(l.run(r, "1", "S1"), ledger.Pass, "")
+}
+
 // What is there for ever and is what the recipe wants is left as it is, and nothing is undone where nothing is locked.
 func TestReworkFindsItDone(t *testing.T) {
 	const write = "  - write: {region: boot, image: boot}\n"
