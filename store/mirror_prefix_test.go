@@ -22,8 +22,12 @@ func TestMirrorIsAPrefix(t *testing.T) {
 		t.Fatal(err)
 	}
 	losses, permanents, refused := 0, 0, 0
+	place := "/dev/shm" // memory: what is asked here is order, and a disk's fsyncs would take a minute
+	if _, err := os.Stat(place); err != nil {
+		place = ""
+	}
 	rapid.Check(t, func(t *rapid.T) {
-		dir, err := os.MkdirTemp("", "mirror-")
+		dir, err := os.MkdirTemp(place, "mirror-")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,12 +2,10 @@ package store
 
 import (
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -250,6 +248,41 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
+// The mirror goes away between the question whether it stands and its commit: the file takes the change all the same, and no start would ever find it. Nor does it
+// matter where in a change the permanent entry stands.
+func TestMirrorGoesMeanwhile(t *testing.T) {
+	var d *DB
+	s := &told{}
+	o := options(t, "line1", 1)
+	o.Mirror, o.Tell = filepath.Join(t.TempDir(), "mirror"), s.tell
+	if err := os.Mkdir(o.Mirror, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	gone := false
+	o.Now = func() time.Time { // called when the mirror was asked already
+		if gone {
+			gone = false
+			rename(t, o.Mirror, o.Mirror+".away")
+		}
+		return time.Now()
+	}
+	d, _ = create(t, o)
+	s.want(t, "same file system")
+	intent := ledger.PermanentIntent{Run: run(1), Serial: "A", UID: "uid-A", What: "counter"}
+	gone = true
+	if first, err := d.Append(ctx, start(1, "A"), intent); !errors.Is(err, ErrMirror) || first != 1 {
+		t.Fatalf("%d, %v", first, err)
+	}
+	s.want(t, "is lost: stat "+filepath.Join(o.Mirror, MirrorFile))
+	if first, err := d.Append(ctx, step(1, "A", 1), intent); !errors.Is(err, ErrMirror) || first != 0 {
+		t.Fatalf("%d, %v", first, err)
+	}
+	rename(t, o.Mirror+".away", o.Mirror)
+	mustAppend(t, d, step(1, "A", 1), intent)
+	s.want(t, "is back")
+	inStep(t, d, o)
+}
+
 // A disk that does not answer is waited for no longer than the limit, and nothing else is asked of it before it has come back.
 func TestMirrorHangs(t *testing.T) {
 	m := &mirror{dir: "/m", busy: make(chan struct{}, 1)}
@@ -271,148 +304,4 @@ func TestMirrorHangs(t *testing.T) {
 	if err := m.within(time.Hour, func() error { return nil }, nil); err != nil {
 		t.Errorf("after it came back: %v", err)
 	}
-}
-
-// The station dies between the ledger's commit and the mirror's: the next start brings the mirror up. So it does with one that lacks only a checkpoint.
-func TestMirrorBehind(t *testing.T) {
-	for name, miss := range map[string]func(d *DB) error{
-		"an entry":     func(d *DB) error { _, err := d.Append(ctx, start(2, "B")); return err },
-		"a checkpoint": func(d *DB) error { return d.Sign(ctx) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			d, o, s := mirrored(t)
-			mustAppend(t, d, start(1, "A"))
-			release, err := d.hold(ctx)
-			if err != nil {
-				t.Fatal(err)
-			}
-			m := d.mirror
-			d.mirror = nil // what comes now never reaches it
-			release()
-			if err := errors.Join(miss(d), d.Close(), m.db.bolt.Close()); err != nil {
-				t.Fatal(err)
-			}
-			if d, err = Open(d.path, o); err != nil {
-				t.Fatal(err)
-			}
-			s.want(t, "same file system")
-			inStep(t, d, o)
-		})
-	}
-}
-
-// What stands in the mirror's place and is none is an error, and is left alone.
-func TestNotTheMirror(t *testing.T) {
-	d, o, _ := mirrored(t)
-	path := d.path
-	mustAppend(t, d, start(1, "A"))
-	if err := d.Close(); err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(o.Mirror, MirrorFile)
-	old, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ahead := func(t *testing.T) {
-		d, err := Open(path, o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		mustAppend(t, d, start(2, "B"))
-		if err := d.Close(); err != nil {
-			t.Fatal(err)
-		}
-		write(t, path, string(old)) // the ledger is rolled back
-	}
-	for _, c := range []struct {
-		name string
-		put  func(t *testing.T)
-		want error
-		says []string
-	}{
-		{"another station's", func(t *testing.T) { other(t, file, "line2", 1) }, ErrMismatch, []string{`station "line2"`, "Move it away"}},
-		{"another key's", func(t *testing.T) { other(t, file, "line1", 2) }, ErrMismatch, []string{"was begun with the checkpoint key", "Move it away"}},
-		{"no ledger", func(t *testing.T) { write(t, file, "no ledger") }, nil, []string{file, "it is damaged", "Move it away"}},
-		{"ahead", ahead, ErrFork, []string{file + " has 3 entries (tree hash ", path + " has 2 entries (tree hash ", "station restore"}},
-		{"a fork", func(t *testing.T) {
-			ahead(t)
-			o := o
-			o.Mirror = ""
-			d, err := Open(path, o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			mustAppend(t, d, start(3, "C"), start(4, "D"))
-			if err := d.Close(); err != nil {
-				t.Fatal(err)
-			}
-		}, ErrFork, []string{file + " has 3 entries", path + " has 4 entries", "station restore"}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			write(t, path, string(old))
-			if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				t.Fatal(err)
-			}
-			c.put(t)
-			before, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err = Open(path, o)
-			if err == nil || c.want != nil && !errors.Is(err, c.want) {
-				t.Fatalf("%v, want %v", err, c.want)
-			}
-			for _, words := range c.says {
-				if !strings.Contains(err.Error(), words) {
-					t.Errorf("%v\ndoes not say %q", err, words)
-				}
-			}
-			if strings.Contains(err.Error(), "restore ledger.db") {
-				t.Errorf("the ledger is not what is damaged: %v", err)
-			}
-			if after, err := os.ReadFile(file); err != nil || string(after) != string(before) {
-				t.Error("it was changed")
-			}
-		})
-	}
-	// Nor is a new ledger begun beside the mirror of an earlier one.
-	if _, err := Create(filepath.Join(t.TempDir(), "ledger.db"), o); !errors.Is(err, fs.ErrExist) || !strings.Contains(err.Error(), "station restore") {
-		t.Errorf("create: %v", err)
-	}
-}
-
-// other makes a ledger of another station at path.
-func other(t *testing.T, path, station string, seed byte) {
-	t.Helper()
-	d, err := Create(path, options(t, station, seed))
-	if err == nil {
-		err = d.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// A mirror on another file system is one on a second disk, and is not warned about.
-func TestSecondDisk(t *testing.T) {
-	dir, err := os.MkdirTemp("/dev/shm", "station-mirror-")
-	if err != nil {
-		t.Skip("NOT RUN: no second file system: ", err)
-	}
-	defer os.RemoveAll(dir)
-	var here, there syscall.Stat_t
-	if err := errors.Join(syscall.Stat(t.TempDir(), &here), syscall.Stat(dir, &there)); err != nil || here.Dev == there.Dev {
-		t.Skip("NOT RUN: no second file system: ", err)
-	}
-	s := &told{}
-	o := options(t, "line1", 1)
-	o.Mirror, o.Tell = dir, s.tell
-	d, _ := create(t, o)
-	s.want(t)
-	if d.Mirror() != ledger.MirrorSecondDisk {
-		t.Errorf("mirror: %s", d.Mirror())
-	}
-	mustAppend(t, d, start(1, "A"))
-	inStep(t, d, o)
 }

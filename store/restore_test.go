@@ -70,18 +70,26 @@ func TestBackup(t *testing.T) {
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
-	spoil(t, d.path)
-	d, err = OpenReadOnly(d.path)
+	good, err := os.ReadFile(d.path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer d.Close()
-	bad := filepath.Join(t.TempDir(), "bad.db")
-	if _, err := d.Backup(ctx, bad); !errors.Is(err, ErrDamaged) {
-		t.Errorf("of an altered ledger: %v", err)
-	}
-	if left, err := filepath.Glob(bad + "*"); err != nil || len(left) > 0 {
-		t.Errorf("%v, %v", left, err)
+	for what, old := range map[string]string{"entry": `"uid":"uid-A"`, "escrow": "ciphertext 2"} {
+		write(t, d.path, strings.ReplaceAll(string(good), old, old[:len(old)-2]+"Z"+old[len(old)-1:]))
+		d, err := OpenReadOnly(d.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bad := filepath.Join(t.TempDir(), "bad.db")
+		if _, err := d.Backup(ctx, bad); !errors.Is(err, ErrDamaged) {
+			t.Errorf("with an altered %s: %v", what, err)
+		}
+		if left, err := filepath.Glob(bad + "*"); err != nil || len(left) > 0 {
+			t.Errorf("%v, %v", left, err)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
