@@ -132,14 +132,32 @@ func (c *Chip) idle(ctx context.Context, r *RPMC, op string, start time.Time) (b
 	}
 }
 
-// stuckRPMC is the verdict on a chip that was busy beyond the limit. A floating bus reads busy too.
+// stuckRPMC is the verdict on a chip that was busy beyond the limit. A floating bus reads busy too, and a board that was out for a while is not
+// busy any more.
 func (c *Chip) stuckRPMC(ctx context.Context, r *RPMC, op string) error {
 	e := &BusyError{Op: op, Addr: -1, Limit: r.Limit}
-	s, _, err := c.poll(ctx)
+	err := c.Contact(ctx)
 	if err == nil {
+		var s status
+		s, _, err = c.poll(ctx)
 		e.SR, e.FSR = s.sr, s.fsr
-		err = c.Contact(ctx)
+		switch {
+		case err != nil:
+		case s.floating():
+			err = ErrAbsent
+		case s.ready(): // then the chip tells its ID, and the extended status between two of them
+			err = c.stillBusy(ctx, r)
+		}
 	}
 	e.contact, e.StuckBusy = err, err == nil
 	return e
+}
+
+// stillBusy is nil where the extended status says busy.
+func (c *Chip) stillBusy(ctx context.Context, r *RPMC) error {
+	got, err := c.twice(ctx, "read extended status", 1, func(in []byte) []spi.Frame { return []spi.Frame{r.read(in)} })
+	if err == nil && (got[0]&RPMCBusy == 0 || c.sfdp.RPMC.StatusPolled) {
+		err = &UnstableError{"read extended status", -1, []byte{RPMCBusy}, got}
+	}
+	return err
 }

@@ -250,6 +250,30 @@ func TestRPMCGone(t *testing.T) {
 	})
 }
 
+// A board that was out until the limit and is back behind it is no chip that stays busy: what floated meanwhile only looked like one.
+func TestRPMCBackAtTheLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, w := identified(t, "MT25QL128ABB", nor.Options{Pace: nor.Real})
+		r, err := c.RPMC()
+		must(t, err)
+		gone, start := false, time.Now()
+		w.forge = func(out, in []byte) {
+			if out[0] == 0x9B {
+				gone, start = true, time.Now()
+			}
+			if gone {
+				copy(in, bytes.Repeat([]byte{0xFF}, len(in)))
+				gone = out[0] != 0x96 || time.Since(start) < r.Limit
+			}
+		}
+		_, err = c.SendRPMC(t.Context(), bytes.Clone(vectorA.rootKey), true)
+		if e := as[*BusyError](t, err); e.StuckBusy || gone {
+			t.Errorf("%v, still gone: %t", err, gone)
+		}
+		as[*UnstableError](t, err)
+	})
+}
+
 // A garbled status is no answer: it is read until two readings agree.
 func TestRPMCGarbledStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
