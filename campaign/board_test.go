@@ -102,8 +102,8 @@ func (b *board) torn() bool {
 
 func blank(p []byte) bool { return bytes.Count(p, []byte{0xFF}) == len(p) }
 
-// heard is a permanent command at the chip's pins, before it has an effect: there is a durable intent for it alone, since the station was
-// started, and the escrow opens the very secret that is on the wire (promises 1 and 2).
+// heard is a permanent command at the chip's pins, before it has an effect: there is a durable intent for it alone, made since the run was begun or
+// taken up, and the escrow opens the very secret that is on the wire (promises 1 and 2).
 func (b *board) heard(command []byte, garbled bool) {
 	w := b.w
 	if s := b.slot; s != nil {
@@ -114,6 +114,7 @@ func (b *board) heard(command []byte, garbled bool) {
 		return
 	}
 	switch {
+	case command[0] == 0x9B && len(command) != map[byte]int{0: 64, 2: 40}[command[1]]: // cut off: it has no effect
 	case command[0] == 0x28:
 		if i := w.spend(b, "28", func(i *intent) bool { return i.kind == ledger.KindPasswordIntent }); i != nil {
 			w.mustOpen(b, "28", i, command[1:])

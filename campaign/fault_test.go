@@ -115,10 +115,13 @@ var kinds = []*kind{
 		b.sick = true
 		b.spoil(func(n *nor.Faults) { n.FailProgram = true })
 	}},
+	{name: mirrorGone, weight: 3, at: onCommit, all: true, now: func(w *world, _ *slot, _ *fault) { w.pull(true) }},
 	{name: "clock jumps", weight: 1, at: anywhere, now: func(w *world, _ *slot, _ *fault) {
 		w.clock.Add(int64(time.Duration(w.dice.IntN(96*3600)-48*3600) * time.Second))
 	}},
 }
+
+const mirrorGone = "mirror gone"
 
 // swapTime is how long hands need to put in another board.
 const swapTime = time.Second
@@ -157,7 +160,7 @@ func (w *world) draw(s *slot) *fault {
 	n := w.dice.IntN(sum)
 	f := &fault{after: 1 + w.dice.IntN(s.span), odds: []int{50, 500, 5000, 50000}[w.dice.IntN(4)]}
 	for _, f.kind = range kinds {
-		if n -= f.kind.weight; n < 0 {
+		if n -= f.kind.weight; n < 0 && (f.kind.name != mirrorGone || w.mirror != "") {
 			break
 		}
 	}

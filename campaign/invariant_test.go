@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 	"station/keyring"
 	"station/ledger"
 	"station/sim/nor"
+	"station/store"
 )
 
 // escrow is what the auditor finds in a ciphertext.
@@ -231,12 +233,33 @@ func (w *world) checkEnd() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	report, err := ledger.Verify(ctx, w.db, v)
-	if err != nil || len(report.Findings) > 0 || report.Unsigned() > 0 {
-		w.violate("the ledger does not verify: %+v, %v", report, err)
+	w.report, err = ledger.Verify(ctx, w.db, v)
+	if err != nil || len(w.report.Findings) > 0 || w.report.Unsigned() > 0 {
+		w.violate("the ledger does not verify: %+v, %v", w.report, err)
 	}
 	for _, b := range w.boards {
 		w.reconcile(b)
+	}
+}
+
+// checkMirror: the mirror is the ledger.
+func (w *world) checkMirror() {
+	of := w.report
+	m, err := store.OpenReadOnly(filepath.Join(w.mirror, store.MirrorFile))
+	if err != nil {
+		w.violate("the mirror: %v", err)
+		return
+	}
+	defer m.Close()
+	v, err := note.NewVerifier(w.keys.VerifierKey())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if r, err := ledger.Verify(ctx, m, v); err != nil || len(r.Findings) > 0 || r.Root != of.Root || r.Entries != of.Entries {
+		w.violate("the mirror has %d entries with root %x, the ledger %d with %x (%+v, %v)", r.Entries, r.Root, of.Entries, of.Root, r.Findings, err)
+	}
+	if err := m.Check(ctx); err != nil {
+		w.violate("the mirror: %v", err)
 	}
 }
 

@@ -12,7 +12,8 @@ import (
 	"station/ledger"
 )
 
-// intent is a durable one of this life of the station.
+// intent is a durable one, as long as something may be sent under it. What a programmer still holds of a transfer that a death cut off reaches the chip when the
+// next life opens it, before that takes the run up.
 type intent struct {
 	kind, uid, what, escrow string
 	index                   int
@@ -135,6 +136,9 @@ func (w *world) acknowledge(first int64, bodies []ledger.Body) {
 		}
 		if i := intentOf(b); i != nil {
 			w.intents = append(w.intents, i)
+			if w.away {
+				w.violateLocked("%s was committed, and the mirror is gone", b.Kind())
+			}
 			if i.escrow != "" {
 				w.escrow[i.escrow].durable = true
 			}

@@ -31,6 +31,9 @@ func (w *world) live() {
 		w.checkEnd()
 	}
 	w.stop()
+	if len(w.bad) == 0 && w.mirror != "" {
+		w.checkMirror()
+	}
 	if err := w.sim.Close(); err != nil {
 		w.violate("%v", err)
 	}
@@ -70,6 +73,7 @@ func (w *world) round(faults bool) {
 	}
 	results := w.run(orders)
 	w.swaps = nil
+	w.pull(false)
 	w.judge(results, wrong)
 	if w.upset || w.dice.IntN(4) == 0 {
 		w.stop()

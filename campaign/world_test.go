@@ -29,9 +29,12 @@ import (
 type world struct {
 	t *testing.T
 	*work
-	seed uint64
-	dice *rand.Rand // of the operator and of fate, who take turns with the slots
-	path string     // of the ledger
+	seed   uint64
+	dice   *rand.Rand    // of the operator and of fate, who take turns with the slots
+	path   string        // of the ledger
+	mirror string        // its directory, "" for none
+	away   bool          // the mirror is gone
+	report ledger.Report // of the audit at the end
 
 	sim    *sim.Line
 	slots  []*slot
@@ -147,6 +150,12 @@ func newWorld(t *testing.T, dir string, seed uint64, of *work) *world {
 		w.boards = append(w.boards, w.newBoard(n))
 	}
 	w.plug()
+	if seed%4 == 0 {
+		w.mirror = filepath.Join(dir, "mirror")
+		if err := os.Mkdir(w.mirror, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return w
 }
 
@@ -201,12 +210,27 @@ func (w *world) putIn(s *slot, b *board) {
 	s.board, b.slot = b, s
 }
 
+// pull takes the mirror's disk away, or brings it back.
+func (w *world) pull(away bool) {
+	if w.mirror == "" || w.away == away {
+		return
+	}
+	from, to := w.mirror, w.mirror+".away"
+	if !away {
+		from, to = to, from
+	}
+	if err := os.Rename(from, to); err != nil {
+		w.t.Fatal(err)
+	}
+	w.away = away
+}
+
 // kill is the death of the station, at once.
 func (w *world) kill() { w.dead.Store(true) }
 
 func (w *world) storeOptions() store.Options {
 	return store.Options{Station: "campaign", Simulated: true, Software: "campaign", Signer: w.keys.Signer(), VerifierKey: w.keys.VerifierKey(),
-		Now: func() time.Time { return time.Now().Add(time.Duration(w.clock.Load())) }, Boot: func() time.Duration { return time.Since(epoch) }, Disk: w.onDisk}
+		Now: func() time.Time { return time.Now().Add(time.Duration(w.clock.Load())) }, Boot: func() time.Duration { return time.Since(epoch) }, Disk: w.onDisk, Mirror: w.mirror}
 }
 
 // start begins a life of the station over what is durable.
@@ -220,7 +244,7 @@ func (w *world) start() {
 		}
 		w.before = nil
 	}
-	w.intents, w.swaps = nil, nil
+	w.swaps = nil
 	open := store.Open
 	if _, err := os.Stat(w.path); err != nil {
 		open = store.Create
@@ -231,7 +255,7 @@ func (w *world) start() {
 	}
 	var slots []fixtures.Slot
 	for _, s := range w.slots {
-		slot := fixtures.Slot{Volts: "3.3", Name: s.name, Port: s.place.Port}
+		slot := fixtures.Slot{Name: s.name, Port: s.place.Port, Volts: "3.3"}
 		if s.place.Port == "1-3" {
 			slot.Channel = string(rune('A' + s.place.Channel))
 		}
