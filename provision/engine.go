@@ -57,6 +57,19 @@ func (e *Engine) Run(ctx context.Context, o Order) Result {
 	return res
 }
 
+// Refuse writes down that an order was refused before its slot was looked at, and why.
+func (e *Engine) Refuse(ctx context.Context, o Order, cause, message, next string) Result {
+	r := &run{e: e, o: o, id: newRunID(), began: time.Now()}
+	res := r.settle(ctx, refuse(cause, message, next))
+	r.emit(Event{Kind: Ended, Title: res.Message, Result: &res})
+	return res
+}
+
+// wrongSerial refuses a serial that is none of the recipe.
+func wrongSerial(recipe *recipes.Recipe, serial string) *verdict {
+	return &verdict{ledger.Refused, "serial-pattern", fmt.Sprintf("%q is not a serial of this recipe (%s)", serial, recipe.SerialPattern()), "Scan the board's own label."}
+}
+
 // run is one order on its way.
 type run struct {
 	e     *Engine
@@ -85,8 +98,7 @@ type run struct {
 
 func (r *run) carryOut(ctx context.Context) error {
 	if !r.o.Recipe.MatchSerial(r.o.Serial) {
-		return refuse("serial-pattern", fmt.Sprintf("%q is not a serial of this recipe (%s)", r.o.Serial, r.o.Recipe.SerialPattern()),
-			"Scan the board's own label.")
+		return wrongSerial(r.o.Recipe, r.o.Serial)
 	}
 	var err error
 	if r.unit, err = r.o.Recipe.Bind(r.o.Serial, r.o.Values); err != nil {

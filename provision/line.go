@@ -1,0 +1,420 @@
+package provision
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"station/ledger"
+	"station/recipes"
+)
+
+// Line is the interlock between an operator's hands and the slots of a station: what was scanned, what was put in and taken out, and what runs have come
+// to go in as events, and what is to be done comes out as decisions. It is pure: no I/O, no goroutines, the time is passed in. Not safe for concurrent use.
+//
+// A slot goes through these states (SlotState):
+//
+//		unseen -> free -> scanned -> armed -> running -> occupied -> free
+//
+//	  - A slot is looked at before anything is done with it. What is in it already must come out, unless Resume knows it.
+//	  - One scan arms one slot: the one whose label was scanned before, or else the first that is free. Only one is scanned or armed at a time, so no two
+//	    boards can be put into each other's slots. It is scanned until the values that the recipe asks for are there, then armed.
+//	  - A chip that appears in the armed slot begins the run. What appears in any other is turned away, and must come out.
+//	  - A chip that does not show itself, such as one that is asleep, is begun by scanning its serial again.
+//	  - A serial or a chip that runs in another slot is refused.
+//	  - After a run the slot is not free before nothing is there any more: a part that was left in is never taken for the next one.
+//	  - A board that is taken out while it runs is told. Its run ends by itself.
+//	  - The same code twice within 3 s is one.
+//	  - Two codes without a line end between them are refused.
+//	  - Three REFUSED, FAIL or ERROR in a row of what was in a slot stop it, until a person scans its release card. PASS and TRIAL begin the count
+//	    anew; ABORTED and INTERRUPTED leave it. A new Line begins with no slot stopped.
+//	  - What was scanned is given up where its board or its values do not come within 2 min, at a cancel card, and at the end of input.
+//	  - Resume begins, without a scan, the open runs of this recipe whose chips are in slots, and names all others.
+//
+// What is refused is in the ledger (Engine.Refuse). What is only told is not: a code that was scanned twice or that no slot is free for, and a board that nobody
+// scanned, which has no serial to be refused under.
+type Line struct {
+	recipe *recipes.Recipe
+	open   []ledger.Run
+	slots  []*lineSlot
+	chosen *lineSlot // by its label, for the next serial
+	until  time.Time // when the choice, or what was scanned, is given up
+	code   string    // scanned last
+	at     time.Time // when
+	asked  string    // the slot for which a serial was asked for, "" for none
+	out    []Decision
+}
+
+const (
+	repeatTime = 3 * time.Second
+	armTime    = 2 * time.Minute
+	tooMany    = 3
+)
+
+// SlotState is where a slot stands.
+type SlotState string
+
+const (
+	Unseen   SlotState = "unseen"   // nobody has looked yet
+	Free     SlotState = "free"     // nothing is in it
+	Scanned  SlotState = "scanned"  // a serial was scanned for it, and its values are missing
+	Armed    SlotState = "armed"    // it waits for its board
+	Running  SlotState = "running"  // the engine has it
+	Occupied SlotState = "occupied" // what is in it must come out
+)
+
+type lineSlot struct {
+	name    string
+	state   SlotState
+	serial  string            // of the unit that it is scanned, armed or running for, or was at last
+	values  map[string]string // of that unit
+	there   bool              // a chip is in it, or may be
+	uid     string            // of that chip, "" where it could not be told
+	lost    bool              // the run ended because the chip did not answer any more, and nobody has looked since
+	stopped bool
+	bad     []Result // REFUSED, FAIL and ERROR in a row
+}
+
+// Decision is one thing to be done next.
+type Decision struct {
+	Do     Deed
+	Slot   string // "" with some Tell
+	Serial string
+	Values map[string]string // with Begin
+	Cause  string            // with Refuse; with Empty "open-run" where Resume would finish what is in Slot
+	// Message says it to the person, and Next what to do. With Ask, Message is what to scan.
+	Message, Next string
+}
+
+// Deed is what a Decision wants.
+type Deed string
+
+const (
+	Tell   Deed = "tell"   // nothing but to say it
+	Ask    Deed = "ask"    // something to be scanned
+	Arm    Deed = "arm"    // the board of Serial to be put into Slot
+	Empty  Deed = "empty"  // what is in Slot to be taken out
+	Begin  Deed = "begin"  // the run of Serial in Slot
+	Refuse Deed = "refuse" // Serial in Slot: Engine.Refuse
+	Recall Deed = "recall" // Resume to be called
+)
+
+// NewLine returns the line of these slots, in the order in which free ones are taken. open are the runs that the ledger has open.
+func NewLine(recipe *recipes.Recipe, slots []string, open []ledger.Run) *Line {
+	l := &Line{recipe: recipe, open: open}
+	for _, name := range slots {
+		l.slots = append(l.slots, &lineSlot{name: name, state: Unseen})
+	}
+	return l
+}
+
+// State is where a slot stands.
+func (l *Line) State(slot string) SlotState { return l.slot(slot).state }
+
+// Takes tells whether a serial, or a value that was asked for, would be taken now.
+func (l *Line) Takes() bool { return l.waiting() != nil || l.next() != nil }
+
+// Seen says that a look at a slot that does not run found a chip there, or none. uid is "" where the chip does not tell it. Of a slot that runs only
+// somebody's hands can say it.
+func (l *Line) Seen(slot string, present bool, uid string) []Decision {
+	s := l.slot(slot)
+	lost := s.lost
+	s.lost = false
+	if s.state == Running {
+		if s.there && !present {
+			l.told(s, fmt.Sprintf("the board of %s was taken out while its run is under way", s.serial), "Put it back, and scan it again when the run has ended.")
+		}
+		s.there = present // the chip that the run has stays its own
+		return l.decided()
+	}
+	s.there, s.uid = present, uid
+	switch {
+	case s.state == Armed && present:
+		l.meet(s)
+	case s.state == Occupied && !present:
+		s.state = Free
+		if lost {
+			l.told(s, fmt.Sprintf("the board of %s was taken out while its run was under way", s.serial), "Put it back when it is scanned again: "+s.serial+".")
+		}
+	case s.state == Unseen && !present:
+		s.state = Free
+	case s.state == Unseen:
+		s.state = Occupied
+		if r := l.resumable(s); r != nil {
+			l.do(Decision{Do: Empty, Slot: s.name, Serial: r.Serial, Cause: "open-run", Message: fmt.Sprintf("the board of %s is in it, whose run broke off", r.Serial),
+				Next: "Scan " + CardResume + " to finish it, or take it out."})
+			break
+		}
+		l.do(Decision{Do: Empty, Slot: s.name, Message: "a board is in it", Next: "Take it out."})
+	case s.state == Free && present && s.stopped:
+		s.state = Occupied
+	case s.state == Free && present:
+		s.state = Occupied
+		l.do(Decision{Do: Empty, Slot: s.name, Message: "a board was put in that nobody scanned", Next: "Take it out, scan its serial, and put it into the slot that is named then."})
+	}
+	return l.decided()
+}
+
+// Ended says that the run of a slot has ended.
+func (l *Line) Ended(slot string, r Result) []Decision {
+	s := l.slot(slot)
+	if s.state != Running {
+		return nil
+	}
+	s.state = Free
+	s.lost = s.there && s.uid != "" && (r.Cause == "contact-absent" || r.Cause == "contact-lost")
+	if s.there {
+		s.state = Occupied
+		l.do(Decision{Do: Empty, Slot: s.name, Serial: s.serial, Message: fmt.Sprintf("%s is done (%s)", s.serial, r.Outcome), Next: "Take the board out."})
+	}
+	l.count(s, r)
+	return l.decided()
+}
+
+// Failed says that the board that slot is armed for could not be put in.
+func (l *Line) Failed(slot, message string) []Decision {
+	s := l.slot(slot)
+	if s.state == Armed {
+		s.state = Free
+		l.refuse(s, s.serial, "no-board", message, "Nothing was touched. Scan the board again.")
+	}
+	return l.decided()
+}
+
+// Tick gives up what has waited for too long. It is to be called about every second.
+func (l *Line) Tick(now time.Time) []Decision {
+	l.expire(now)
+	return l.decided()
+}
+
+// End says that nothing is scanned any more.
+func (l *Line) End() []Decision {
+	l.giveUp()
+	l.chosen = nil
+	out := l.out
+	l.out = nil
+	return out
+}
+
+// Resume begins the open runs whose chips are in slots. open are the runs that the ledger has open now.
+func (l *Line) Resume(open []ledger.Run) []Decision {
+	l.open = open
+	left := 0
+	for i := range open {
+		r := &open[i]
+		s, unit := l.seat(r), l.holder(r.Serial)
+		if unit != nil && unit.state == Running {
+			continue
+		}
+		left++
+		again := fmt.Sprintf("station run RECIPE --slot NAME=%s", r.Serial)
+		switch ran := r.Start.Recipe; {
+		case r.Stuck != nil:
+			l.told(s, fmt.Sprintf("%s waits for a person's decision: %s", r.Serial, r.Stuck.Message), r.Stuck.Next)
+		case ran.Digest != l.recipe.Digest():
+			l.told(s, fmt.Sprintf("the run of %s was begun with recipe %s version %d, which is not this one", r.Serial, ran.ID, ran.Version), fmt.Sprintf("Finish it with that recipe: `%s`.", again))
+		case unit != nil:
+			l.told(unit, r.Serial+" was scanned for this slot", "Put its board in.")
+		case s == nil:
+			l.told(nil, fmt.Sprintf("the board of %s, whose run broke off in slot %s, is in no slot, or does not tell its UID", r.Serial, r.Slot),
+				fmt.Sprintf("Take it out, scan it and put it in, or `%s`.", again))
+		case s.stopped:
+			l.told(s, "it is stopped, and has the board of "+r.Serial, "Scan "+cardRelease+s.name+" first.")
+		case s.state != Occupied:
+			l.told(s, "the board of "+r.Serial+" is in it, and it waits for another", "Take it out.")
+		default:
+			s.serial, s.values = r.Serial, l.valuesOf(r)
+			l.begin(s)
+		}
+	}
+	if left == 0 {
+		l.told(nil, "no run is open", "")
+	}
+	return l.decided()
+}
+
+// meet is what happens when a chip is in the armed slot.
+func (l *Line) meet(s *lineSlot) {
+	if other := l.running(s.uid); other != nil {
+		s.state = Occupied
+		l.count(s, l.refuse(s, s.serial, "in-two-slots", fmt.Sprintf("chip %s is being provisioned in slot %s right now", s.uid, other.name), "Take the board out, and put it back into slot "+other.name+"."))
+		return
+	}
+	l.begin(s)
+}
+
+func (l *Line) begin(s *lineSlot) {
+	s.state, s.lost = Running, false
+	s.there = true // or so it is said, until somebody looks
+	l.do(Decision{Do: Begin, Slot: s.name, Serial: s.serial, Values: s.values})
+}
+
+// count stops a slot that does nothing right any more.
+func (l *Line) count(s *lineSlot, r Result) {
+	switch r.Outcome {
+	case ledger.Pass, ledger.Trial:
+		s.bad = nil
+	case ledger.Refused, ledger.Fail, ledger.Error:
+		s.bad = append(s.bad, r)
+	}
+	if s.stopped || len(s.bad) < tooMany {
+		return
+	}
+	s.stopped = true
+	words := ""
+	advice := "Three boards in a row are seldom bad: call the person who looks after the station."
+	for _, r := range s.bad {
+		words += fmt.Sprintf(", %s %s (%s)", r.Serial, r.Outcome, r.Cause)
+		switch r.Cause {
+		case "contact-absent", "contact-unstable", "contact-lost":
+			advice = "Clean the contacts of this slot; if that does not help, call the person who looks after the station."
+		case "fixture":
+			advice = "Try another cable, then another programmer; if that does not help, call the person who looks after the station."
+		}
+	}
+	l.told(s, fmt.Sprintf("it is stopped, after %d in a row: %s", len(s.bad), words[2:]), fmt.Sprintf("%s Then scan %s%s, or start the program again.", advice, cardRelease, s.name))
+}
+
+// giveUp ends the waiting of what was scanned.
+func (l *Line) giveUp() {
+	s := l.waiting()
+	if s == nil {
+		return
+	}
+	missing := "board is"
+	if s.state == Scanned {
+		missing = l.missing(s) + " is"
+	}
+	s.state = Free
+	l.told(nil, fmt.Sprintf("%s was not begun: its %s missing", s.serial, missing), "")
+	if s.there {
+		s.state = Occupied
+		l.do(Decision{Do: Empty, Slot: s.name, Serial: s.serial, Message: "the board of " + s.serial + " is in it", Next: "Take it out."})
+	}
+}
+
+func (l *Line) expire(now time.Time) {
+	if now.After(l.until) {
+		l.giveUp()
+		l.chosen = nil
+	}
+}
+
+// resumable is the open run that Resume would finish in s, nil for none.
+func (l *Line) resumable(s *lineSlot) *ledger.Run {
+	for i := range l.open {
+		if r := &l.open[i]; r.Stuck == nil && r.Start.Recipe.Digest == l.recipe.Digest() && l.seat(r) == s {
+			return r
+		}
+	}
+	return nil
+}
+
+// running is the slot whose run has the chip of a UID, nil for none.
+func (l *Line) running(uid string) *lineSlot {
+	for _, s := range l.slots {
+		if s.state == Running && s.uid == uid && uid != "" {
+			return s
+		}
+	}
+	return nil
+}
+
+// seat is the slot that has the chip of r, and that does not run, nil for none. What was seen somewhere may be elsewhere by now: a chip that runs is in no other slot.
+func (l *Line) seat(r *ledger.Run) *lineSlot {
+	if l.running(r.Start.Chip.UID) != nil {
+		return nil
+	}
+	for _, s := range l.slots {
+		if s.there && s.state != Running && s.uid == r.Start.Chip.UID {
+			return s
+		}
+	}
+	return nil
+}
+
+// valuesOf is what the unit of an open run brought, but for what the recipe brings.
+func (l *Line) valuesOf(r *ledger.Run) map[string]string {
+	values := map[string]string{}
+	for _, f := range r.Start.Values {
+		if slices.ContainsFunc(l.recipe.Values(), func(v recipes.Value) bool { return v.Name == f.Name && v.Hex == "" }) {
+			values[f.Name] = f.Value
+		}
+	}
+	return values
+}
+
+// holder is the slot that is scanned, armed or running for a serial.
+func (l *Line) holder(serial string) *lineSlot {
+	for _, s := range l.slots {
+		if s.serial == serial && (s.state == Scanned || s.state == Armed || s.state == Running) {
+			return s
+		}
+	}
+	return nil
+}
+
+// waiting is the slot that is scanned or armed.
+func (l *Line) waiting() *lineSlot {
+	for _, s := range l.slots {
+		if s.state == Scanned || s.state == Armed {
+			return s
+		}
+	}
+	return nil
+}
+
+// next is the slot that the next serial is for, nil where none is free.
+func (l *Line) next() *lineSlot {
+	if l.chosen != nil && l.chosen.takes() {
+		return l.chosen
+	}
+	for _, s := range l.slots {
+		if s.takes() {
+			return s
+		}
+	}
+	return nil
+}
+
+func (s *lineSlot) takes() bool { return s.state == Free && !s.stopped }
+
+func (l *Line) slot(name string) *lineSlot {
+	for _, s := range l.slots {
+		if s.name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+func (l *Line) do(d Decision) { l.out = append(l.out, d) }
+
+// told says something, of a slot or, where s is nil, of none.
+func (l *Line) told(s *lineSlot, message, next string) {
+	d := Decision{Do: Tell, Message: message, Next: next}
+	if s != nil {
+		d.Slot = s.name
+	}
+	l.do(d)
+}
+
+func (l *Line) refuse(s *lineSlot, serial, cause, message, next string) Result {
+	l.do(Decision{Do: Refuse, Slot: s.name, Serial: serial, Cause: cause, Message: message, Next: next})
+	l.asked = ""
+	return Result{Slot: s.name, Serial: serial, Outcome: ledger.Refused, Cause: cause}
+}
+
+// decided ends an event: whoever may scan a serial now is asked for it, once.
+func (l *Line) decided() []Decision {
+	switch s := l.next(); {
+	case l.waiting() != nil || s == nil:
+		l.asked = ""
+	case l.asked != s.name:
+		l.asked = s.name
+		l.do(Decision{Do: Ask, Slot: s.name, Message: "serial"})
+	}
+	out := l.out
+	l.out = nil
+	return out
+}

@@ -1,0 +1,246 @@
+package provision
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"station/recipes"
+)
+
+// Codes that are not a unit's. Those that end with a colon go on with the name of a slot. They go before whatever a recipe takes for a serial.
+const (
+	CardResume  = "RESUME"   // finish the open runs whose boards are in slots
+	cardCancel  = "CANCEL"   // give up what was scanned
+	labelSlot   = "SLOT:"    // the label of a slot: the next serial is for it
+	cardRelease = "RELEASE:" // a stopped slot may go on
+)
+
+// Scan takes a code from the scanner.
+func (l *Line) Scan(now time.Time, code string) []Decision {
+	again := code == l.code && now.Sub(l.at) < repeatTime
+	l.code, l.at = code, now // a scanner that goes on and on is one scan
+	l.expire(now)
+	if again {
+		l.told(nil, code+" was scanned twice: once is enough", "")
+	} else {
+		l.scan(now, code)
+	}
+	return l.decided()
+}
+
+func (l *Line) scan(now time.Time, code string) {
+	s := l.waiting()
+	if l.card(now, code) {
+		return
+	}
+	serial := l.recipe.MatchSerial(code)
+	if s == nil {
+		s = l.next()
+	}
+	switch {
+	case s == nil:
+		l.told(nil, code+" was not taken: no slot is free", l.whyNot())
+	case s.state == Scanned:
+		l.value(now, s, code, serial)
+	case !serial && l.two(s, code):
+	case strings.HasPrefix(code, labelSlot), strings.HasPrefix(code, cardRelease):
+		_, name, _ := strings.Cut(code, ":")
+		l.told(nil, fmt.Sprintf("there is no slot %q", name), "`station slot list` shows them.")
+	case !serial:
+		v := wrongSerial(l.recipe, code)
+		l.refuse(s, code, v.cause, v.message, v.next)
+	case s.state == Armed && code == s.serial:
+		l.begin(s)
+	case s.state == Armed:
+		l.told(s, fmt.Sprintf("it waits for the board of %s, so %s was not taken", s.serial, code), fmt.Sprintf("Put the board of %s in, or scan %s.", s.serial, cardCancel))
+	default:
+		l.serial(now, s, code)
+	}
+}
+
+// serial is a serial for the slot s, which is free.
+func (l *Line) serial(now time.Time, s *lineSlot, serial string) {
+	if other := l.holder(serial); other != nil {
+		l.refuse(s, serial, "in-two-slots", fmt.Sprintf("serial %s is being provisioned in slot %s right now", serial, other.name), "Scan the label of the board that you want to put into slot "+s.name+".")
+		return
+	}
+	s.state, s.serial, s.values, s.there, s.uid = Scanned, serial, map[string]string{}, false, ""
+	l.chosen, l.until = nil, now.Add(armTime)
+	l.complete(now, s)
+}
+
+// complete arms a slot whose values are all there, and asks for the next one otherwise.
+func (l *Line) complete(now time.Time, s *lineSlot) {
+	l.until = now.Add(armTime)
+	if l.missing(s) != "" {
+		l.askValue(s)
+		return
+	}
+	s.state = Armed
+	if s.there {
+		l.meet(s)
+		return
+	}
+	l.do(Decision{Do: Arm, Slot: s.name, Serial: s.serial, Message: "put the board of " + s.serial + " in"})
+}
+
+// value is a code that was scanned where a value was asked for.
+func (l *Line) value(now time.Time, s *lineSlot, code string, serial bool) {
+	name := l.missing(s)
+	s.values[name] = code
+	wrong := valueError(l.recipe, s.serial, s.values, name)
+	if wrong == nil {
+		l.complete(now, s)
+		return
+	}
+	delete(s.values, name)
+	if !serial {
+		if !l.two(s, code) {
+			l.told(nil, wrong.Error(), "")
+		}
+		l.askValue(s)
+		return
+	}
+	l.giveUp()
+	if s.takes() {
+		l.serial(now, s, code)
+	} else {
+		l.scan(now, code)
+	}
+}
+
+// askValue asks for the next value of a slot that is scanned.
+func (l *Line) askValue(s *lineSlot) {
+	if s.state == Scanned {
+		l.do(Decision{Do: Ask, Slot: s.name, Serial: s.serial, Message: fmt.Sprintf("%s of %s", l.missing(s), s.serial)})
+	}
+}
+
+// missing is the first value that a unit lacks, "" for none.
+func (l *Line) missing(s *lineSlot) string {
+	for _, v := range l.recipe.Values() {
+		if _, is := s.values[v.Name]; !is && v.Hex == "" {
+			return v.Name
+		}
+	}
+	return ""
+}
+
+// card does what a card or a label says. It tells whether code is one.
+func (l *Line) card(now time.Time, code string) bool {
+	s := l.waiting()
+	switch word, name, _ := strings.Cut(code, ":"); {
+	case code == CardResume:
+		l.do(Decision{Do: Recall})
+	case code == cardCancel:
+		if s == nil && l.chosen == nil {
+			l.told(nil, "nothing was scanned that could be given up", "")
+		}
+		l.giveUp()
+		l.chosen, l.asked = nil, ""
+	case l.slot(name) == nil:
+		return false
+	case word+":" == cardRelease:
+		l.release(l.slot(name))
+	case word+":" == labelSlot && s != nil:
+		l.told(s, "it waits for "+s.serial, fmt.Sprintf("Finish that first, or scan %s.", cardCancel))
+		l.askValue(s)
+	case word+":" == labelSlot:
+		if s = l.slot(name); s.takes() {
+			l.chosen, l.until, l.asked = s, now.Add(armTime), ""
+		} else {
+			l.told(s, "it takes no board now", s.whyNot())
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+func (l *Line) release(s *lineSlot) {
+	if !s.stopped {
+		l.told(s, "it is not stopped", "")
+		return
+	}
+	s.stopped, s.bad = false, nil
+	l.told(s, "it may go on", "")
+}
+
+// whyNot says what to do where no slot takes a serial.
+func (l *Line) whyNot() string {
+	var next []string
+	for _, s := range l.slots {
+		next = append(next, "Slot "+s.name+": "+s.whyNot())
+	}
+	return strings.Join(next, " ")
+}
+
+// whyNot says what to do so that a slot takes a serial.
+func (s *lineSlot) whyNot() string {
+	switch {
+	case s.stopped:
+		return "Scan " + cardRelease + s.name + " when it is right again."
+	case s.state == Unseen:
+		return "Nobody has seen yet whether it is empty: look at its programmer."
+	case s.state == Occupied:
+		return "Take the board out."
+	}
+	return "Wait until its run has ended."
+}
+
+// two refuses a code that is two.
+func (l *Line) two(s *lineSlot, code string) bool {
+	a, b, two := l.together(code)
+	if two {
+		l.refuse(s, code, "two-codes", fmt.Sprintf("%s and %s came as one code", a, b), "Scan them one after the other. If it happens again, set the scanner to end each code with Enter.")
+	}
+	return two
+}
+
+// together tells the two codes that one was made of, where the scanner did not end the first.
+func (l *Line) together(code string) (first, second string, two bool) {
+	for i := 1; i < len(code); i++ {
+		a, b := code[:i], code[i:]
+		switch known, next := l.known(a), l.known(b); {
+		case known && next,
+			l.recipe.MatchSerial(a) && l.isValue(a, b),
+			l.recipe.MatchSerial(b) && l.isValue(b, a):
+			return a, b, true
+		}
+	}
+	return "", "", false
+}
+
+// known tells whether something is a code by itself.
+func (l *Line) known(code string) bool {
+	word, name, _ := strings.Cut(code, ":")
+	return code == CardResume || code == cardCancel || l.recipe.MatchSerial(code) || (word+":" == labelSlot || word+":" == cardRelease) && l.slot(name) != nil
+}
+
+// isValue tells whether text is a value that the unit of a serial may have.
+func (l *Line) isValue(serial, text string) bool {
+	for _, v := range l.recipe.Values() {
+		if v.Hex == "" && valueError(l.recipe, serial, map[string]string{v.Name: text}, v.Name) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// valueError is what the recipe says against one of the values, nil for nothing.
+func valueError(recipe *recipes.Recipe, serial string, values map[string]string, name string) error {
+	_, err := recipe.Bind(serial, values)
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return err
+	}
+	for _, err := range joined.Unwrap() {
+		var e *recipes.ValueError
+		if errors.As(err, &e) && e.Name == name {
+			return e
+		}
+	}
+	return nil
+}

@@ -1,0 +1,143 @@
+package provision
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"station/ledger"
+	"station/sim/nor"
+)
+
+// said is decisions as words.
+func said(all []Decision) string {
+	var words []string
+	for _, d := range all {
+		words = append(words, strings.TrimSpace(fmt.Sprintf("%s %s %s", d.Do, d.Slot, d.Serial)))
+	}
+	return strings.Join(words, ", ")
+}
+
+// emptyLine is a line of two empty slots, and a check of what it decides.
+func emptyLine(t *testing.T, steps, old, new string) (*Line, func(what string, all []Decision, want string)) {
+	t.Helper()
+	l := NewLine(editedRecipe(t, "MT25QL256ABA", steps, old, new), []string{"1", "2"}, nil)
+	l.Seen("1", false, "")
+	l.Seen("2", false, "")
+	return l, func(what string, all []Decision, want string) {
+		t.Helper()
+		if got := said(all); got != want {
+			t.Errorf("%s: %s, want %s", what, got, want)
+		}
+	}
+}
+
+// TestRepeatedCode: 3 s after it was read last, a code is another one.
+func TestRepeatedCode(t *testing.T) {
+	l, want := emptyLine(t, full, "version: 1\n", "version: 1\n")
+	now := time.Unix(1e9, 0)
+	want("first", l.Scan(now, "S1"), "arm 1 S1")
+	want("after 2 s", l.Scan(now.Add(2*time.Second), "S1"), "tell")
+	want("2.9 s after that", l.Scan(now.Add(4900*time.Millisecond), "S1"), "tell")
+	want("3 s after that: the board does not show itself", l.Scan(now.Add(7900*time.Millisecond), "S1"), "begin 1 S1, ask 2")
+	want("in the other slot", l.Scan(now.Add(11*time.Second), "S1"), "refuse 2 S1, ask 2")
+}
+
+// TestGivenUp: what waits for too long is told, and the slot is free.
+func TestGivenUp(t *testing.T) {
+	l, want := emptyLine(t, full, "version: 1\n", "version: 1\n")
+	now := time.Unix(1e9, 0)
+	l.Scan(now, "S1")
+	want("in time", l.Tick(now.Add(armTime)), "")
+	want("too late", l.Tick(now.Add(armTime+1)), "tell, ask 1")
+	want("a label", l.Scan(now, "SLOT:2"), "ask 2")
+	want("forgotten", l.Tick(now.Add(armTime+1)), "ask 1")
+}
+
+// TestValuesOfAScan: the slot is armed when the values are there; a board that is put in meanwhile begins then, and one whose values never came must come out.
+func TestValuesOfAScan(t *testing.T) {
+	const steps = "  - write: {region: boot, fields: [{text: serial, size: 8, pad: 0xFF}, {bytes: mac, size: 2}, {bytes: key, size: 1}]}\n"
+	l, want := emptyLine(t, steps, "elsewhere: keep\n", "elsewhere: keep\nvalues:\n  mac: {scan: true, bytes: 2}\n  key: {scan: true, bytes: 1}\n")
+	now := time.Unix(1e9, 0)
+	scan := func(code string) []Decision {
+		now = now.Add(4 * time.Second)
+		return l.Scan(now, code)
+	}
+	want("serial", scan("S1"), "ask 1 S1")
+	want("not a value", scan("0102ZZ"), "tell, ask 1 S1")
+	want("serial and value at once", scan("S1ABCD"), "refuse 1 S1ABCD, ask 1 S1")
+	want("a label", scan("SLOT:2"), "tell 1, ask 1 S1")
+	want("a value", scan("03"), "ask 1 S1")
+	want("the board", l.Seen("1", true, "U1"), "")
+	all := scan("01:02")
+	want("all values", all, "begin 1 S1, ask 2")
+	if v := all[0].Values; v["mac"] != "01:02" || v["key"] != "03" {
+		t.Errorf("values %v", v)
+	}
+	want("another", scan("S2"), "ask 2 S2")
+	l.Seen("2", true, "U2")
+	want("its board is in, and another serial is scanned", scan("S3"), "tell, empty 2 S2, tell")
+	want("which no slot is free for", scan("S3"), "tell")
+	want("until it is out", l.Seen("2", false, ""), "ask 2")
+	want("serial", scan("S3"), "ask 2 S3")
+	want("another one instead", scan("S4"), "tell, ask 2 S4")
+	want("the end", l.End(), "tell")
+}
+
+// TestAdvice: a slot that stopped says what is likely.
+func TestAdvice(t *testing.T) {
+	for cause, advice := range map[string]string{"contact-absent": "Clean the contacts", "fixture": "Try another cable, then another programmer", "verify-mismatch": "seldom bad: call"} {
+		l, _ := emptyLine(t, full, "version: 1\n", "version: 1\n")
+		var last []Decision
+		for i := range tooMany {
+			l.Scan(time.Unix(int64(i*10), 0), "S1")
+			l.Seen("1", true, "U1")
+			last = l.Ended("1", Result{Serial: "S1", Outcome: ledger.Error, Cause: cause})
+			l.Seen("1", false, "")
+		}
+		if said(last) != "empty 1 S1, tell 1" || !strings.Contains(last[1].Next, advice) || !strings.Contains(last[1].Next, "RELEASE:1") {
+			t.Errorf("%s: %+v", cause, last)
+		}
+	}
+}
+
+// TestResumeNamesAll: what is not finished is named, and what is begun has the values of its start.
+func TestResumeNamesAll(t *testing.T) {
+	l, want := emptyLine(t, full, "version: 1\n", "version: 1\n")
+	run := func(serial, uid, digest string) ledger.Run {
+		return ledger.Run{Serial: serial, Slot: "9", Start: &ledger.RunStart{Recipe: ledger.Recipe{ID: "other", Version: 3, Digest: digest}, Chip: ledger.Chip{UID: uid}}}
+	}
+	mine := l.recipe.Digest()
+	stuck := run("S4", "U2", mine)
+	stuck.Stuck = &ledger.RunStuck{Message: "foreign", Next: "decide"}
+	l = NewLine(l.recipe, []string{"1", "2"}, []ledger.Run{run("S1", "U1", mine)})
+	want("a board that is open", l.Seen("1", true, "U1"), "empty 1 S1")
+	want("one that is not", l.Seen("2", true, "U2"), "empty 2")
+	all := l.Resume([]ledger.Run{run("S1", "U1", mine), run("S2", "U2", "sha256:other"), run("S3", "U3", mine), stuck})
+	want("resumed", all, "begin 1 S1, tell 2, tell, tell 2")
+	for i, text := range []string{"", "begun with recipe other version 3", "in no slot", "waits for a person's decision: foreign"} {
+		if !strings.Contains(all[i].Message, text) {
+			t.Errorf("%q lacks %q", all[i].Message, text)
+		}
+	}
+	want("while it runs", l.Resume([]ledger.Run{run("S1", "U1", mine)}), "tell")
+}
+
+// TestRefuse: what is refused before its slot was looked at is in the account, and no slot was leased for it.
+func TestRefuse(t *testing.T) {
+	l := newLine(t, Options{})
+	l.socket.put("1", fresh(t, 1, nor.Options{}))
+	res := l.engine.Refuse(t.Context(), Order{Recipe: recipe(t, 1, full), Serial: "S1", Slot: "1", Operator: "op-1"}, "in-two-slots", "it is elsewhere", "look there")
+	l.want(res, ledger.Refused, "in-two-slots")
+	runs := l.books.all()
+	if len(runs) != 1 || runs[0].Start != nil || runs[0].End == nil || runs[0].End.Cause != "in-two-slots" || runs[0].End.Next != "look there" || runs[0].End.Chip != nil {
+		t.Errorf("the account has %+v", runs)
+	}
+	if _, leased := l.socket.leased["1"]; leased {
+		t.Error("the slot was leased")
+	}
+	if len(l.events) != 1 || l.events[0].Kind != Ended || l.events[0].Result.Outcome != ledger.Refused {
+		t.Errorf("events %+v", l.events)
+	}
+}
