@@ -139,6 +139,18 @@ func (b *Boards) insert(slot string, place Place, path string, open func() (*nor
 	return errors.Join(err, b.writeSlots())
 }
 
+// Remove takes the board of a slot out, and lets go of its file. Errors are ErrNoBoard, and what keeps DIR/slots from being written.
+func (b *Boards) Remove(slot string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	chip := b.takeOut(slot)
+	if chip == nil {
+		return fmt.Errorf("slot %s: %w", slot, ErrNoBoard)
+	}
+	_ = chip.Close() // its state is in its file already
+	return b.writeSlots()
+}
+
 // takeOut removes the board of a slot, which cuts its power, and forgets it there; nil where there is none. b.mu is held.
 func (b *Boards) takeOut(slot string) *nor.Chip {
 	delete(b.remembered, slot)

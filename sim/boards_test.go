@@ -303,6 +303,33 @@ func TestReseat(t *testing.T) {
 	})
 }
 
+// What is taken out is in no slot, not even after a restart, and its file is free.
+func TestRemove(t *testing.T) {
+	dir := t.TempDir()
+	b, _, _ := boards(t, dir)
+	if err := b.Remove("1"); !errors.Is(err, sim.ErrNoBoard) {
+		t.Errorf("out of an empty slot: %v", err)
+	}
+	scan(t, b, "1", place1, "A")
+	if err := b.Remove("1"); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, "slots")); err != nil || len(text) > 0 {
+		t.Errorf("slots has %q, %v", text, err)
+	}
+	chip, err := nor.Open(filepath.Join(dir, "A.chip"), nor.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if chip.Powered() {
+		t.Error("it kept its power")
+	}
+	if err := chip.Close(); err != nil {
+		t.Fatal(err)
+	}
+	scan(t, b, "2", place2, "A")
+}
+
 // Whatever is scanned where: a board is in one slot, and a restart finds what was there.
 func TestScansProperty(t *testing.T) {
 	places := map[string]sim.Place{"1": place1, "2": place2}
