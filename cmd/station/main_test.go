@@ -65,6 +65,7 @@ func writeRecipe(dir string) error {
 type position struct {
 	t      *testing.T
 	dir    string
+	in     *os.File     // what the program reads; nil for nothing
 	output bytes.Buffer // everything that any command said
 }
 
@@ -121,6 +122,9 @@ func (p *position) command(ctx context.Context, args ...string) *exec.Cmd {
 	}
 	c := exec.CommandContext(ctx, "station", args...)
 	c.Dir = p.dir
+	if p.in != nil {
+		c.Stdin = p.in
+	}
 	c.Env = append(slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "STATION_") }), env...)
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGQUIT) } // what hangs tells where
 	c.WaitDelay = time.Second

@@ -27,14 +27,15 @@ import (
 func (a *app) run() *cobra.Command {
 	var slots, boards, values, unlocks []string
 	var operator string
-	var scan, trial bool
+	var scan, resume, simHands, trial bool
 	c := &cobra.Command{
-		Use:   "run RECIPE {--slot NAME=SERIAL ... | --scan}",
+		Use:   "run RECIPE {--slot NAME=SERIAL ... | --scan | --resume}",
 		Short: "Provision units from a terminal",
 		Example: "  station run recipes/locked-boot.yaml --slot 1=GW-000001 --slot 2=GW-000002\n" +
 			"  station run recipes/gateway-boot.yaml --slot 1=GW-000003 --value 1.mac=02:00:00:00:00:03\n" +
 			"  station run recipes/locked-boot.yaml --slot 1=GW-000004 --sim-board 1=board.chip\n" +
-			"  station run recipes/locked-boot.yaml --scan",
+			"  station run recipes/locked-boot.yaml --scan\n" +
+			"  station run recipes/locked-boot.yaml --resume",
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			scans, err := pairs("--slot", "NAME=SERIAL", slots)
@@ -52,7 +53,11 @@ func (a *app) run() *cobra.Command {
 			switch {
 			case scan && len(scans)+len(inserts)+len(values)+len(opens) > 0:
 				return exit(exitRefused, errors.New("--scan takes slots, serials and values from the scanner: leave --slot, --sim-board, --value and --unlock out"))
-			case !scan && len(scans) == 0:
+			case resume && len(scans)+len(inserts)+len(values)+len(opens) > 0:
+				return exit(exitRefused, errors.New("--resume takes slots, serials and values from the runs that are open: leave --slot, --sim-board, --value and --unlock out"))
+			case simHands && !scan:
+				return exit(exitRefused, errors.New("--sim-hands goes with --scan"))
+			case !scan && !resume && len(scans) == 0:
 				return exit(exitRefused, errors.New("nothing to do: name a slot and its serial, --slot NAME=SERIAL, or use --scan"))
 			}
 			for _, p := range scans {
@@ -88,12 +93,18 @@ func (a *app) run() *cobra.Command {
 			if err := b.secrets.ready(recipe); err != nil {
 				return err
 			}
+			if simHands && !b.simulated {
+				return exit(exitRefused, errors.New("--sim-hands is for simulated stations; this one is real"))
+			}
+			job := job{recipe: recipe, operator: operator, trial: trial, unlocks: sealed}
+			if resume && !scan {
+				return a.scan(c.Context(), b, job, false, true, false)
+			}
 			if err := a.tellOpenRuns(b, scans); err != nil {
 				return err
 			}
-			job := job{recipe: recipe, operator: operator, trial: trial, unlocks: sealed}
 			if scan {
-				return a.scan(c.Context(), b, job)
+				return a.scan(c.Context(), b, job, true, resume, simHands)
 			}
 			if err := b.insert(recipe, scans, inserts); err != nil {
 				return err
@@ -111,6 +122,8 @@ func (a *app) run() *cobra.Command {
 	f.StringArrayVar(&unlocks, "unlock", nil, "`NAME=FILE`: the unit in this slot is reworked, and this is its password as the auditor sealed it with \"escrow reseal\"; repeat for more slots")
 	f.StringVar(&operator, "operator", cmp.Or(os.Getenv("STATION_OPERATOR"), "unnamed"), "pseudonymous `ID` of who does this, for the ledger")
 	f.BoolVar(&scan, "scan", false, "read serials from standard input, one a line as a scanner types them; the next free slot is announced")
+	f.BoolVar(&resume, "resume", false, "finish the open runs of this recipe whose boards are in slots, and name all others; with --scan, go on with that")
+	f.BoolVar(&simHands, "sim-hands", false, "boards are moved by lines between the scanned ones, 'in SLOT=SERIAL', 'out SLOT', 'wait SLOT', and stay where they are otherwise (simulated stations only)")
 	f.BoolVar(&trial, "trial", false, "stop before the first permanent step")
 	return c
 }

@@ -1,211 +1,243 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"strings"
+	"slices"
 	"sync"
+	"time"
 
 	"station/ledger"
 	"station/provision"
-	"station/recipes"
 )
 
-// scan provisions one unit after the other as their serials are scanned, each in the next free slot, until the input ends. The
-// values that a recipe asks for are scanned after the serial.
-func (a *app) scan(ctx context.Context, b *bench, j job) error {
+// scanning is units that are provisioned one after the other as their serials are scanned. What is done when is decided by provision.Line; here is whoever
+// tells it what happens, and does what it wants.
+type scanning struct {
+	app     *app
+	bench   *bench
+	job     job
+	engine  *provision.Engine
+	line    *provision.Line
+	scanner bool          // something may be scanned
+	hands   *hands        // of a simulated station; nil where people's hands are looked for
+	pause   time.Duration // between two looks at a slot
+
+	orders  map[string]chan provision.Order
+	ended   chan outcome
+	seen    chan sight
+	running int
+	results []outcome
+}
+
+func (a *app) newScanning(ctx context.Context, b *bench, j job, watch func(provision.Event), open []ledger.Run) *scanning {
+	s := &scanning{app: a, bench: b, job: j, engine: b.engine(ctx, watch), pause: lookPause, orders: map[string]chan provision.Order{}, ended: make(chan outcome), seen: make(chan sight)}
+	var names []string
+	for _, slot := range b.config.Slots {
+		names = append(names, slot.Name)
+		s.orders[slot.Name] = make(chan provision.Order, 1)
+	}
+	s.line = provision.NewLine(j.recipe, names, open)
+	return s
+}
+
+// scan provisions what is scanned, until the input ends. resume begins with the open runs whose boards are in slots; without scanner nothing else is done.
+func (a *app) scan(ctx context.Context, b *bench, j job, scanner, resume, simHands bool) error {
+	open, err := b.db.OpenRuns()
+	if err != nil {
+		return exit(exitError, err)
+	}
 	watch, done := a.watch(ctx)
-	engine := b.engine(ctx, watch)
-	free := make(chan string, len(b.config.Slots))
-	for _, s := range b.config.Slots {
-		free <- s.Name
+	s := a.newScanning(ctx, b, j, watch, open)
+	if b.simulated {
+		s.hands, s.pause = &hands{told: simHands}, 0
 	}
-	ended := make(chan outcome)
-	w := a.readLines(ctx)
-	var under sync.Map // serial -> slot of the units under way
-	var results []outcome
-	running := 0
-	take := func(o outcome) {
-		results = append(results, o)
-		running--
-		free <- o.Slot
+	w := &wedge{}
+	if scanner {
+		w = a.readLines(ctx)
 	}
-	refuse := func(p pair, cause, message, next string) {
-		results = append(results, outcome{Result: provision.Result{Slot: p.slot, Serial: p.value, Index: -1, Outcome: ledger.Refused,
-			Cause: cause, Message: message, Next: next}})
-		free <- p.slot
-	}
-	for more := true; more; {
-		var p pair
-		select {
-		case p.slot = <-free:
-		case o := <-ended:
-			take(o)
-			continue
-		case <-ctx.Done():
-			more = false
-			continue
-		}
-		var values map[string]string
-		for p.value = ""; more && values == nil; {
-			if p.value == "" {
-				p.value, more = a.scanSerial(ctx, w, p.slot)
-			}
-			// The engine would refuse it too, but on a simulated line the board would be out of the other slot by then.
-			if other, is := under.Load(p.value); is {
-				refuse(p, "in-two-slots", fmt.Sprintf("serial %s is being provisioned in slot %s right now", p.value, other),
-					"Scan the label of the board that is in slot "+p.slot+".")
-				break
-			}
-			if more {
-				values, p.value, more = a.scanValues(ctx, w, j.recipe, p)
-			}
-		}
-		if values == nil {
-			continue
-		}
-		if err := b.insert(j.recipe, []pair{p}, nil); err != nil {
-			refuse(p, "", err.Error(), "Nothing was touched. Scan the board again.")
-			continue
-		}
-		running++
-		under.Store(p.value, p.slot)
-		go func() {
-			o := b.provisionOne(ctx, engine, j.order(p, values))
-			under.Delete(p.value)
-			ended <- o
-		}()
-	}
-	for running > 0 {
-		take(<-ended)
-	}
+	s.scanner = scanner
+	s.work(ctx, w, resume)
 	done()
-	err := a.conclude(results)
+	err = a.conclude(s.results)
+	code := exitDone
+	var e *exitErr
+	if errors.As(err, &e) {
+		code = e.code
+	}
 	if w.err != nil {
-		code := exitError
-		var e *exitErr
-		if errors.As(err, &e) {
-			code = worse(code, e.code)
+		return exit(worse(code, exitError), fmt.Errorf("the scanner cannot be read any more: %w", w.err))
+	}
+	if resume && !scanner {
+		if open, err := b.db.OpenRuns(); err != nil {
+			return exit(worse(code, exitError), err)
+		} else if len(open) > 0 {
+			return exit(worse(code, exitDecision), nil)
 		}
-		return exit(code, fmt.Errorf("the scanner cannot be read any more: %w", w.err))
 	}
 	return err
 }
 
-// ask waits for the next line. more is false at the end of input.
-func (a *app) ask(ctx context.Context, w *wedge, slot, what string) (line string, more bool) {
-	fmt.Fprintf(a.stderr, "slot %s is free: scan the %s\n", slot, what)
-	select {
-	case line, more = <-w.lines:
-		return line, more
-	case <-ctx.Done():
-		return "", false
+// work goes on until nothing is scanned any more and nothing runs. Nobody but the goroutine of work has the line; each slot has a goroutine of its own, which looks
+// at it or runs what is in it, and so never both at once.
+func (s *scanning) work(ctx context.Context, w *wedge, resume bool) {
+	first := s.lookAll(ctx)
+	stop := make(chan struct{})
+	var slots sync.WaitGroup
+	for name, orders := range s.orders {
+		slots.Go(func() { s.attend(ctx, stop, name, orders) })
 	}
-}
-
-// scanSerial asks for the serial of the board in a slot.
-func (a *app) scanSerial(ctx context.Context, w *wedge, slot string) (serial string, more bool) {
-	for {
-		serial, more := a.ask(ctx, w, slot, "serial")
-		if !more {
-			return "", false
+	defer slots.Wait()
+	defer close(stop)
+	if resume {
+		// Whose board is where is settled before simulated hands take the others out.
+		var all []provision.Decision
+		for _, v := range first {
+			all = append(all, s.line.Seen(v.slot, v.present, v.uid)...)
 		}
-		err := readable("serial", serial, longestName)
-		if err == nil {
-			return serial, true
-		}
-		fmt.Fprintln(a.stderr, err)
-	}
-}
-
-// scanValues asks for what the unit p brings besides its serial, until each value is one. values is nil where they are not complete:
-// at the end of input, or because the serial of another unit was scanned, which is next.
-func (a *app) scanValues(ctx context.Context, w *wedge, recipe *recipes.Recipe, p pair) (values map[string]string, serial string, more bool) {
-	values = map[string]string{}
-	for _, v := range recipe.Values() {
-		if v.Hex != "" || !recipe.MatchSerial(p.value) {
-			continue // fixed by the recipe, or refused by the engine whatever else is scanned
-		}
-		for {
-			line, more := a.ask(ctx, w, p.slot, fmt.Sprintf("%s of %s", v.Name, p.value))
-			values[v.Name] = line
-			wrong := valueError(recipe, p.value, values, v.Name)
-			if more && wrong == nil {
-				break
-			}
-			if !more || recipe.MatchSerial(line) {
-				fmt.Fprintf(a.stderr, "%s was not begun: its %s is missing\n", p.value, v.Name)
-				return nil, line, more
-			}
-			fmt.Fprintln(a.stderr, wrong)
+		s.do(ctx, append(s.resume(), all...))
+	} else {
+		for _, v := range first {
+			s.do(ctx, s.line.Seen(v.slot, v.present, v.uid))
 		}
 	}
-	return values, p.value, true
-}
-
-// valueError is what the recipe says against one of the values, nil for nothing.
-func valueError(recipe *recipes.Recipe, serial string, values map[string]string, name string) error {
-	_, err := recipe.Bind(serial, values)
-	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok {
-		return err
-	}
-	for _, err := range joined.Unwrap() {
-		var e *recipes.ValueError
-		if errors.As(err, &e) && e.Name == name {
-			return e
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	lines, stopped := w.lines, ctx.Done()
+	for lines != nil || s.running > 0 {
+		take := lines
+		if s.busyHands(ctx) {
+			take = nil
 		}
-	}
-	return nil
-}
-
-// wedge is the lines of a scanner that types like a keyboard, blank ones left out.
-type wedge struct {
-	lines chan string // closed at the end of input
-	err   error       // why it ended, nil for its end; settled before lines is closed
-}
-
-// longestLine is in bytes. No value that a scanner reads is near it.
-const longestLine = 64 << 10
-
-// readLines reads standard input, whose lines end with CR, LF or both. Reading cannot be cancelled, but nobody waits for it longer
-// than ctx.
-func (a *app) readLines(ctx context.Context) *wedge {
-	w := &wedge{lines: make(chan string)}
-	go func() {
-		defer close(w.lines)
-		in := bufio.NewReader(a.stdin)
-		var line []byte
-		for {
-			c, err := in.ReadByte()
-			if err == nil && c != '\r' && c != '\n' {
-				if len(line) <= longestLine {
-					line = append(line, c)
-				}
+		select {
+		case text, more := <-take:
+			if more {
+				s.scanned(ctx, text)
 				continue
 			}
-			text := strings.TrimSpace(string(line))
-			switch {
-			case err != nil && err != io.EOF:
-				w.err = err
-				return
-			case len(line) > longestLine:
-				fmt.Fprintf(a.stderr, "a line of more than %d bytes was dropped: nothing that is scanned is that long\n", longestLine)
-			case text != "":
-				select {
-				case w.lines <- text:
-				case <-ctx.Done():
-					return
-				}
+			lines = nil
+			s.do(ctx, s.line.End())
+		case o := <-s.ended:
+			s.running--
+			s.result(o)
+			s.do(ctx, s.line.Ended(o.Slot, o.Result))
+		case v := <-s.seen:
+			if s.line.State(v.slot) != provision.Running { // otherwise it was looked at before the run began
+				s.do(ctx, s.line.Seen(v.slot, v.present, v.uid))
 			}
-			if err != nil {
-				return
-			}
-			line = line[:0]
+		case now := <-tick.C:
+			s.do(ctx, s.line.Tick(now))
+		case <-stopped:
+			lines, stopped = nil, nil
+			s.do(ctx, s.line.End())
 		}
-	}()
-	return w
+	}
+}
+
+// attend looks at a slot, and runs what it is told to, until stop.
+func (s *scanning) attend(ctx context.Context, stop chan struct{}, slot string, orders chan provision.Order) {
+	e := eye{slot: slot}
+	for {
+		var wait <-chan time.Time
+		if s.hands == nil {
+			wait = time.After(s.pause)
+		}
+		select {
+		case o := <-orders:
+			s.ended <- s.bench.provisionOne(ctx, s.engine, o)
+			e = eye{slot: slot}
+			continue
+		case <-stop:
+			return
+		case <-wait:
+		}
+		if v, settled := s.look(ctx, &e); settled {
+			select {
+			case s.seen <- v:
+			case <-stop:
+				return
+			}
+		}
+	}
+}
+
+// scanned takes a line of the scanner, or one for simulated hands.
+func (s *scanning) scanned(ctx context.Context, text string) {
+	if s.hands != nil && s.hands.told {
+		if done, is := s.handle(ctx, text); is {
+			s.do(ctx, done)
+			return
+		}
+	}
+	if err := readable("serial", text, longestName); err != nil {
+		printf(s.app.stderr, "%s\n", err)
+		return
+	}
+	s.do(ctx, s.line.Scan(time.Now(), text))
+}
+
+// do does what the line decided, and what it decides of that.
+func (s *scanning) do(ctx context.Context, all []provision.Decision) {
+	for len(all) > 0 {
+		d := all[0]
+		all = all[1:]
+		if !s.scanner && (d.Do == provision.Ask || d.Do == provision.Empty) || d.Do == provision.Empty && s.line.State(d.Slot) != provision.Occupied {
+			continue // nobody is there, or it was resumed
+		}
+		switch d.Do {
+		case provision.Ask:
+			printf(s.app.stderr, "slot %s is free: scan the %s\n", d.Slot, d.Message)
+		case provision.Begin:
+			s.running++
+			s.orders[d.Slot] <- s.job.order(pair{d.Slot, d.Serial}, d.Values)
+		case provision.Refuse:
+			o := s.job.order(pair{d.Slot, d.Serial}, nil)
+			s.result(outcome{Result: s.engine.Refuse(ctx, o, d.Cause, d.Message, d.Next)})
+		case provision.Recall:
+			all = append(all, s.resume()...)
+		default:
+			if d.Do != provision.Empty || !s.hands.quick() || d.Cause != "" {
+				s.say(d)
+			}
+			all = append(all, s.move(ctx, d)...)
+		}
+	}
+}
+
+func (s *scanning) say(d provision.Decision) {
+	at := ""
+	if d.Slot != "" {
+		at = "slot " + d.Slot + ": "
+	}
+	printf(s.app.stderr, "%s%s\n", at, d.Message)
+	if d.Next != "" {
+		printf(s.app.stderr, "  %s\n", d.Next)
+	}
+}
+
+// result keeps an outcome, and says at once what to do about it: the table comes at the end.
+func (s *scanning) result(o outcome) {
+	s.results = append(s.results, o)
+	if exitCode(o.Outcome) != exitDone && o.Next != "" {
+		printf(s.app.stderr, "  %s\n", o.Next)
+	}
+}
+
+func (s *scanning) resume() []provision.Decision {
+	open, err := s.bench.db.OpenRuns()
+	if err != nil {
+		printf(s.app.stderr, "the open runs cannot be read: %v\n", err)
+		return nil
+	}
+	return s.line.Resume(open)
+}
+
+// slots are the names of all, in the order of the configuration.
+func (s *scanning) slots() []string {
+	var names []string
+	for _, slot := range s.bench.config.Slots {
+		names = append(names, slot.Name)
+	}
+	return slices.Clip(names)
 }

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"station/provision"
+)
+
+// hands are those of the operator of a simulated station. They do what the line asks for at once, and tell it, so that nothing needs to be looked for;
+// or, where they are told, what lines between the scanned ones say, and nothing else: `in SLOT=SERIAL`, `out SLOT`, and `wait SLOT` for the end of its run.
+type hands struct {
+	told   bool
+	left   []string // slots with boards that are left in until their slots are needed: their runs broke off, and may be resumed
+	awaits string   // the slot whose end is awaited, "" for none
+}
+
+// quick tells whether the hands do what the line asks for.
+func (h *hands) quick() bool { return h != nil && !h.told }
+
+// busyHands tells whether hands do not scan the next code yet: they wait for a free slot, or for what they were told to.
+func (s *scanning) busyHands(ctx context.Context) bool {
+	switch h := s.hands; {
+	case h == nil:
+		return false
+	case h.told:
+		if h.awaits != "" && s.line.State(h.awaits) != provision.Running {
+			h.awaits = ""
+		}
+		return h.awaits != ""
+	case !s.line.Takes() && s.running == 0 && len(h.left) > 0:
+		slot := h.left[0]
+		h.left = h.left[1:]
+		s.do(ctx, s.line.Seen(slot, false, ""))
+		return false
+	}
+	return !s.line.Takes() && s.running > 0
+}
+
+// move does with simulated boards what the line wants done. A board that is done is said to be out, and stays where it is until the next one comes, as it does with
+// `run --slot`: that of the same serial keeps its power.
+func (s *scanning) move(ctx context.Context, d provision.Decision) []provision.Decision {
+	h := s.hands
+	switch {
+	case !h.quick():
+	case d.Do == provision.Arm:
+		if err := s.bench.insert(s.job.recipe, []pair{{d.Slot, d.Serial}}, nil); err != nil {
+			return s.line.Failed(d.Slot, err.Error())
+		}
+		return s.inserted(ctx, d.Slot)
+	case d.Do == provision.Empty && d.Cause == "open-run":
+		h.left = append(h.left, d.Slot)
+	case d.Do == provision.Empty:
+		return s.line.Seen(d.Slot, false, "")
+	}
+	return nil
+}
+
+// inserted tells the line that a board was put into a slot.
+func (s *scanning) inserted(ctx context.Context, slot string) []provision.Decision {
+	uid := ""
+	if s.line.State(slot) != provision.Running {
+		_, uid, _ = s.glance(ctx, slot) // a chip that does not answer is there nevertheless
+	}
+	return s.line.Seen(slot, true, uid)
+}
+
+// handle does what a line tells the hands to. is tells whether it is one for them.
+func (s *scanning) handle(ctx context.Context, line string) (done []provision.Decision, is bool) {
+	word, rest, _ := strings.Cut(line, " ")
+	slot, serial, _ := strings.Cut(rest, "=")
+	if !slices.Contains(s.slots(), slot) {
+		return nil, false
+	}
+	switch word {
+	case "in":
+		if err := s.bench.insert(s.job.recipe, []pair{{slot, serial}}, nil); err != nil {
+			printf(s.app.stderr, "%s\n", err)
+			return nil, true
+		}
+		return s.inserted(ctx, slot), true
+	case "out":
+		if err := s.bench.boards.Remove(slot); err != nil {
+			printf(s.app.stderr, "%s\n", err)
+			return nil, true
+		}
+		return s.line.Seen(slot, false, ""), true
+	case "wait":
+		s.hands.awaits = slot
+		return nil, true
+	}
+	return nil, false
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"station/flash"
+	"station/provision"
+)
+
+const (
+	lookPause = 250 * time.Millisecond // between two looks at a slot
+	lookLimit = 5 * time.Second        // of one look, the opening of the programmer included
+	// Springs and fingers bounce. So many looks in a row must find nothing, and so many a chip that does not tell its UID, before that is believed.
+	looksAbsent = 2
+	looksBlind  = 8
+)
+
+// sight is what looks at a slot came to.
+type sight struct {
+	slot    string
+	present bool
+	uid     string // "" where the chip does not tell it
+}
+
+// eye is what is remembered between two looks at a slot.
+type eye struct {
+	slot          string
+	absent, blind int    // looks in a row
+	said          string // the error that was said last
+}
+
+// look looks at a slot that nothing else uses. settled is false where it takes more looks, and where the slot cannot be looked at, which is said once.
+func (s *scanning) look(ctx context.Context, e *eye) (v sight, settled bool) {
+	v.slot = e.slot
+	var err error
+	v.present, v.uid, err = s.glance(ctx, e.slot)
+	if err != nil {
+		if text := err.Error(); ctx.Err() == nil && text != e.said {
+			e.said = text
+			printf(s.app.stderr, "slot %s cannot be looked at: %s\n", e.slot, text)
+		}
+		e.absent, e.blind = 0, 0
+		return v, false
+	}
+	e.said = ""
+	switch {
+	case !v.present:
+		e.absent, e.blind = e.absent+1, 0
+		return v, e.absent >= looksAbsent
+	case v.uid == "":
+		e.absent, e.blind = 0, e.blind+1
+		return v, e.blind >= looksBlind
+	}
+	e.absent, e.blind = 0, 0
+	return v, true
+}
+
+// lookAll looks at all slots at once, each until what it finds is settled or cannot be. The order is that of the configuration.
+func (s *scanning) lookAll(ctx context.Context) []sight {
+	names := s.slots()
+	found := make([]*sight, len(names))
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() {
+			e := eye{slot: name}
+			for range looksBlind {
+				v, settled := s.look(ctx, &e)
+				if settled {
+					found[i] = &v
+				}
+				if settled || e.said != "" {
+					return
+				}
+				select {
+				case <-time.After(s.pause):
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	var all []sight
+	for _, v := range found {
+		if v != nil {
+			all = append(all, *v)
+		}
+	}
+	return all
+}
+
+// glance opens a slot for as long as one look takes. A slot that gives what no part of the recipe takes is not opened.
+func (s *scanning) glance(ctx context.Context, slot string) (present bool, uid string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, lookLimit)
+	defer cancel()
+	parts, volts, fed := s.job.recipe.Parts(), s.bench.rack.Volts(slot), false
+	for _, p := range parts {
+		fed = fed || provision.Feeds(volts, p)
+	}
+	if !fed {
+		return false, "", fmt.Errorf("it gives %v V, and %s takes %v V", volts, parts[0].Name, parts[0].Volts)
+	}
+	conn, release, err := s.bench.rack.Lease(ctx, slot)
+	if err != nil {
+		return false, "", err
+	}
+	defer release()
+	return flash.Glance(ctx, conn, parts...)
+}
