@@ -92,6 +92,8 @@ func TestInDediprog(t *testing.T) {
 				table.line("flashrom", his, 1)
 				table.line("station", mine, 1)
 				t.Log("\n" + table.String())
+				beside(t, writeJob(row.name), "flashrom", his)
+				beside(t, writeJob(row.name), "station", mine)
 				// flashrom has a transfer for each page, the station one for 32.
 				bounds{size / page, size / page}.hold(t, "flashrom's OUT transfers", float64(his.Outs))
 				bounds{2, 2}.hold(t, "the station's OUT transfers", float64(mine.Outs))

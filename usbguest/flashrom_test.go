@@ -136,6 +136,8 @@ func (j *judge) measure(name string, perPage, perMiB bounds) {
 	table.line("read 1 MiB", large, 1)
 	table.line("  the same, above identify", mibs, 1)
 	t.Log("\n" + table.String())
+	beside(t, writeJob(name), "flashrom", whole)
+	beside(t, readJob(name), "flashrom", large)
 	perPage.hold(t, "round trips per page", float64(pages.RoundTrips)/(size/page))
 	perMiB.hold(t, "round trips per MiB", float64(mibs.RoundTrips))
 }

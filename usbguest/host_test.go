@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +26,7 @@ const (
 
 var (
 	only   = flag.String("only", "^TestIn", "which tests the guest runs")
+	write  = flag.Bool("write", false, "write the guest's table of docs/performance.md anew")
 	rounds = flag.Int("rounds", 24, "how often TestInManyLinks opens and closes each of its channels")
 )
 
@@ -65,10 +67,39 @@ func TestGuest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if *write && !t.Failed() {
+		writeTable(t, said)
+	}
 	for _, name := range strings.Fields(string(names)) {
 		if !strings.Contains(said, "\n--- PASS: "+name+" ") {
 			t.Errorf("%s did not pass in the guest", name)
 		}
+	}
+}
+
+// writeTable puts the rows that the guest said, in their order, into the document.
+func writeTable(t *testing.T, said string) {
+	t.Helper()
+	const document, from, to = "../docs/performance.md", "<!-- written by `make test-usb GUESTFLAGS=-write`: from here -->\n", "<!-- to here -->"
+	text, err := os.ReadFile(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := []string{}
+	for _, line := range strings.Split(said, "\n") {
+		if _, row, ok := strings.Cut(line, rowMark); ok {
+			rows = append(rows, row)
+		}
+	}
+	slices.Sort(rows)
+	head, rest, ok := strings.Cut(string(text), from)
+	_, tail, ok2 := strings.Cut(rest, to)
+	if !ok || !ok2 || len(rows) == 0 {
+		t.Fatalf("%d rows, and the place for them is there: %t", len(rows), ok && ok2)
+	}
+	table := "\n| whole run | by | round trips | control transfers | OUT | IN | seconds |\n|---|---|---|---|---|---|---|\n" + strings.Join(rows, "\n") + "\n\n"
+	if err := os.WriteFile(document, []byte(head+from+table+to+tail), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 

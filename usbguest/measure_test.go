@@ -102,6 +102,17 @@ func (t *table) line(what string, c cost, times float64) {
 		float64(c.Ins)/times, float64(c.OutBytes)/times, float64(c.InBytes)/times, c.took.Seconds()*1000/times)
 }
 
+func writeJob(device string) string { return "write + verify 16 KiB, " + device }
+func readJob(device string) string  { return "read 1 MiB, " + device }
+
+// beside prints a whole job as a row of the table in docs/performance.md, which the host of the guest writes.
+func beside(t *testing.T, job, who string, c cost) {
+	t.Logf("%s| %s | %s | %d | %d | %d | %d | %.1f |", rowMark, job, who, c.RoundTrips, c.Controls, c.Outs, c.Ins, c.took.Seconds())
+}
+
+// rowMark stands before a row in what the guest says.
+const rowMark = "row: "
+
 // random is content that is no two pages' the same.
 func random(n int) []byte {
 	dice := rand.New(rand.NewPCG(1, uint64(n)))

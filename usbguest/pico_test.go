@@ -64,6 +64,8 @@ func TestInPico(t *testing.T) {
 		table.line("flashrom", his, 1)
 		table.line("station", mine, 1)
 		t.Log("\n" + table.String())
+		beside(t, writeJob("Pico"), "flashrom", his)
+		beside(t, writeJob("Pico"), "station", mine)
 		bounds{0, 80}.hold(t, "the station's round trips", float64(mine.RoundTrips)) // of which opening and identification are a third
 		return false
 	})

@@ -122,6 +122,8 @@ func (w *worker) measure(name string, perPage, perMiB bounds) {
 	table.line("read 1 MiB", whole, 1)
 	table.line("  the same, above a read of 4 KiB", mibs, 1)
 	t.Log("\n" + table.String())
+	beside(t, writeJob(name), "station", little)
+	beside(t, readJob(name), "station", whole)
 	perPage.hold(t, "round trips per page", float64(pages.RoundTrips)/n)
 	perMiB.hold(t, "round trips per MiB", float64(mibs.RoundTrips))
 }
