@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"time"
@@ -25,17 +26,25 @@ type Head struct {
 	Escrows   int       `json:"escrows"`
 }
 
-// Backup copies the ledger, as it is at one moment, to a new file, which appears when the copy is durable and was checked by CheckFile. An existing file is
+// Backup puts a copy of a ledger, as write gives it (Copy), into a new file, which appears when it is durable and was checked by CheckFile. An existing file is
 // never touched: fs.ErrExist.
-func (d *DB) Backup(ctx context.Context, path string) (h Head, err error) {
+func Backup(ctx context.Context, path string, write func(io.Writer) error) (h Head, err error) {
 	if _, err := os.Lstat(path); err == nil {
 		return h, fmt.Errorf("%s: %w", path, fs.ErrExist)
 	}
-	err = d.copyTo(path, func(fresh string) error {
+	err = newFile(path, write, func(fresh string) error {
 		h, err = CheckFile(ctx, fresh)
 		return err
 	})
 	return h, err
+}
+
+// Copy writes the ledger file, as it is at one moment. Whoever writes to the ledger meanwhile does not wait.
+func (d *DB) Copy(w io.Writer) error {
+	return d.view(func(tx *bolt.Tx) error {
+		_, err := tx.WriteTo(w)
+		return err
+	})
 }
 
 // CheckFile opens a ledger file for reading and runs every check there is: Check, and ledger.Verify with the key that the ledger names itself. What they

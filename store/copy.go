@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -46,19 +47,15 @@ func (d *DB) headRow() (h headRow, err error) {
 	return h, err
 }
 
-// copyTo writes the ledger, as it is at one moment, to a file that appears whole and durable or not at all, after check has seen it under another name.
-func (d *DB) copyTo(path string, check func(path string) error) error {
+// newFile has a file appear at path whole and durable or not at all, after check, where there is one, has seen it under another name.
+func newFile(path string, write func(io.Writer) error, check func(path string) error) error {
 	fresh := path + ".new"
 	f, err := os.OpenFile(fresh, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
 	defer os.Remove(fresh)
-	err = d.view(func(tx *bolt.Tx) error {
-		_, err := tx.WriteTo(f)
-		return err
-	})
-	if err == nil {
+	if err = write(f); err == nil {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {

@@ -248,7 +248,7 @@ func (m *mirror) bringUp(d *DB) (*DB, error) {
 	}
 	behind, err := m.behind(d)
 	if err == nil && behind {
-		err = d.copyTo(m.path(), nil)
+		err = newFile(m.path(), d.Copy, nil)
 	}
 	if err != nil {
 		return nil, err

@@ -101,7 +101,7 @@ func (o Options) goOn(path, source string, epoch ledger.StationEpoch) (d *DB, er
 	}
 	fresh := path + ".restored"
 	defer os.Remove(fresh)
-	if err := errors.Join(from.copyTo(fresh, nil), from.Close()); err != nil {
+	if err := errors.Join(newFile(fresh, from.Copy, nil), from.Close()); err != nil {
 		return nil, err
 	}
 	if d, err = open(fresh, o); err != nil {

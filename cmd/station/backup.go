@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,20 +26,18 @@ func (a *app) backup() *cobra.Command {
 		Use:   "backup FILE",
 		Short: "Copy the ledger, escrows and all, to a new file, and check the copy",
 		Long: "Copy the ledger, with its escrows and the notes of open runs, to a new file, as it is at one moment. The copy is on the disk and was\n" +
-			"checked as `station audit verify` does before it gets its name; an existing file is never replaced.\n\n" +
+			"checked as `station audit verify` does before it gets its name; an existing file is never replaced. `station run` hands a copy out while it works.\n\n" +
 			"The station's keys are not in it: whoever has them can sign in the station's name and derive every root key. Keep a copy of them apart.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			db, data, err := a.openLedgerReadOnly()
-			if errors.Is(err, store.ErrInUse) {
-				return exit(exitError, fmt.Errorf("%w. A backup is made between two runs; what a mirror holds is up to date meanwhile", err))
-			}
+			data, err := a.data()
 			if err != nil {
 				return err
 			}
-			defer db.Close()
-			h, err := db.Backup(c.Context(), args[0])
+			h, err := a.backupOf(c.Context(), data, args[0])
 			switch {
+			case errors.As(err, new(*exitErr)):
+				return err
 			case errors.Is(err, fs.ErrExist):
 				return exit(exitRefused, fmt.Errorf("%w: a backup never takes the place of another file", err))
 			case errors.Is(err, store.ErrDamaged):
@@ -54,6 +53,26 @@ func (a *app) backup() *cobra.Command {
 			return err
 		},
 	}
+}
+
+// backupOf copies the ledger itself, or has the station that is at work on it send a copy.
+func (a *app) backupOf(ctx context.Context, data, file string) (h store.Head, err error) {
+	db, _, err := a.openLedgerReadOnly()
+	if errors.Is(err, store.ErrInUse) {
+		h, asked := store.Backup(ctx, file, copyOfRunning(ctx, data))
+		switch {
+		case errors.Is(asked, errNoBackups):
+			return h, exit(exitError, fmt.Errorf("%w. Only `station run` hands out backups while it works", err))
+		case errors.Is(asked, store.ErrDamaged):
+			return h, exit(exitError, fmt.Errorf("what the station sent is not whole; it may have ended meanwhile: try again (%v)", asked))
+		}
+		return h, asked
+	}
+	if err != nil {
+		return h, err
+	}
+	defer db.Close()
+	return store.Backup(ctx, file, db.Copy)
 }
 
 // headText is what a person compares of a ledger that was checked.

@@ -90,6 +90,7 @@ func (a *app) run() *cobra.Command {
 				return err
 			}
 			defer b.Close()
+			b.offerBackups()
 			if err := b.secrets.ready(recipe); err != nil {
 				return err
 			}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// backupSocket is where a station at work hands out copies of its ledger: a stream socket in the data directory, which sends the ledger file as it is at one
+// moment and closes. Whoever may read that file may ask: the same user, and root.
+const backupSocket = "backup.sock"
+
+// backupLimit is how long one copy may take.
+const backupLimit = 10 * time.Minute
+
+// errNoBackups means that who holds the ledger has no backupSocket.
+var errNoBackups = errors.New("it hands out no backups")
+
+// backups is an open backupSocket.
+type backups struct {
+	listener net.Listener
+	dir      *os.File // its directory
+	copy     func(io.Writer) error
+	done     chan struct{}
+
+	mu      sync.Mutex
+	present net.Conn // who is being served
+	closed  bool
+}
+
+// socketIn names a socket in a directory by the directory's descriptor: the whole path may be longer than the address of a socket (unix(7): 108 bytes).
+func socketIn(dir *os.File) string {
+	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), backupSocket)
+}
+
+// offerBackups hands out copies of the ledger until the bench is closed. Where that cannot be, it is said, and all else goes on.
+func (b *bench) offerBackups() {
+	o, err := listenForBackups(b.data, b.db.Copy)
+	if err != nil {
+		printf(b.stderr, "no backup can be made while this runs: %v\n", err)
+		return
+	}
+	b.closers = append(b.closers, o.close)
+}
+
+func listenForBackups(data string, copy func(io.Writer) error) (*backups, error) {
+	dir, err := os.Open(data)
+	if err != nil {
+		return nil, err
+	}
+	// Whoever holds the ledger has the only right to it: what is left there is of a station that died.
+	if err := os.Remove(filepath.Join(data, backupSocket)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, errors.Join(err, dir.Close())
+	}
+	l, err := net.Listen("unix", socketIn(dir))
+	if err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
+	o := &backups{listener: l, dir: dir, copy: copy, done: make(chan struct{})}
+	go o.serve()
+	return o, nil
+}
+
+func (o *backups) serve() {
+	defer close(o.done)
+	for {
+		c, err := o.listener.Accept()
+		if err != nil {
+			return
+		}
+		if o.begin(c) && mayRead(c) {
+			c.SetDeadline(time.Now().Add(backupLimit))
+			o.copy(c) // who asked checks what came, and says so
+		}
+		o.end(c)
+	}
+}
+
+func (o *backups) begin(c net.Conn) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.present = c
+	return !o.closed
+}
+
+func (o *backups) end(c net.Conn) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.present = nil
+	c.Close()
+}
+
+// close ends a copy that is under way: the ledger cannot be closed before.
+func (o *backups) close() error {
+	o.mu.Lock()
+	o.closed = true
+	if o.present != nil {
+		o.present.Close()
+	}
+	o.mu.Unlock()
+	err := o.listener.Close() // it removes the socket
+	<-o.done
+	return errors.Join(err, o.dir.Close())
+}
+
+// mayRead tells whether the other end could read the ledger file too.
+func mayRead(c net.Conn) bool {
+	raw, err := c.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		return false
+	}
+	var who *syscall.Ucred
+	if err := raw.Control(func(fd uintptr) {
+		who, err = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+	}); err != nil {
+		return false
+	}
+	return err == nil && (who.Uid == 0 || int(who.Uid) == os.Getuid())
+}
+
+// copyOfRunning writes the ledger of a station at work.
+func copyOfRunning(ctx context.Context, data string) func(io.Writer) error {
+	return func(w io.Writer) error {
+		dir, err := os.Open(data)
+		if err != nil {
+			return err
+		}
+		defer dir.Close()
+		ctx, cancel := context.WithTimeout(ctx, backupLimit)
+		defer cancel()
+		c, err := new(net.Dialer).DialContext(ctx, "unix", socketIn(dir))
+		if err != nil {
+			return fmt.Errorf("%w: %v", errNoBackups, err)
+		}
+		defer c.Close()
+		defer context.AfterFunc(ctx, func() { c.Close() })()
+		_, err = io.Copy(w, c)
+		return err
+	}
+}
