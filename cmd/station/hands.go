@@ -61,7 +61,9 @@ func (s *scanning) move(ctx context.Context, d provision.Decision) []provision.D
 func (s *scanning) inserted(ctx context.Context, slot string) []provision.Decision {
 	uid := ""
 	if s.line.State(slot) != provision.Running {
-		_, uid, _ = s.glance(ctx, slot) // a chip that does not answer is there nevertheless
+		e := eye{slot: slot}
+		_, uid, _ = s.glance(ctx, &e) // a chip that does not answer is there nevertheless
+		e.close()
 	}
 	return s.line.Seen(slot, true, uid)
 }

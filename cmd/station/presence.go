@@ -8,6 +8,7 @@ import (
 
 	"station/flash"
 	"station/provision"
+	"station/spi"
 )
 
 const (
@@ -25,19 +26,31 @@ type sight struct {
 	uid     string // "" where the chip does not tell it
 }
 
-// eye is what is remembered between two looks at a slot.
+// eye is what is kept between two looks at a slot: the open programmer, too, since opening it is felt by the kernel, by the supply that it switches, and by
+// a processor that it holds in reset.
 type eye struct {
 	slot          string
+	conn          spi.Conn // nil until it is open
+	release       func() error
 	absent, blind int    // looks in a row
 	said          string // the error that was said last
+}
+
+// close lets go of the slot.
+func (e *eye) close() {
+	if e.conn != nil {
+		_ = e.release() // whoever opens it next is told what is wrong with it
+		e.conn = nil
+	}
 }
 
 // look looks at a slot that nothing else uses. settled is false where it takes more looks, and where the slot cannot be looked at, which is said once.
 func (s *scanning) look(ctx context.Context, e *eye) (v sight, settled bool) {
 	v.slot = e.slot
 	var err error
-	v.present, v.uid, err = s.glance(ctx, e.slot)
+	v.present, v.uid, err = s.glance(ctx, e)
 	if err != nil {
+		e.close()
 		if text := err.Error(); ctx.Err() == nil && text != e.said {
 			e.said = text
 			printf(s.app.stderr, "slot %s cannot be looked at: %s\n", e.slot, text)
@@ -66,6 +79,7 @@ func (s *scanning) lookAll(ctx context.Context) []sight {
 	for i, name := range names {
 		wg.Go(func() {
 			e := eye{slot: name}
+			defer e.close()
 			for range looksBlind {
 				v, settled := s.look(ctx, &e)
 				if settled {
@@ -92,21 +106,23 @@ func (s *scanning) lookAll(ctx context.Context) []sight {
 	return all
 }
 
-// glance opens a slot for as long as one look takes. A slot that gives what no part of the recipe takes is not opened.
-func (s *scanning) glance(ctx context.Context, slot string) (present bool, uid string, err error) {
+// glance opens the slot where it is not, and looks. A slot that gives what no part of the recipe takes is not opened.
+func (s *scanning) glance(ctx context.Context, e *eye) (present bool, uid string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
-	parts, volts, fed := s.job.recipe.Parts(), s.bench.rack.Volts(slot), false
-	for _, p := range parts {
-		fed = fed || provision.Feeds(volts, p)
+	parts := s.job.recipe.Parts()
+	if e.conn == nil {
+		volts, fed := s.bench.rack.Volts(e.slot), false
+		for _, p := range parts {
+			fed = fed || provision.Feeds(volts, p)
+		}
+		if !fed {
+			return false, "", fmt.Errorf("it gives %v V, and %s takes %v V", volts, parts[0].Name, parts[0].Volts)
+		}
+		if e.conn, e.release, err = s.bench.rack.Lease(ctx, e.slot); err != nil {
+			e.conn = nil
+			return false, "", err
+		}
 	}
-	if !fed {
-		return false, "", fmt.Errorf("it gives %v V, and %s takes %v V", volts, parts[0].Name, parts[0].Volts)
-	}
-	conn, release, err := s.bench.rack.Lease(ctx, slot)
-	if err != nil {
-		return false, "", err
-	}
-	defer release()
-	return flash.Glance(ctx, conn, parts...)
+	return flash.Glance(ctx, e.conn, parts...)
 }

@@ -138,6 +138,7 @@ func (s *scanning) work(ctx context.Context, w *wedge, resume bool) {
 // attend looks at a slot, and runs what it is told to, until stop.
 func (s *scanning) attend(ctx context.Context, stop chan struct{}, slot string, orders chan provision.Order) {
 	e := eye{slot: slot}
+	defer e.close()
 	for {
 		var wait <-chan time.Time
 		if s.hands == nil {
@@ -145,6 +146,7 @@ func (s *scanning) attend(ctx context.Context, stop chan struct{}, slot string, 
 		}
 		select {
 		case o := <-orders:
+			e.close()
 			s.ended <- s.bench.provisionOne(ctx, s.engine, o)
 			e = eye{slot: slot}
 			continue
