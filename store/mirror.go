@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -91,7 +92,7 @@ func notMirror(path string, err error) error {
 
 // plainDamage is an error without the advice that ErrDamaged has for the ledger itself.
 func plainDamage(err error) error {
-	if !errors.Is(err, ErrDamaged) {
+	if err == nil || !errors.Is(err, ErrDamaged) {
 		return err
 	}
 	return errors.New(strings.Replace(err.Error(), ErrDamaged.Error(), "it is damaged", 1))
@@ -278,10 +279,54 @@ func (m *mirror) behind(d *DB) (bool, error) {
 		return false, err
 	}
 	if !prefix {
-		return false, fmt.Errorf("%w: %s has %s, and %s has %s. The ledger was rolled back, or restored without that mirror. Move the ledger away and have "+
-			"`station restore` make one of it and of the mirror; or, where that is what was wanted, move the mirror away", ErrFork, r.path, theirs, d.path, ours)
+		return false, forked(d, r, ours, theirs)
 	}
 	return ours != theirs, nil
+}
+
+// forked names both heads of a ledger and of a mirror that is not its beginning.
+func forked(d, m *DB, ours, theirs headRow) error {
+	return fmt.Errorf("%w: %s has %s, and %s has %s. The ledger was rolled back, or restored without that mirror. Move the ledger away and have "+
+		"`station restore` make one of it and of the mirror; or, where that is what was wanted, move the mirror away", ErrFork, m.path, theirs, d.path, ours)
+}
+
+// ExamineMirror looks at the mirror in dir of the ledger at path, and changes nothing: whether it is on the same file system, and what would be wrong with it at
+// the next start. One that is behind, or not made yet, is not wrong. ErrInUse means that a station is at work with it.
+func ExamineMirror(path, dir string) (sameDisk bool, err error) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return false, err
+	}
+	if !info.IsDir() {
+		return false, fmt.Errorf("%s is not a directory", dir)
+	}
+	if sameDisk, err = sameFileSystem(path, info); err != nil {
+		return false, err
+	}
+	m, err := OpenReadOnly(filepath.Join(dir, MirrorFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return sameDisk, nil
+	} else if err != nil {
+		return sameDisk, plainDamage(err)
+	}
+	defer m.Close()
+	d, err := OpenReadOnly(path)
+	if err != nil {
+		return sameDisk, err
+	}
+	defer d.Close()
+	first, err := d.Leaf(0)
+	if err != nil {
+		return sameDisk, err
+	}
+	if begin, err := m.Leaf(0); err != nil || !bytes.Equal(begin, first) {
+		return sameDisk, fmt.Errorf("%w: %s begins otherwise", ErrMismatch, m.path)
+	}
+	ours, theirs, prefix, err := compare(d, m)
+	if err == nil && !prefix {
+		err = forked(d, m, ours, theirs)
+	}
+	return sameDisk, plainDamage(err)
 }
 
 // sameFileSystem tells whether a file is on the file system of the file at path (st_dev, stat(2)).

@@ -154,6 +154,9 @@ func TestSecondDisk(t *testing.T) {
 	}
 	mustAppend(t, d, start(1, "A"))
 	inStep(t, d, o)
+	if same, err := ExamineMirror(d.path, dir); same || err != nil {
+		t.Errorf("same disk %t, %v", same, err)
+	}
 }
 
 // A disk that really is full: the mirror's first copy does not fit, and later its growth does not.

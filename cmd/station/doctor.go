@@ -50,6 +50,9 @@ func (a *app) examine(ctx context.Context, m machine) []finding {
 	if data.OK {
 		all = append(all, m.disk(cfg.Data))
 	}
+	if data.OK && cfg.Mirror != "" {
+		all = append(all, examineMirror(cfg))
+	}
 	all = append(all, m.clock(last))
 	all = append(all, m.self()...)
 	return append(all, a.examineUSB(ctx, m, cfg)...)

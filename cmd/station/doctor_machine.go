@@ -82,6 +82,24 @@ func (a *app) examineData(data string) (last time.Time, f finding) {
 	return entry.Entry.Time, finding{"data", true, fmt.Sprintf("%s, %d entries in its ledger", data, size), ""}
 }
 
+// examineMirror looks at the ledger's second copy; without it nothing permanent is done.
+func examineMirror(cfg *config) finding {
+	sameDisk, err := store.ExamineMirror(ledgerFile(cfg.Data), cfg.Mirror)
+	switch {
+	case errors.Is(err, store.ErrInUse):
+		return finding{"mirror", true, cfg.Mirror + " is in use by another process of the station", ""}
+	case errors.Is(err, store.ErrFork):
+		return finding{"mirror", false, err.Error(), "find out which of the two counts, before anything is provisioned"}
+	case errors.Is(err, os.ErrNotExist):
+		return finding{"mirror", false, err.Error(), "bring the mirror's disk back, or correct mirror in config.yaml: nothing permanent is done without it"}
+	case err != nil:
+		return finding{"mirror", false, err.Error(), "move that file away, and the mirror is made anew; or name another directory in config.yaml"}
+	case sameDisk:
+		return finding{"mirror", false, cfg.Mirror + " is on the same file system as the ledger: a disk that dies takes both", "name a directory on another disk in config.yaml"}
+	}
+	return finding{"mirror", true, cfg.Mirror + ", on another file system than the ledger", ""}
+}
+
 // What a line position writes in a shift is far below it.
 const (
 	leastFree  = 1 << 30
