@@ -35,7 +35,9 @@ func TestMain(m *testing.M) {
 // appendForEver says on standard output which entries are durable, after they are.
 func appendForEver(path string) error {
 	var never fatalPanic
-	d, err := Open(path, options(never, "line1", 1))
+	o := options(never, "line1", 1)
+	o.Mirror = os.Getenv("STORE_TEST_MIRROR")
+	d, err := Open(path, o)
 	if err != nil {
 		return err
 	}
