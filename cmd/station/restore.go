@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -92,6 +93,8 @@ func restoreErr(err error) error {
 		return exit(exitRefused, err)
 	case errors.Is(err, store.ErrInUse):
 		return exit(exitError, err)
+	case errors.Is(err, store.ErrDamaged): // what it says of the ledger is not for a copy
+		return exit(exitNo, errors.New(strings.Replace(err.Error(), store.ErrDamaged.Error(), "it is damaged", 1)))
 	}
 	return exit(exitNo, err)
 }
