@@ -3,7 +3,7 @@ GO ?= go
 BENCHFLAGS ?= -benchtime 10x
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: all demo test test-usb kill check race bench images setup setup-test clean
+.PHONY: all demo test test-usb campaign mutants kill check race bench images setup setup-test clean
 
 all: bin/station
 
@@ -36,6 +36,17 @@ test-usb:
 # The program killed 300 times while it provisions four slots.
 kill: setup-test images
 	CI=true $(GO) test -count=1 -timeout 60m -v -run 'TestKillSlots$$' ./cmd/station -kills 300
+
+# Stories of whole lines that are to break the promises: as many seeds as DURATION lets, from SEED on.
+DURATION ?= 10m
+SEED ?= 1
+campaign: images
+	@mkdir -p bin; $(GO) test -count=1 -timeout 0 -v -run 'TestCampaign$$' ./campaign -duration $(DURATION) -first $(SEED) >bin/campaign.txt; code=$$?; \
+	grep -v -e '^ *--- PASS' -e '^=== ' bin/campaign.txt; exit $$code
+
+# Deliberate bugs, each searched for in the first thousand seeds; the seed that found it goes into its row of campaign/mutant_test.go.
+mutants: images
+	$(GO) test -count=1 -timeout 0 -v -run TestMutants ./campaign -mutants
 
 race: setup-test images
 	CI=true $(GO) test -race -timeout 30m ./...

@@ -52,12 +52,12 @@ func (w *world) newBoard(n int) *board {
 	binary.BigEndian.PutUint64(uid[:], w.seed+1)
 	uid[13] = byte(n + 1)
 	var err error
-	b.chip, err = nor.New(w.part, uid, nor.Options{Size: w.size, Seed: w.dice.Uint64(), Permanent: b.heard})
+	b.chip, err = nor.New(w.part, uid, nor.Options{Size: w.size, Pace: nor.Pace(w.pace()), Seed: w.dice.Uint64(), Permanent: b.heard})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	b.uid = strings.ToUpper(hex.EncodeToString(uid[:]))
-	if w.dice.IntN(12) == 0 {
+	if w.dice.IntN(12) == 0 && !w.paced {
 		names := slices.Sorted(maps.Keys(lies))
 		if !w.password {
 			names = []string{locksNothing}
@@ -108,6 +108,9 @@ func (b *board) heard(command []byte, garbled bool) {
 	w := b.w
 	if s := b.slot; s != nil {
 		s.note("chip %d hears %02X", b.n, command[0])
+	}
+	if command[0] == 0x28 && w.heard28 != nil {
+		w.heard28()
 	}
 	if garbled {
 		b.garbled++

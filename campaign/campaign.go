@@ -12,6 +12,33 @@
 // starts the station, and goes on when it died; in the last rounds nothing fails any more. Parts have 1 MiB, images 64 KiB; the recipe has every kind of
 // permanent step that goes together. Ledgers lie in memory, and are not synced.
 //
+// # Fault model
+//
+// Faults happen at a moment of one slot: a USB transfer, a commit, or behind one. Those of the wire come in three: the programmer took nothing of the transfer (not done), all of it and nobody heard what it
+// answered (done and unanswered), or a part. In the code and in the counts they are called:
+//
+//	station killed at a transfer      SIGKILL: nothing that this life would still have done happens. Boards keep their power, or lose it; the computer's USB too
+//	station killed before, after a commit, before a checkpoint
+//	disk full                         nothing of the commit was written
+//	fsync fails                       the commit is there, or it is lost with the next start
+//	mirror gone                       its directory; it comes back with the next round
+//	unplugged, time-out, stall        the programmer's USB; of an FT2232H that is pulled both slots suffer
+//	stopped by a person               Ctrl-C
+//	power cut between operations      of the chip
+//	power cut within an operation     a page half programmed, a sector half erased; of one-time words a password, the OTP area and a root key may tear, a mode, a lock bit and a counter hold or do not
+//	power cut behind an operation     done, and the chip is gone
+//	board taken out, board swapped    another one, or the same, is put in a second later
+//	weak contact                      bits of what the chip answers, from every 50th byte to every 50,000th
+//	bits flipped to the chip          likewise, of what it is told: commands, addresses, data
+//	bytes lost                        likewise; the chip misses their clocks
+//	stuck busy, programs fail         for good
+//	chip lies                         from the beginning: lock bits that protect nothing, a password or a protection register that reads blank
+//	labels mixed up                   two boards are scanned for each other
+//	clock jumps                       the wall clock, by up to two days, either way
+//
+// A power cut of the computer is a death, since what a commit has acknowledged is there afterwards, and what it has not may be; that bbolt holds whole transactions through a real kill is for the tests of
+// store. Faults of a programmer's firmware byte by byte are for those of the drivers.
+//
 // # What is the same each time
 //
 // A story runs in a synctest bubble. A slot asks for leave before each USB transfer, before each commit and behind it, and one slot at a time gets it, drawn from

@@ -84,7 +84,9 @@ func (w *world) serve(orders int) {
 		t := waiting[i]
 		waiting = slices.Delete(waiting, i, i+1)
 		t.answer <- w.leave(t)
-		time.Sleep(transferTime)
+		if !w.paced {
+			time.Sleep(transferTime)
+		}
 	}
 }
 

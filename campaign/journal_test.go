@@ -71,6 +71,9 @@ func (w *world) Commit(ctx context.Context, c ledger.Change) (int64, error) {
 	s := w.slotOf(serial)
 	for _, b := range c.Bodies {
 		s.note("commit %s", title(b))
+		if w.heardCommit != nil {
+			w.heardCommit(b.Kind())
+		}
 	}
 	v := s.ask(commits)
 	if v.err != nil {

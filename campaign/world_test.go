@@ -52,8 +52,11 @@ type world struct {
 	swaps   []swap
 	upset   bool // a fault of the station in this round
 
-	faults map[string]int // by name
-	ends   map[string]int // outcomes and causes
+	paced       bool
+	heard28     func() // for the table
+	heardCommit func(kind string)
+	faults      map[string]int // by name
+	ends        map[string]int // outcomes and causes
 
 	mu      sync.Mutex
 	intents []*intent
@@ -141,22 +144,39 @@ func (w *world) story(lines int) string {
 const boardCount = 4
 
 func newWorld(t *testing.T, dir string, seed uint64, of *work) *world {
+	return makeWorld(t, dir, seed, of, false)
+}
+
+// newPacedWorld is a world in which time passes as wire, USB and flash let it, and a mirror is there.
+func newPacedWorld(t *testing.T, dir string, seed uint64, of *work) *world {
+	return makeWorld(t, dir, seed, of, true)
+}
+
+func makeWorld(t *testing.T, dir string, seed uint64, of *work, paced bool) *world {
 	w := &world{t: t, work: of, seed: seed, dice: rand.New(rand.NewPCG(seed, 1)), path: filepath.Join(dir, "ledger.db"),
-		sim: sim.NewLine(sim.Options{}), tickets: make(chan *ticket), over: make(chan *slot), faults: map[string]int{}, ends: map[string]int{}, acked: map[int64]string{}, escrow: map[string]*escrow{}, void: map[string]bool{}, passes: map[string]string{}}
+		paced: paced, tickets: make(chan *ticket), over: make(chan *slot), faults: map[string]int{}, ends: map[string]int{}, acked: map[int64]string{}, escrow: map[string]*escrow{}, void: map[string]bool{}, passes: map[string]string{}}
 	for i, place := range []sim.Place{{Port: "1-1"}, {Port: "1-2"}, {Port: "1-3"}, {Port: "1-3", Channel: 1}} {
 		w.slots = append(w.slots, &slot{w: w, n: i, name: fmt.Sprint(i + 1), place: place, trace: sha256.New(), span: 300})
 	}
+	w.sim = sim.NewLine(sim.Options{Pace: w.pace()})
 	for n := range boardCount {
 		w.boards = append(w.boards, w.newBoard(n))
 	}
 	w.plug()
-	if seed%4 == 0 {
+	if seed%4 == 0 || paced {
 		w.mirror = filepath.Join(dir, "mirror")
 		if err := os.Mkdir(w.mirror, 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return w
+}
+
+func (w *world) pace() simftdi.Pace {
+	if w.paced {
+		return simftdi.Real
+	}
+	return simftdi.None
 }
 
 // plug plugs in the programmers that are missing.
@@ -166,9 +186,9 @@ func (w *world) plug() {
 		w.t.Fatal(err)
 	}
 	for port, make := range map[string]func() sim.Device{
-		"1-1": func() sim.Device { return simftdi.New(simftdi.FT232H, simftdi.Options{}) },
-		"1-2": func() sim.Device { return simch341a.New(simch341a.Options{}) },
-		"1-3": func() sim.Device { return simftdi.New(simftdi.FT2232H, simftdi.Options{}) },
+		"1-1": func() sim.Device { return simftdi.New(simftdi.FT232H, simftdi.Options{Pace: w.pace()}) },
+		"1-2": func() sim.Device { return simch341a.New(simch341a.Options{Pace: simch341a.Pace(w.pace())}) },
+		"1-3": func() sim.Device { return simftdi.New(simftdi.FT2232H, simftdi.Options{Pace: w.pace()}) },
 	} {
 		missing := true
 		for _, d := range there {
