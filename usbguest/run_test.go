@@ -18,14 +18,14 @@ import (
 
 // stamp is what a program says, and when it had said until.
 type stamp struct {
-	bytes.Buffer
+	all   bytes.Buffer
 	until string
 	at    time.Time
 }
 
 func (s *stamp) Write(p []byte) (int, error) {
-	s.Buffer.Write(p)
-	if s.at.IsZero() && strings.Contains(s.String(), s.until) {
+	s.all.Write(p)
+	if s.at.IsZero() && strings.Contains(s.all.String(), s.until) {
 		s.at = time.Now()
 	}
 	return len(p), nil
@@ -128,7 +128,7 @@ steps:
 	cmd := exec.CommandContext(t.Context(), station, append(config, "run", recipe, "--slot", "left=G-3", "--slot", "right=G-4")...)
 	cmd.Stdout, cmd.Stderr, said.until = &said, &said, "left  G-3  ERROR"
 	err := cmd.Run()
-	out := said.String()
+	out := said.all.String()
 	if err := <-gone; err != nil {
 		t.Fatal(err)
 	}
