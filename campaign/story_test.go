@@ -15,6 +15,9 @@ const (
 	roundsWithout    = 3
 )
 
+// rejected is counted, and no violation: a good chip cannot always be told from a bad one over wires that flip bits.
+const rejected = "of these FAIL, good chips over wires that flip bits"
+
 const mixedUp = "labels mixed up"
 
 // live is the story of a seed: rounds in which an operator puts boards into slots and scans them, with faults, and then some without, so
@@ -170,6 +173,9 @@ func (w *world) judge(results map[*slot]provision.Result, wrong map[*slot]bool) 
 			if b.born != "" {
 				w.violate("%s passed, and its chip lies: %s", b.serial, b.born)
 			}
+		}
+		if res.Outcome == ledger.Fail && b.noisy && b.born == "" && !b.sick && !b.torn() {
+			w.ends[rejected]++
 		}
 		b.failed = b.failed || res.Outcome == ledger.Fail
 		if res.Outcome != ledger.Pass && (res.Message == "" || res.Next == "") {
