@@ -21,7 +21,7 @@
 //	station killed before, after a commit, before a checkpoint
 //	disk full                         nothing of the commit was written
 //	fsync fails                       the commit is there, or it is lost with the next start
-//	mirror gone                       its directory; it comes back with the next round
+//	mirror gone                       its directory, before a commit, or between the ledger's part of it and the mirror's; it comes back with the next round
 //	unplugged, time-out, stall        the programmer's USB; of an FT2232H that is pulled both slots suffer
 //	stopped by a person               Ctrl-C
 //	power cut between operations      of the chip

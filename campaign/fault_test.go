@@ -2,6 +2,7 @@ package campaign
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"station/fixtures/usb"
@@ -56,6 +57,7 @@ const (
 	full                  // no room: nothing was written
 	unsynced              // fsync fails, and all was written
 	lost                  // fsync fails, and nothing was
+	mirrorless            // the ledger has it, and then the mirror is gone
 )
 
 var (
@@ -103,7 +105,7 @@ var kinds = []*kind{
 		b.noisy = true
 		b.spoil(func(n *nor.Faults) { n.DropByte = f.odds })
 	}},
-	{name: "bits flipped to the chip", weight: 2, at: anywhere, chip: func(b *board, f *fault) {
+	{name: "bits flipped to the chip", weight: 4, at: anywhere, chip: func(b *board, f *fault) {
 		b.noisy = true
 		b.spoil(func(n *nor.Faults) { n.FlipIn = f.odds })
 	}},
@@ -116,6 +118,7 @@ var kinds = []*kind{
 		b.spoil(func(n *nor.Faults) { n.FailProgram = true })
 	}},
 	{name: mirrorGone, weight: 3, at: onCommit, all: true, now: func(w *world, _ *slot, _ *fault) { w.pull(true) }},
+	{name: mirrorGone + " within a commit", weight: 3, at: onCommit, all: true, disk: mirrorless},
 	{name: "clock jumps", weight: 1, at: anywhere, now: func(w *world, _ *slot, _ *fault) {
 		w.clock.Add(int64(time.Duration(w.dice.IntN(96*3600)-48*3600) * time.Second))
 	}},
@@ -160,9 +163,12 @@ func (w *world) draw(s *slot) *fault {
 	n := w.dice.IntN(sum)
 	f := &fault{after: 1 + w.dice.IntN(s.span), odds: []int{50, 500, 5000, 50000}[w.dice.IntN(4)]}
 	for _, f.kind = range kinds {
-		if n -= f.kind.weight; n < 0 && (f.kind.name != mirrorGone || w.mirror != "") {
+		if n -= f.kind.weight; n < 0 && (w.mirror != "" || !strings.HasPrefix(f.kind.name, mirrorGone)) {
 			break
 		}
+	}
+	if w.dice.IntN(4) == 0 { // what is written comes first, and in few transfers
+		f.after = 1 + w.dice.IntN(s.span/8)
 	}
 	f.part = []float64{0, 1, w.dice.Float64()}[w.dice.IntN(3)]
 	f.board = w.boards[w.dice.IntN(len(w.boards))]

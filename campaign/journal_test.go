@@ -191,6 +191,11 @@ func (w *world) onDisk(written bool) error {
 			w.disk = 0
 			return errors.Join(errors.New("fsync"), syscall.EIO)
 		}
+	case mirrorless:
+		if written {
+			w.disk = 0
+			w.pull(true)
+		}
 	case dieUnsigned:
 		if written {
 			w.disk = 0
