@@ -27,7 +27,8 @@ type socket struct {
 	before func(slot string, f spi.Frame) error // called before each frame
 	after  func(slot string, f spi.Frame) error // called after each frame, which reached the chip
 	leased map[string]int
-	timed  bool // Idle takes its time; inside a synctest bubble only
+	given  func() error // called when a slot was given back
+	timed  bool         // Idle takes its time; inside a synctest bubble only
 }
 
 func newSocket() *socket { return &socket{chips: map[string]*nor.Chip{}, leased: map[string]int{}} }
@@ -39,7 +40,15 @@ func (s *socket) Lease(_ context.Context, slot string) (spi.Conn, func() error, 
 		return nil, nil, fmt.Errorf("no slot %q", slot)
 	}
 	s.leased[slot]++
-	return &pins{s, slot}, func() error { s.mu.Lock(); s.leased[slot]--; s.mu.Unlock(); return nil }, nil
+	return &pins{s, slot}, func() error {
+		s.mu.Lock()
+		s.leased[slot]--
+		s.mu.Unlock()
+		if s.given != nil {
+			return s.given()
+		}
+		return nil
+	}, nil
 }
 
 func (s *socket) Describe(slot string) string { return "test socket " + slot }

@@ -51,8 +51,14 @@ func New(bench Bench, journal Journal, o Options) *Engine {
 // point where the chip is ready and nothing is half done.
 func (e *Engine) Run(ctx context.Context, o Order) Result {
 	r := &run{e: e, o: o, id: newRunID(), began: time.Now()}
-	res := r.settle(ctx, r.carryOut(ctx))
-	r.release()
+	err := Caught(func() error { return r.carryOut(ctx) })
+	if errors.As(err, new(*PanicError)) {
+		err = &stationError{"program", err}
+	}
+	res := r.settle(ctx, err)
+	if err := r.release(); err != nil {
+		r.emit(Event{Kind: Warned, Title: err.Error()})
+	}
 	r.emit(Event{Kind: Ended, Title: res.Message, Result: &res})
 	return res
 }
@@ -87,7 +93,7 @@ type run struct {
 	n, of   int
 	title   string
 
-	held   []func()        // gives back what the run holds, until it is settled
+	held   []func() error  // gives back what the run holds, until it is settled
 	failed *ledger.RunStep // the step that broke off, for the account
 	proven []ledger.RegionProof
 
@@ -110,7 +116,7 @@ func (r *run) carryOut(ctx context.Context) error {
 	if err := r.e.hold("serial "+r.o.Serial, r.o.Slot); err != nil {
 		return err
 	}
-	r.onRelease(func() { r.e.letGo("serial " + r.o.Serial) })
+	r.onRelease(func() error { return r.e.letGo("serial " + r.o.Serial) })
 
 	// A slot that fits some of the parts has to be opened, which may give it power, to see which of them is there.
 	if err := r.checkVoltage(r.o.Recipe.Parts()...); err != nil {
@@ -124,7 +130,7 @@ func (r *run) carryOut(ctx context.Context) error {
 		}
 		return &stationError{"fixture", err}
 	}
-	r.onRelease(func() { release() })
+	r.onRelease(release)
 	r.conn = conn
 	if err := r.checkAbility(); err != nil {
 		return err
@@ -137,7 +143,7 @@ func (r *run) carryOut(ctx context.Context) error {
 	if err := r.e.hold("chip "+uid, r.o.Slot); err != nil {
 		return err
 	}
-	r.onRelease(func() { r.e.letGo("chip " + uid) })
+	r.onRelease(func() error { return r.e.letGo("chip " + uid) })
 	title := r.chip.Part().Name + " " + uid
 	if words := r.chip.Recovered(); len(words) > 0 {
 		title += ", recovered from " + strings.Join(words, ", ")
@@ -267,7 +273,7 @@ func (r *run) settle(ctx context.Context, err error) Result {
 	end := ledger.RunEnd{Run: r.id, Serial: r.o.Serial, Slot: r.o.Slot, Operator: r.o.Operator, Software: r.e.o.Software,
 		Recipe: recipeFacts(r.o.Recipe), Chip: r.chipFacts(), Outcome: v.outcome, Cause: v.cause, Message: v.message, Next: v.next,
 		Touched: r.started, Proven: []ledger.RegionProof{}, Freeze: "none"}
-	if r.chip != nil {
+	if r.chip != nil && !errors.As(err, new(*PanicError)) { // what was left in the midst of anything is asked nothing more
 		if after, perr := r.chip.Protection(ctx); perr == nil {
 			end.After, end.Freeze = locksOf(after), freezeLasts(after)
 		} else if err == nil {
@@ -320,12 +326,14 @@ func (r *run) stays(o ledger.Outcome) bool {
 	return r.started && r.permit != 0 || slices.ContainsFunc(r.books, ledger.Permanent)
 }
 
-func (r *run) onRelease(f func()) { r.held = append(r.held, f) }
+func (r *run) onRelease(f func() error) { r.held = append(r.held, f) }
 
-func (r *run) release() {
+func (r *run) release() error {
+	var errs []error
 	for _, f := range slices.Backward(r.held) {
-		f()
+		errs = append(errs, Caught(f))
 	}
+	return errors.Join(errs...)
 }
 
 func (r *run) emit(ev Event) {
@@ -348,10 +356,11 @@ func (e *Engine) hold(what, slot string) error {
 	return nil
 }
 
-func (e *Engine) letGo(what string) {
+func (e *Engine) letGo(what string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.held, what)
+	return nil
 }
 
 func newRunID() string {

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -452,4 +454,56 @@ func TestNeighboursOfABadSlot(t *testing.T) {
 	l.want(results["2"], ledger.Pass, "")
 	l.want(results["3"], ledger.Error, "contact-absent")
 	l.want(results["4"], ledger.Pass, "")
+}
+
+// TestPanicEndsOneRun: a panic within one run is an ERROR of its slot that keeps its place for the log, the slot is given back, and the neighbour passes. The unit
+// is finished by the next run.
+func TestPanicEndsOneRun(t *testing.T) {
+	l := newLine(t, Options{})
+	r := recipe(t, 1, full)
+	for i := range 2 {
+		l.socket.put(fmt.Sprint(i+1), fresh(t, byte(i+1), nor.Options{}))
+	}
+	programs := 0
+	l.socket.before = func(slot string, f spi.Frame) error {
+		if slot == "1" && len(f.Out) > 200 {
+			if programs++; programs == 3 {
+				panic(fmt.Sprintf("out of range: %d", programs))
+			}
+		}
+		return nil
+	}
+	var bad, good Result
+	var wg sync.WaitGroup
+	wg.Go(func() { bad = l.run(r, "1", "S1") })
+	wg.Go(func() { good = l.run(r, "2", "S2") })
+	wg.Wait()
+	l.want(bad, ledger.Error, "program")
+	l.want(good, ledger.Pass, "")
+	var p *PanicError
+	if !errors.As(bad.Err, &p) || !strings.Contains(string(p.Stack), "provision.") || !strings.Contains(bad.Message, "panic: out of range: 3") {
+		t.Errorf("%q, %v", bad.Message, bad.Err)
+	}
+	if l.socket.leased["1"] != 0 {
+		t.Error("the slot is still held")
+	}
+	l.want(l.run(r, "1", "S1"), ledger.Pass, "")
+}
+
+// TestNotGivenBack: what could not be switched off is told before the end, and the outcome stays.
+func TestNotGivenBack(t *testing.T) {
+	for _, give := range []func() error{func() error { return errors.New("VCC stays on") }, func() error { panic("VCC stays on") }} {
+		var told []Event
+		l := newLine(t, Options{Watch: func(ev Event) {
+			if ev.Kind == Warned || ev.Kind == Ended {
+				told = append(told, ev)
+			}
+		}})
+		l.socket.put("1", fresh(t, 1, nor.Options{}))
+		l.socket.given = give
+		l.want(l.run(recipe(t, 1, full), "1", "S1"), ledger.Pass, "")
+		if len(told) != 2 || told[0].Kind != Warned || !strings.Contains(told[0].Title, "VCC stays on") || told[1].Kind != Ended {
+			t.Errorf("told %+v", told)
+		}
+	}
 }

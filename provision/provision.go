@@ -68,7 +68,7 @@ type Result struct {
 	Next     string // what the person should do
 	Started  time.Time
 	Duration time.Duration
-	Err      error // the whole chain, for the log; nil for PASS
+	Err      error // the whole chain, for the log, a *PanicError in it where the program failed; nil for PASS
 }
 
 // Options of an Engine.
@@ -115,6 +115,7 @@ const (
 	Planned    EventKind = "planned" // Title says what is about to be erased and programmed
 	Progress   EventKind = "progress"
 	StepEnded  EventKind = "step-ended"
-	Reseat     EventKind = "reseat" // a person must take the board out and put the same board back
+	Reseat     EventKind = "reseat"  // a person must take the board out and put the same board back
+	Warned     EventKind = "warning" // the slot was not given back as it should; Title says what may be left on. The outcome stays
 	Ended      EventKind = "ended"
 )

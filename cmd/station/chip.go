@@ -113,9 +113,18 @@ func (a *app) leased(ctx context.Context, b *bench, at *seat, parts []*flash.Par
 	case err != nil:
 		return exit(exitError, err)
 	}
-	defer release()
+	defer func() {
+		if err := release(); err != nil {
+			printf(a.stderr, "warning: %s\n", err)
+		}
+	}()
 	s := &seated{seat: *at, app: a, bench: b, conn: conn, parts: fed, other: other, watch: watch}
-	err = s.fault(ctx, do(s))
+	err = provision.Caught(func() error { return do(s) })
+	var p *provision.PanicError
+	if errors.As(err, &p) {
+		tellPanic(a.stderr, p)
+	}
+	err = s.fault(ctx, err)
 	s.over(err)
 	return err
 }
@@ -254,6 +263,8 @@ func (s *seated) fault(ctx context.Context, err error) error {
 		return err
 	case errors.Is(err, context.Canceled):
 		return exit(exitAborted, fmt.Errorf("ABORTED: slot %s: someone stopped it; %s", s.slot, s.left(ctx)))
+	case errors.As(err, new(*provision.PanicError)):
+		return exit(exitError, fmt.Errorf("ERROR: slot %s: the program failed: %w: call the person who looks after the station", s.slot, err))
 	case errors.Is(err, flash.ErrAbsent) && s.bench.simulated:
 		return exit(exitError, fmt.Errorf("ERROR: slot %s: no chip answers: put a board in with --sim-board FILE; %s", s.slot, silent))
 	case errors.Is(err, flash.ErrAbsent):

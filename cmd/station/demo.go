@@ -125,6 +125,7 @@ func (a *app) feed(ctx context.Context, b *bench, recipe *recipes.Recipe, first 
 	var wg sync.WaitGroup
 	for _, s := range b.config.Slots {
 		wg.Go(func() {
+			defer crashed(a.stderr)
 			for i := range next {
 				p := pair{s.Name, fmt.Sprintf("GW-%06d", first+i)}
 				if errs[i] = b.insert(recipe, []pair{p}, nil); errs[i] == nil {

@@ -63,7 +63,7 @@ func (s *scanning) inserted(ctx context.Context, slot string) []provision.Decisi
 	if s.line.State(slot) != provision.Running {
 		e := eye{slot: slot}
 		_, uid, _ = s.glance(ctx, &e) // a chip that does not answer is there nevertheless
-		e.close()
+		s.close(&e)
 	}
 	return s.line.Seen(slot, true, uid)
 }

@@ -58,7 +58,13 @@ func main() {
 }
 
 // Main carries out one command line and returns its exit code.
-func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
+	defer func() { // behind what gives the slots back
+		if p := recover(); p != nil {
+			tellPanic(stderr, &provision.PanicError{Value: p, Stack: debug.Stack()})
+			code = exitError
+		}
+	}()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// After the first signal the next one ends the program at once.
@@ -76,7 +82,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	// What cobra itself complains about is wrong input; every failure of ours says its own code, but for output that
 	// cannot be written.
-	code := exitRefused
+	code = exitRefused
 	var e *exitErr
 	switch {
 	case errors.As(err, &e):

@@ -36,10 +36,12 @@ type eye struct {
 	said          string // the error that was said last
 }
 
-// close lets go of the slot.
-func (e *eye) close() {
+// close lets go of the slot that e has.
+func (s *scanning) close(e *eye) {
 	if e.conn != nil {
-		_ = e.release() // whoever opens it next is told what is wrong with it
+		if err := e.release(); err != nil {
+			printf(s.app.stderr, "warning: %s\n", err)
+		}
 		e.conn = nil
 	}
 }
@@ -50,7 +52,7 @@ func (s *scanning) look(ctx context.Context, e *eye) (v sight, settled bool) {
 	var err error
 	v.present, v.uid, err = s.glance(ctx, e)
 	if err != nil {
-		e.close()
+		s.close(e)
 		if text := err.Error(); ctx.Err() == nil && text != e.said {
 			e.said = text
 			printf(s.app.stderr, "slot %s cannot be looked at: %s\n", e.slot, text)
@@ -78,8 +80,9 @@ func (s *scanning) lookAll(ctx context.Context) []sight {
 	var wg sync.WaitGroup
 	for i, name := range names {
 		wg.Go(func() {
+			defer crashed(s.app.stderr)
 			e := eye{slot: name}
-			defer e.close()
+			defer s.close(&e)
 			for range looksBlind {
 				v, settled := s.look(ctx, &e)
 				if settled {
@@ -124,5 +127,9 @@ func (s *scanning) glance(ctx context.Context, e *eye) (present bool, uid string
 			return false, "", err
 		}
 	}
-	return flash.Glance(ctx, e.conn, parts...)
+	err = provision.Caught(func() (err error) {
+		present, uid, err = flash.Glance(ctx, e.conn, parts...)
+		return err
+	})
+	return present, uid, err
 }

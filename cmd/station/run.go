@@ -281,6 +281,7 @@ func (a *app) provision(ctx context.Context, b *bench, j job, scans []pair, valu
 	var wg sync.WaitGroup
 	for i, p := range scans {
 		wg.Go(func() {
+			defer crashed(a.stderr)
 			out[i] = b.provisionOne(ctx, engine, j.order(p, values[p.slot]))
 		})
 	}
@@ -297,9 +298,16 @@ type outcome struct {
 
 func (b *bench) provisionOne(ctx context.Context, engine *provision.Engine, o provision.Order) outcome {
 	out := outcome{Result: engine.Run(ctx, o)}
+	var p *provision.PanicError
+	if errors.As(out.Err, &p) {
+		tellPanic(b.stderr, p)
+	}
 	// What was refused is in the ledger; a report is about a unit, and this was none of ours.
 	if out.Index >= 0 && out.Outcome != ledger.Refused {
-		out.report, out.reportErr = b.reportUnit(context.WithoutCancel(ctx), o.Serial)
+		out.reportErr = provision.Caught(func() (err error) {
+			out.report, err = b.reportUnit(context.WithoutCancel(ctx), o.Serial)
+			return err
+		})
 	}
 	return out
 }

@@ -86,7 +86,10 @@ func (s *scanning) work(ctx context.Context, w *wedge, resume bool) {
 	stop := make(chan struct{})
 	var slots sync.WaitGroup
 	for name, orders := range s.orders {
-		slots.Go(func() { s.attend(ctx, stop, name, orders) })
+		slots.Go(func() {
+			defer crashed(s.app.stderr)
+			s.attend(ctx, stop, name, orders)
+		})
 	}
 	defer slots.Wait()
 	defer close(stop)
@@ -138,7 +141,7 @@ func (s *scanning) work(ctx context.Context, w *wedge, resume bool) {
 // attend looks at a slot, and runs what it is told to, until stop.
 func (s *scanning) attend(ctx context.Context, stop chan struct{}, slot string, orders chan provision.Order) {
 	e := eye{slot: slot}
-	defer e.close()
+	defer s.close(&e)
 	for {
 		var wait <-chan time.Time
 		if s.hands == nil {
@@ -146,7 +149,7 @@ func (s *scanning) attend(ctx context.Context, stop chan struct{}, slot string, 
 		}
 		select {
 		case o := <-orders:
-			e.close()
+			s.close(&e)
 			s.ended <- s.bench.provisionOne(ctx, s.engine, o)
 			e = eye{slot: slot}
 			continue

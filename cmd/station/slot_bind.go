@@ -169,6 +169,7 @@ func (a *app) askOver(ctx context.Context, lines *wedge, rack *fixtures.Rack, as
 		}
 	}
 	go func() {
+		defer crashed(a.stderr)
 		p.ended <- rack.Watch(ctx, func(c fixtures.Change) error {
 			select {
 			case p.plugs <- c:

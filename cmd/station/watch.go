@@ -47,6 +47,8 @@ func writeLine(w io.Writer, ev provision.Event) {
 			at += "PERMANENT "
 		}
 		printf(w, "slot %s  %s  %s%s\n", ev.Slot, ev.Serial, at, ev.Title)
+	case provision.Warned:
+		printf(w, "slot %s  %s  warning: %s\n", ev.Slot, ev.Serial, ev.Title)
 	case provision.Planned:
 		printf(w, "slot %s  %s  %s%s\n", ev.Slot, ev.Serial, at, ev.Title)
 	case provision.Ended:
@@ -83,6 +85,10 @@ func (w *bars) event(ev provision.Event) {
 		// A bar that begins without a total does not take its being full for its end.
 		s.bar = w.p.AddBar(0, mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return *s.label.Load() },
 			decor.WC{W: 72, C: decor.DindentRight})), mpb.AppendDecorators(decor.Percentage()))
+	}
+	if ev.Kind == provision.Warned { // it stays, and its bar goes on
+		printf(w.p, "slot %s  %s  warning: %s\n", ev.Slot, ev.Serial, ev.Title)
+		return
 	}
 	label := fmt.Sprintf("slot %s  %s  ", ev.Slot, ev.Serial)
 	if ev.Of > 0 && ev.Step > 0 {
