@@ -33,6 +33,7 @@ func TestDoctor(t *testing.T) {
 	entry := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 	locked, busy := programmer("1-1"), programmer("1-1")
 	locked.Locked, busy.Holders, busy.Interfaces[0].Driver = true, []string{"flashrom (pid 7)"}, usb.UserSpace
+	const none = "slots: 0 of 1 could be used | cure one of them"
 	type ill struct {
 		machine
 		devices stocked
@@ -60,7 +61,7 @@ func TestDoctor(t *testing.T) {
 			m.files["usr/lib/udev/rules.d/60-station.rules"] = string(root.UdevRules)
 		}, nil},
 		"group": {func(m *ill) { m.devices = stocked{locked} },
-			[]string{"permissions: this user may not open 1-1 | sudo usermod -aG plugdev", "slot 1: no permission for the FT2232H at USB port 1-1 | install the udev rules"}},
+			[]string{"permissions: this user may not open 1-1 | sudo usermod -aG plugdev", "slot 1: no permission for the FT2232H at USB port 1-1 | install the udev rules", none}},
 		"usbfs memory": {func(m *ill) {
 			m.files["sys/module/usbcore/parameters/usbfs_memory_mb"] = "16\n"
 			m.slots = manySlots(100)
@@ -68,11 +69,11 @@ func TestDoctor(t *testing.T) {
 			append([]string{"usbfs memory: 16 MiB for all programs, and 100 slots may need 25 MiB | echo 50 >"}, missing(100)...)},
 		"unlimited usbfs memory": {func(m *ill) { m.files["sys/module/usbcore/parameters/usbfs_memory_mb"] = "0" }, nil},
 		"no USB": {func(m *ill) { delete(m.files, "sys/module/usbcore/parameters/usbfs_memory_mb"); m.devices = nil },
-			[]string{"usbfs memory: /sys/module/usbcore/parameters/usbfs_memory_mb cannot be read: this machine's kernel has no USB", "slot 1: no programmer at USB port 1-1 | plug it in"}},
+			[]string{"usbfs memory: /sys/module/usbcore/parameters/usbfs_memory_mb cannot be read: this machine's kernel has no USB", "slot 1: no programmer at USB port 1-1 | plug it in", none}},
 		"no volts": {func(m *ill) { m.slots[0].Volts = "" },
-			[]string{"slot 1: the slot does not say which voltage its fixture gives, so nothing is written in it | set `volts` of this slot in config.yaml to what a meter shows there (`station slot bind 1 --volts V` writes it)"}},
+			[]string{"slot 1: the slot does not say which voltage its fixture gives, so nothing is written in it | set `volts` of this slot in config.yaml to what a meter shows there (`station slot bind 1 --volts V` writes it)", none}},
 		"another program": {func(m *ill) { m.devices = stocked{busy} },
-			[]string{"drivers: programs hold 1-1 interface 0 flashrom (pid 7) | close them", "slot 1: another program uses the FT2232H at USB port 1-1 channel A | close it: flashrom (pid 7)"}},
+			[]string{"drivers: programs hold 1-1 interface 0 flashrom (pid 7) | close them", "slot 1: another program uses the FT2232H at USB port 1-1 channel A | close it: flashrom (pid 7)", none}},
 		"a crash handler":     {func(m *ill) { m.files["proc/sys/kernel/core_pattern"] = "|/usr/share/apport/apport -p%p\n" }, []string{"core dumps: /usr/share/apport/apport gets the memory"}},
 		"one that obeys":      {func(m *ill) { m.files["proc/sys/kernel/core_pattern"] = "|/usr/lib/systemd/systemd-coredump %P %u" }, nil},
 		"an empty crash pipe": {func(m *ill) { m.files["proc/sys/kernel/core_pattern"] = "|" }, []string{"core dumps: somebody gets the memory"}},

@@ -116,5 +116,9 @@ func slotFindings(ctx context.Context, rack *fixtures.Rack) (all []finding) {
 			all = append(all, finding{"slot " + s.Slot.Name, false, what, cure})
 		}
 	}
-	return append(all, finding{"slots", true, fmt.Sprintf("%d of %d could be used", ready, len(rack.Slots())), ""})
+	sum := finding{"slots", ready > 0, fmt.Sprintf("%d of %d could be used", ready, len(rack.Slots())), ""}
+	if !sum.OK {
+		sum.Cure = "cure one of them, above"
+	}
+	return append(all, sum)
 }
