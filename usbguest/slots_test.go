@@ -43,7 +43,7 @@ func TestInSlots(t *testing.T) {
 			}
 		}
 	}
-	list("a "+port+" A FT2232H 0403:6010 Dual RS232-HS ftdi_sio b "+port+" B", "Dual RS232-HS ftdi_sio")
+	list("a "+port+" A FT2232H 0403:6010 Dual RS232-HS ftdi_sio 3.3 V b "+port+" B", "Dual RS232-HS ftdi_sio 3.3 V")
 	bus, err := libusb.New()
 	if err != nil {
 		t.Fatal(err)
@@ -55,14 +55,14 @@ func TestInSlots(t *testing.T) {
 	if _, err := bus.Open(t.Context(), port, 1); err == nil || !strings.Contains(err.Error(), usb.ErrInUse.Error()) {
 		t.Errorf("opened twice: %v", err)
 	}
-	list("Dual RS232-HS ftdi_sio b "+port, "Dual RS232-HS usbfs another program uses the FT2232H at USB port "+port+" channel B: close it: ", "(pid 1)")
+	list("Dual RS232-HS ftdi_sio 3.3 V b "+port, "Dual RS232-HS usbfs 3.3 V another program uses the FT2232H at USB port "+port+" channel B: close it: ", "(pid 1)")
 	if out, err := output(station, "--config", config, "doctor"); err == nil || !strings.Contains(out, "programs hold "+port+" interface 1") {
 		t.Errorf("doctor: %v\n%s", err, out)
 	}
 	if err := l.Close(); err != nil {
 		t.Error(err)
 	}
-	list("ftdi_sio b "+port, "Dual RS232-HS ftdi_sio")
+	list("ftdi_sio 3.3 V b "+port, "Dual RS232-HS ftdi_sio")
 
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -65,7 +65,8 @@ type slotJSON struct {
 	Channel string   `json:"channel"`
 	Volts   string   `json:"volts"`
 	Power   string   `json:"power"`
-	Clock   string   `json:"clock"` // as the configuration has it
+	Clock   string   `json:"clock"`      // as the configuration has it
+	Hold    bool     `json:"hold_reset"` // likewise
 	Family  string   `json:"family"`
 	Device  string   `json:"device"`  // what is plugged in, "" for nothing
 	Driver  string   `json:"driver"`  // the kernel's, that owns the interface now; "usbfs" is a program
@@ -88,16 +89,16 @@ func (a *app) slotList() *cobra.Command {
 				return exit(exitError, err)
 			}
 			list := []slotJSON{}
-			rows := [][]string{{"SLOT", "PORT", "CHANNEL", "PROGRAMMER", "DEVICE", "DRIVER", "PROBLEM"}}
+			rows := [][]string{{"SLOT", "PORT", "CHANNEL", "PROGRAMMER", "DEVICE", "DRIVER", "FIXTURE", "PROBLEM"}}
 			for _, s := range status {
-				j := slotJSON{Slot: s.Slot.Name, Port: s.Slot.Port, Channel: s.Slot.Channel, Volts: s.Slot.Volts, Power: s.Slot.Power, Clock: s.Slot.Clock,
+				j := slotJSON{Slot: s.Slot.Name, Port: s.Slot.Port, Channel: s.Slot.Channel, Volts: s.Slot.Volts, Power: s.Slot.Power, Clock: s.Slot.Clock, Hold: s.Slot.HoldReset,
 					Family: s.Family, Driver: s.Driver, Holders: []string{}, Problem: s.Problem}
 				if d := s.Device; d != nil {
 					j.Device = deviceText(*d)
 					j.Holders = append(j.Holders, d.Holders...)
 				}
 				list = append(list, j)
-				rows = append(rows, []string{orDash(j.Slot), j.Port, j.Channel, j.Family, j.Device, j.Driver, j.Problem})
+				rows = append(rows, []string{orDash(j.Slot), j.Port, j.Channel, j.Family, j.Device, j.Driver, fixtureText(s.Slot), j.Problem})
 			}
 			if a.json {
 				return a.printJSON(list)
@@ -110,6 +111,24 @@ func (a *app) slotList() *cobra.Command {
 // deviceText is what a device says it is; not every programmer has a name.
 func deviceText(d usb.Device) string {
 	return strings.TrimSpace(fmt.Sprintf("%04x:%04x %s", d.Vendor, d.Product, d.Name))
+}
+
+// fixtureText is what the configuration says of a slot's fixture, "" for what belongs to no slot.
+func fixtureText(s fixtures.Slot) string {
+	if s.Name == "" {
+		return ""
+	}
+	text := orDash(s.Volts)
+	if s.Volts != "" {
+		text += " V"
+	}
+	if s.Power == fixtures.PowerSwitched {
+		text += ", switched"
+	}
+	if s.HoldReset {
+		text += ", holds reset"
+	}
+	return text
 }
 
 func orDash(s string) string {
