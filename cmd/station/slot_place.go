@@ -86,7 +86,7 @@ type placer struct {
 }
 
 const (
-	alone  = 1500 * time.Millisecond // for which a programmer has to be the only one that came: several behind one hub do not come in one look
+	alone  = 1700 * time.Millisecond // for which a programmer has to be the only one that came: several behind one hub do not come in one look. No whole number of looks, so that neither is late
 	sooner = 600 * time.Millisecond  // than which nobody plugs in what he is asked for, and more than passes between two looks
 )
 
