@@ -26,7 +26,7 @@ type machine struct {
 	now    func() time.Time
 }
 
-var thisMachine = machine{"/", os.Geteuid(), clockSynced, freeSpace, time.Now}
+var thisMachine = machine{"/", os.Geteuid(), clockSynced, store.Free, time.Now}
 
 // clockSynced asks the kernel whether something disciplines its clock.
 func clockSynced() (bool, error) {
@@ -36,15 +36,6 @@ func clockSynced() (bool, error) {
 		return false, err
 	}
 	return t.Status&unsynced == 0, nil
-}
-
-// freeSpace is what this user may still write beside dir.
-func freeSpace(dir string) (bytes, files uint64, err error) {
-	var s syscall.Statfs_t
-	if err := syscall.Statfs(dir, &s); err != nil {
-		return 0, 0, err
-	}
-	return s.Bavail * uint64(s.Bsize), s.Ffree, nil
 }
 
 // read is the text of a file of the kernel's, "" where there is none.
