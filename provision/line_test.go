@@ -83,6 +83,29 @@ func TestValuesOfAScan(t *testing.T) {
 	want("serial", scan("S3"), "ask 2 S3")
 	want("another one instead", scan("S4"), "tell, ask 2 S4")
 	want("the end", l.End(), "tell")
+	l.Ended("1", Result{Serial: "S1", Outcome: ledger.Pass})
+	l.Seen("1", false, "")
+	want("what is a serial as a whole is one, whatever else it might be", scan("S10102"), "ask 1 S10102")
+}
+
+// TestTakenOut: who says that a board is out while it runs, and that it is back, is believed; who finds it gone when its run ended for want of it, says so.
+func TestTakenOut(t *testing.T) {
+	l, want := emptyLine(t, full, "version: 1\n", "version: 1\n")
+	lost := Result{Serial: "S1", Outcome: ledger.Error, Cause: "contact-lost"}
+	l.Scan(time.Unix(0, 0), "S1")
+	l.Seen("1", true, "U1")
+	want("out", l.Seen("1", false, ""), "tell 1")
+	want("it is known to be out", l.Ended("1", lost), "ask 1")
+	l.Scan(time.Unix(10, 0), "S1")
+	l.Seen("1", true, "U1")
+	l.Seen("1", false, "")
+	want("back", l.Seen("1", true, ""), "")
+	want("it is in", l.Ended("1", lost), "empty 1 S1")
+	want("out", l.Seen("1", false, ""), "tell 1, ask 1")
+	l.Scan(time.Unix(20, 0), "S2")
+	l.Seen("1", true, "U2")
+	l.Ended("1", Result{Serial: "S2", Outcome: ledger.Pass})
+	want("out when it should be", l.Seen("1", false, ""), "ask 1")
 }
 
 // TestAdvice: a slot that stopped says what is likely.
@@ -122,6 +145,22 @@ func TestResumeNamesAll(t *testing.T) {
 		}
 	}
 	want("while it runs", l.Resume([]ledger.Run{run("S1", "U1", mine)}), "tell")
+}
+
+// TestResumeElsewhere: a board that was put in while the values of another were asked for is not begun there.
+func TestResumeElsewhere(t *testing.T) {
+	const steps = "  - write: {region: boot, fields: [{text: serial, size: 8, pad: 0xFF}, {bytes: mac, size: 2}]}\n"
+	l, want := emptyLine(t, steps, "elsewhere: keep\n", "elsewhere: keep\nvalues:\n  mac: {scan: true, bytes: 2}\n")
+	open := []ledger.Run{{Serial: "S9", Slot: "2", Start: &ledger.RunStart{Recipe: ledger.Recipe{Digest: l.recipe.Digest()}, Chip: ledger.Chip{UID: "U9"}, Values: []ledger.Fact{{Name: "mac", Value: "0102"}}}}}
+	l.Scan(time.Unix(0, 0), "S1")
+	l.Seen("1", true, "U9")
+	want("resumed", l.Resume(open), "tell 1")
+	l.Scan(time.Unix(10, 0), "CANCEL")
+	all := l.Resume(open)
+	want("given up", all, "begin 1 S9")
+	if all[0].Values["mac"] != "0102" {
+		t.Errorf("values %v", all[0].Values)
+	}
 }
 
 // TestRefuse: what is refused before its slot was looked at is in the account, and no slot was leased for it.

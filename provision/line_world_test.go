@@ -28,6 +28,7 @@ type world struct {
 	now   time.Time
 	twice bool          // each code is scanned twice
 	spoil func(l *Line) // what a line with a fault does after each event
+	begun int           // runs
 
 	in   [worldSlots]int // the board that is in a slot
 	open bool            // the run of S3 is open
@@ -176,7 +177,7 @@ func (w *world) scan(code string) bool {
 		w.armed = [worldSlots]string{}
 	}
 	for i := range worldSlots {
-		if code == cardRelease+slotName(i) {
+		if code == cardRelease+slotName(i) && w.stopped[i] {
 			w.bad[i], w.stopped[i] = 0, false
 		}
 	}
@@ -323,6 +324,7 @@ func (w *world) begin(slot int, serial, told string, at int) {
 	if uid != "" && slices.Contains(w.chip[:], uid) {
 		panic("chip " + uid + " runs in two slots")
 	}
+	w.begun++
 	w.running[slot], w.chip[slot], w.armed[slot], w.empty[slot] = serial, uid, "", false
 }
 
@@ -341,6 +343,12 @@ func (w *world) step(ev event, way func() string) (happened bool) {
 	happened = ev.do(w)
 	if w.spoil != nil {
 		w.spoil(w.line)
+		return happened
+	}
+	for i, s := range w.line.slots {
+		if s.stopped != w.stopped[i] {
+			panic(fmt.Sprintf("slot %s is stopped: %v, after %d in a row", s.name, s.stopped, w.bad[i]))
+		}
 	}
 	return happened
 }
