@@ -1,5 +1,5 @@
 // Package provision is the engine: it carries out one recipe on one unit in one slot, writes down what it does before
-// and after, and tells whoever watches. It decides who may be provisioned (interlock.go), walks the
+// and after, and tells whoever watches. It decides which board is begun where (line.go) and who may be provisioned (interlock.go), walks the
 // recipe's steps, each in its own file with four moves (observe, decide, act, confirm), and turns every failure into
 // an outcome that says whose fault it was (outcome.go).
 //

@@ -50,10 +50,11 @@ func (s *scanning) close(e *eye) {
 func (s *scanning) look(ctx context.Context, e *eye) (v sight, settled bool) {
 	v.slot = e.slot
 	var err error
+	again := e.conn != nil // the next look opens it anew, and is told why that cannot be
 	v.present, v.uid, err = s.glance(ctx, e)
 	if err != nil {
 		s.close(e)
-		if text := err.Error(); ctx.Err() == nil && text != e.said {
+		if text := err.Error(); ctx.Err() == nil && !again && text != e.said {
 			e.said = text
 			printf(s.app.stderr, "slot %s cannot be looked at: %s\n", e.slot, text)
 		}

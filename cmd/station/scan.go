@@ -70,10 +70,13 @@ func (a *app) scan(ctx context.Context, b *bench, j job, scanner, resume, simHan
 		return exit(worse(code, exitError), fmt.Errorf("the scanner cannot be read any more: %w", w.err))
 	}
 	if resume && !scanner {
-		if open, err := b.db.OpenRuns(); err != nil {
-			return exit(worse(code, exitError), err)
+		if open, unread := b.db.OpenRuns(); unread != nil {
+			return exit(worse(code, exitError), unread)
 		} else if len(open) > 0 {
-			return exit(worse(code, exitDecision), nil)
+			if e != nil {
+				err = e.err
+			}
+			return exit(worse(code, exitDecision), err)
 		}
 	}
 	return err
