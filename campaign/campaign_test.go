@@ -80,7 +80,7 @@ func TestCampaign(t *testing.T) {
 		return
 	}
 	seeds := *seedsFlag
-	if testing.Short() {
+	if testing.Short() || raced {
 		seeds = min(seeds, 50)
 	}
 	began, next, played := time.Now(), *firstFlag, 0
@@ -193,7 +193,7 @@ func TestNothingStaysOpen(t *testing.T) {
 // The recipes that are shipped, on the parts that they are for.
 func TestShippedRecipes(t *testing.T) {
 	seeds := uint64(3)
-	if testing.Short() {
+	if testing.Short() || raced {
 		seeds = 1
 	}
 	for name, of := range shipped(t) {

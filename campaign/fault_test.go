@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"station/fixtures/usb"
+	"station/ledger"
 	"station/sim/nor"
 )
 
@@ -23,13 +24,22 @@ type kind struct {
 
 func (k *kind) fits(at moment) bool { return slices.Contains(k.at, at) }
 
-// fault is one that is planned: the first moment that fits, from the after-th of the slot on.
+// fault is one that is planned: the first moment that fits, from the after-th of the slot on, or from the after-th behind an intent of that kind on.
 type fault struct {
-	kind  *kind
-	after int
-	part  float64 // of a transfer that the device takes: 0 is not done, 1 is done and unanswered
-	odds  int     // of noise: one byte in so many
-	board *board  // that comes in place of another
+	kind   *kind
+	after  int
+	behind string  // kind of an entry, "" for none
+	part   float64 // of a transfer that the device takes: 0 is not done, 1 is done and unanswered
+	odds   int     // of noise: one byte in so many
+	board  *board  // that comes in place of another
+}
+
+// due tells whether a fault's time has come.
+func (f *fault) due(s *slot) bool {
+	if f.behind != "" {
+		return s.intent == f.behind && s.moments-s.intended >= f.after
+	}
+	return s.moments >= f.after
 }
 
 func (f *fault) String() string { return f.name() }
@@ -167,8 +177,12 @@ func (w *world) draw(s *slot) *fault {
 			break
 		}
 	}
-	if w.dice.IntN(4) == 0 { // what is written comes first, and in few transfers
+	switch w.dice.IntN(6) {
+	case 0: // what is written comes first, and in few transfers
 		f.after = 1 + w.dice.IntN(s.span/8)
+	case 1, 2: // so do the permanent commands, each behind its intent
+		f.behind = []string{ledger.KindPasswordIntent, ledger.KindModeIntent, ledger.KindRootKeyIntent, ledger.KindPermanentIntent}[w.dice.IntN(4)]
+		f.after = 1 + w.dice.IntN(15)
 	}
 	f.part = []float64{0, 1, w.dice.Float64()}[w.dice.IntN(3)]
 	f.board = w.boards[w.dice.IntN(len(w.boards))]

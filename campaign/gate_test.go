@@ -100,7 +100,7 @@ func (w *world) leave(t *ticket) leave {
 	s.note(step, t.at)
 	w.grants++
 	for i, f := range s.plan {
-		if f.after > s.moments || !f.kind.fits(t.at) {
+		if !f.due(s) || !f.kind.fits(t.at) {
 			continue
 		}
 		s.plan = slices.Delete(s.plan, i, i+1)
@@ -130,7 +130,7 @@ func (w *world) run(orders map[*slot]provision.Order) map[*slot]provision.Result
 			continue
 		}
 		ctx, cancel := context.WithCancel(context.Background())
-		s.cancel, s.moments = cancel, 0
+		s.cancel, s.moments, s.intent = cancel, 0, ""
 		result := new(provision.Result)
 		s.result = result
 		go func() {

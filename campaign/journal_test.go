@@ -98,6 +98,11 @@ func (w *world) Commit(ctx context.Context, c ledger.Change) (int64, error) {
 		return first, err
 	}
 	w.acknowledge(first, c.Bodies)
+	for _, b := range c.Bodies {
+		if intentOf(b) != nil {
+			s.intent, s.intended = b.Kind(), s.moments
+		}
+	}
 	if v := s.ask(committed); v.err != nil || v.fault != nil {
 		w.kill()
 		return 0, errDead

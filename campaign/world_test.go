@@ -71,18 +71,20 @@ type world struct {
 
 // slot is one place on the line.
 type slot struct {
-	w       *world
-	n       int
-	name    string
-	place   sim.Place
-	span    int // moments of a whole run, about
-	board   *board
-	plan    []*fault
-	hit     bool // a fault happened to it in this round
-	moments int
-	cancel  context.CancelFunc
-	result  *provision.Result
-	serial  string // that was scanned
+	w        *world
+	n        int
+	name     string
+	place    sim.Place
+	span     int // moments of a whole run, about
+	board    *board
+	plan     []*fault
+	hit      bool // a fault happened to it in this round
+	moments  int
+	intent   string // kind of the last that was committed in this run
+	intended int    // at this moment
+	cancel   context.CancelFunc
+	result   *provision.Result
+	serial   string // that was scanned
 
 	mu    sync.Mutex
 	trace hash.Hash
