@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"station/fixtures"
 	"station/flash"
@@ -25,64 +26,148 @@ type clockJSON struct {
 	OK       bool   `json:"ok"` // all alike, and those at the clocks below
 }
 
-// tryClocks reads the ID many times at rising clocks, until the readings are not all the same any more. None are tried where the programmer's clock
-// cannot be chosen. The slot is free when it is called.
-func (a *app) tryClocks(ctx context.Context, b *bench, at seat, parts []*flash.Part, watch func(provision.Event)) ([]clockJSON, error) {
-	tried := []clockJSON{}
-	for _, clock := range clocks {
-		at.clock = clock
-		var c clockJSON
-		err := a.leased(ctx, b, &at, parts, watch, func(s *seated) error {
-			byteTime := s.conn.Limits().ByteTime
-			if byteTime == 0 || len(tried) > 0 && byteTime.Nanoseconds() >= tried[len(tried)-1].ByteNS {
-				return errSameClock
-			}
-			s.begins(fmt.Sprintf("read the ID %d times at %s", contactIDs, clock))
-			m, err := flash.MeasureID(ctx, s.conn, contactIDs, s.progress("reading"))
-			if err != nil {
-				return err
-			}
-			c = clockJSON{Clock: clock, ByteNS: byteTime.Nanoseconds(), ID: hexBytes(m.ID[:]), IDs: m.IDs, OtherIDs: m.OtherIDs, OK: m.Err() == nil}
-			c.OK = c.OK && (len(tried) == 0 || c.ID == tried[0].ID)
-			return nil
-		})
-		switch {
-		case errors.Is(err, errSameClock):
-			continue
-		case errors.Is(err, fixtures.ErrAbility): // higher than the programmer goes, or a clock of its own
-			return tried, nil
-		case err != nil:
-			return nil, err
-		}
-		if tried = append(tried, c); !c.OK {
-			return tried, nil
-		}
-	}
-	return tried, nil
+// climb is the test of a slot's contact by rising clocks, the slot's own among them, so that no chip hears more than READ ID over wires that are too long for a clock:
+// it may take a command for another one, and from READ ID no short way leads to one that changes it. The slot is free between two steps.
+type climb struct {
+	app   *app
+	bench *bench
+	at    seat
+	parts []*flash.Part
+	watch func(provision.Event)
+
+	own     time.Duration // eight clocks at the slot's own clock; 0 where nobody knows, and it is tried last
+	greeted bool
+	part    string // "" where no profile fits
+	bad     bool   // at the clock that was tried last
+	tried   []clockJSON
+	contact contactJSON
+	result  *flash.ContactTest // at the slot's own clock; nil before it was tried
 }
 
-// errSameClock: the programmer's clock did not rise with what was asked for.
-var errSameClock = exit(exitDone, nil)
+// run climbs. Errors are those of the programmer, that no chip answers, and that it is one of another voltage.
+func (c *climb) run(ctx context.Context) error {
+	for i := 0; i < len(clocks) && !c.bad; {
+		passed, err := c.try(ctx, clocks[i])
+		switch {
+		case errors.Is(err, fixtures.ErrAbility): // higher than the programmer goes
+			i = len(clocks)
+		case err != nil:
+			return err
+		case !passed:
+			i++
+		default:
+			if err := c.tryOwn(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	if c.result != nil {
+		return nil
+	}
+	return c.tryOwn(ctx)
+}
 
-// checkClock refuses to look for a clock that is to be kept where the programmer's cannot be chosen.
-func (a *app) checkClock(ctx context.Context, b *bench, at seat, parts []*flash.Part, watch func(provision.Event)) error {
-	own := exit(exitRefused, fmt.Errorf("REFUSED: slot %s: no clock can be kept: its programmer has one of its own; leave out --keep", at.slot))
+// greet wakes a chip that sleeps, at the lowest clock. Where not even its ID is alike it sends nothing else.
+func (c *climb) greet(ctx context.Context, s *seated) error {
+	if c.greeted {
+		return nil
+	}
+	c.greeted = true
+	m, err := flash.MeasureID(ctx, s.conn, greetIDs, nil)
+	if err != nil || m.OtherIDs > 0 {
+		return err
+	}
+	if err := s.wake(ctx); err != nil {
+		return err
+	}
+	if s.chip != nil {
+		c.part = s.chip.Part().Name
+	}
+	return nil
+}
+
+// try reads the ID at a clock. passed tells that this would be higher than the slot's own clock, which was not tried yet, and that nothing was sent.
+func (c *climb) try(ctx context.Context, clock string) (passed bool, err error) {
+	c.at.clock = clock
+	err = c.app.leased(ctx, c.bench, &c.at, c.parts, c.watch, func(s *seated) error {
+		byteTime := s.conn.Limits().ByteTime
+		switch {
+		case byteTime == 0 || len(c.tried) > 0 && byteTime.Nanoseconds() >= c.tried[len(c.tried)-1].ByteNS:
+			return nil // the programmer's clock did not rise with what was asked for
+		case byteTime < c.own && c.result == nil:
+			passed = true
+			return nil
+		}
+		if err := c.greet(ctx, s); err != nil {
+			return err
+		}
+		s.begins(fmt.Sprintf("read the ID %d times at %s", contactIDs, clock))
+		m, err := flash.MeasureID(ctx, s.conn, contactIDs, s.progress("reading"))
+		if err != nil {
+			return err
+		}
+		j := clockJSON{Clock: clock, ByteNS: byteTime.Nanoseconds(), ID: hexBytes(m.ID[:]), IDs: m.IDs, OtherIDs: m.OtherIDs, OK: m.Err() == nil}
+		j.OK = j.OK && (len(c.tried) == 0 || j.ID == c.tried[0].ID)
+		c.tried, c.bad = append(c.tried, j), !j.OK
+		return nil
+	})
+	return passed, err
+}
+
+// tryOwn reads the ID at the slot's own clock, and where that is alike there and at all clocks below also SFDP and status.
+func (c *climb) tryOwn(ctx context.Context) error {
+	c.at.clock = ""
+	return c.app.leased(ctx, c.bench, &c.at, c.parts, c.watch, func(s *seated) (err error) {
+		if err := c.greet(ctx, s); err != nil {
+			return err
+		}
+		s.begins(fmt.Sprintf("read the ID %d times at the slot's own clock", contactIDs))
+		if c.result, err = flash.MeasureID(ctx, s.conn, contactIDs, s.progress("reading")); err != nil {
+			return err
+		}
+		c.bad = c.bad || c.result.Err() != nil || len(c.tried) > 0 && hexBytes(c.result.ID[:]) != c.tried[0].ID
+		if c.contact = s.contactJSON(c.result); !c.bad {
+			if c.contact, c.result, err = s.contact(ctx); err != nil {
+				return err
+			}
+			c.bad = !c.contact.OK
+		}
+		if last := len(c.tried) - 1; c.bad && last >= 0 && c.tried[last].ByteNS == c.contact.ByteNS {
+			c.tried[last].OK = false // whatever its ID
+		}
+		c.contact.Part, c.contact.OK = c.part, !c.bad
+		return nil
+	})
+}
+
+// err is what the readings at the slot's own clock came to.
+func (c *climb) err() error {
+	if err := c.result.Err(); err != nil || c.contact.OK {
+		return err
+	}
+	return fmt.Errorf("the readings of the ID at a lower clock differ from each other or from these: %w", flash.ErrUnsteady)
+}
+
+// ownClock is the time of eight clocks at the slot's own clock, 0 where nobody knows it, and whether another one can be chosen. Nothing is sent to the chip.
+func (a *app) ownClock(ctx context.Context, b *bench, at seat, parts []*flash.Part, watch func(provision.Event)) (own time.Duration, chosen bool, err error) {
 	for _, clock := range []string{"", clocks[0]} { // what is wrong without a clock is no fault of it
 		at.clock = clock
 		err := a.leased(ctx, b, &at, parts, watch, func(s *seated) error {
-			if s.conn.Limits().ByteTime == 0 {
-				return own
+			byteTime := s.conn.Limits().ByteTime
+			if clock == "" {
+				own = byteTime
 			}
+			chosen = clock != "" && byteTime != 0
 			return nil
 		})
 		switch {
 		case clock != "" && errors.Is(err, fixtures.ErrAbility):
-			return own
+			return own, false, nil
 		case err != nil:
-			return err
+			return 0, false, err
 		}
 	}
-	return nil
+	return own, chosen, nil
 }
 
 // stable is the highest clock at which all readings were good, "" for none.

@@ -214,6 +214,9 @@ func TestSupply(t *testing.T) {
 
 // contactErr is what slot test says of the contact at the slot's clock.
 func contactErr(ctx context.Context, s *seated) error {
+	if err := s.wake(ctx); err != nil {
+		return err
+	}
 	j, m, err := s.contact(ctx)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,6 +19,7 @@ import (
 const (
 	contactIDs   = 1000
 	contactSFDPs = 10
+	greetIDs     = 100 // before anything else is sent
 )
 
 func (a *app) slotTest() *cobra.Command {
@@ -67,7 +69,7 @@ type contactJSON struct {
 	OK         bool   `json:"ok"`
 	IDs        int    `json:"ids"`
 	OtherIDs   int    `json:"other_ids"` // that differ from the first
-	SFDPs      int    `json:"sfdps"`
+	SFDPs      int    `json:"sfdps"`     // 0 where the ID alone was read, since that was bad at the slot's clock or below
 	OtherSFDPs int    `json:"other_sfdps"`
 	SR         string `json:"sr"`
 	FSR        string `json:"fsr"`
@@ -78,11 +80,11 @@ type contactJSON struct {
 
 	Clock  string      `json:"clock"`   // of all that, as the configuration has it; "" is the programmer's own
 	ByteNS int64       `json:"byte_ns"` // eight clocks of it; 0 where nobody knows
-	Clocks []clockJSON `json:"clocks"`  // tried after that, rising up to the first that was bad; none where no clock can be chosen
+	Clocks []clockJSON `json:"clocks"`  // tried beside that, rising up to the first that was bad; none where no clock can be chosen
 	Stable string      `json:"stable"`  // the highest good one of these; "" for none
 }
 
-// testContact tests the contact at the slot's clock, then the ID alone at others, and keeps the best where it is told to.
+// testContact tests the contact at rising clocks, the slot's own among them, and keeps the best where it is told to.
 func (a *app) testContact(ctx context.Context, at *seat, wiring string, keep bool) error {
 	var path string
 	var text []byte
@@ -108,27 +110,40 @@ func (a *app) testContact(ctx context.Context, at *seat, wiring string, keep boo
 		return b.bus(ctx)
 	}
 	return a.onBench(ctx, at, bus, func(b *bench, parts []*flash.Part, watch func(provision.Event)) error {
+		own, chosen, err := a.ownClock(ctx, b, *at, parts, watch)
 		var j contactJSON
-		var m *flash.ContactTest
-		if keep {
-			if err := a.checkClock(ctx, b, *at, parts, watch); err != nil {
+		var bad error
+		switch {
+		case err != nil:
+			return err
+		case chosen:
+			c := &climb{app: a, bench: b, at: *at, parts: parts, watch: watch, own: own}
+			if err := c.run(ctx); err != nil {
 				return err
 			}
-		}
-		err := a.leased(ctx, b, at, parts, watch, func(s *seated) (err error) {
-			j, m, err = s.contact(ctx)
-			return err
-		})
-		if err != nil {
-			return err
+			j, bad = c.contact, c.err()
+			j.Clocks = append(j.Clocks, c.tried...)
+		case keep:
+			return exit(exitRefused, fmt.Errorf("REFUSED: slot %s: no clock can be kept: its programmer has one of its own; leave out --keep", at.slot))
+		default:
+			err := a.leased(ctx, b, at, parts, watch, func(s *seated) error {
+				if err := s.wake(ctx); err != nil {
+					return err
+				}
+				var m *flash.ContactTest
+				if j, m, err = s.contact(ctx); err == nil {
+					bad = m.Err()
+				}
+				return err
+			})
+			if err != nil {
+				return err
+			}
 		}
 		for _, s := range b.rack.Slots() {
 			if s.Name == at.slot {
 				j.Clock = s.Clock
 			}
-		}
-		if j.Clocks, err = a.tryClocks(ctx, b, *at, parts, watch); err != nil {
-			return err
 		}
 		j.Stable = stable(j.Clocks)
 		if err := a.printContact(j); err != nil {
@@ -136,7 +151,7 @@ func (a *app) testContact(ctx context.Context, at *seat, wiring string, keep boo
 		}
 		switch {
 		case !keep:
-			return (&seated{seat: *at, app: a, bench: b}).fault(ctx, m.Err())
+			return (&seated{seat: *at, app: a, bench: b}).fault(ctx, bad)
 		case j.Stable == "":
 			return exit(exitError, fmt.Errorf("ERROR: slot %s: no clock was kept, since none is stable: reseat the board; if it happens again, clean the slot", at.slot))
 		}
@@ -144,24 +159,35 @@ func (a *app) testContact(ctx context.Context, at *seat, wiring string, keep boo
 	})
 }
 
+// wake wakes a chip that sleeps, and finds out what it is. A contact can be tested on a part that nobody knows, and on one that answers otherwise each time; only one that
+// does not answer at all cannot be, and one of another voltage is not to be fed any longer.
+func (s *seated) wake(ctx context.Context) error {
+	if err := s.identify(ctx); err != nil && (errors.Is(err, flash.ErrAbsent) || errors.Is(err, errTakeOut) || ctx.Err() != nil) {
+		return err
+	}
+	return nil
+}
+
 // contact reads the same things many times.
 func (s *seated) contact(ctx context.Context) (contactJSON, *flash.ContactTest, error) {
-	// A contact can be tested on a part that nobody knows, and on one that answers otherwise each time; only a chip that sleeps has to be woken, and one of another voltage
-	// is not to be fed any longer.
-	if err := s.identify(ctx); err != nil && (errors.Is(err, flash.ErrAbsent) || errors.Is(err, errTakeOut) || ctx.Err() != nil) {
-		return contactJSON{}, nil, err
-	}
 	s.begins(fmt.Sprintf("test the contact by %d readings", contactIDs+contactSFDPs))
 	m, err := flash.MeasureContact(ctx, s.conn, contactIDs, contactSFDPs, s.progress("reading"))
 	if err != nil {
 		return contactJSON{}, nil, err
 	}
+	j := s.contactJSON(m)
+	j.SR, j.FSR = hexBytes(m.Status[:1]), hexBytes(m.Status[1:])
+	return j, m, nil
+}
+
+// contactJSON is what readings at the slot's clock came to, the status left out.
+func (s *seated) contactJSON(m *flash.ContactTest) contactJSON {
 	j := contactJSON{Clocks: []clockJSON{}, ByteNS: s.conn.Limits().ByteTime.Nanoseconds(), Slot: s.slot, ID: hexBytes(m.ID[:]), OK: m.Err() == nil, IDs: m.IDs, OtherIDs: m.OtherIDs, SFDPs: m.SFDPs, OtherSFDPs: m.OtherSFDPs,
-		SR: hexBytes(m.Status[:1]), FSR: hexBytes(m.Status[1:]), Unstable: m.Unstable, Fastest: m.Fastest.Microseconds(), Median: m.Median.Microseconds(), Slowest: m.Slowest.Microseconds()}
+		Unstable: m.Unstable, Fastest: m.Fastest.Microseconds(), Median: m.Median.Microseconds(), Slowest: m.Slowest.Microseconds()}
 	if s.chip != nil {
 		j.Part = s.chip.Part().Name
 	}
-	return j, m, nil
+	return j
 }
 
 func (a *app) printContact(j contactJSON) error {
@@ -175,13 +201,14 @@ func (a *app) printContact(j contactJSON) error {
 	if !j.OK {
 		contact = "BAD"
 	}
+	rows := [][]string{{"contact", contact}, {"part", part}, {"ID", fmt.Sprintf("%s, %d times; %d others", spaced(j.ID), j.IDs-j.OtherIDs, j.OtherIDs)}}
+	if j.SFDPs == 0 {
+		return a.printTable(append(append(rows, []string{"SFDP, status", "not read: nothing but READ ID is sent at a clock that may be too high"}), clockRows(j)...))
+	}
 	micro := func(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
-	return a.printTable(append([][]string{
-		{"contact", contact},
-		{"part", part},
-		{"ID", fmt.Sprintf("%s, %d times; %d others", spaced(j.ID), j.IDs-j.OtherIDs, j.OtherIDs)},
+	return a.printTable(slices.Concat(rows, [][]string{
 		{"SFDP", fmt.Sprintf("alike %d times; %d others", j.SFDPs-j.OtherSFDPs, j.OtherSFDPs)},
 		{"status", fmt.Sprintf("SR %s, FSR %s; %d others", j.SR, j.FSR, j.Unstable)},
 		{"round trip", fmt.Sprintf("%v median, %v to %v", micro(j.Median), micro(j.Fastest), micro(j.Slowest))},
-	}, clockRows(j)...))
+	}, clockRows(j)))
 }
