@@ -23,16 +23,18 @@ func TestInFlashrom(t *testing.T) {
 		name, programmer string
 		dev              sim.Device
 		interfaces       int
-		page, mib        bounds // of round trips
+		page             bounds // of round trips
+		read             int    // bytes
+		mib              bounds // of round trips
 	}{
 		// A page is one OUT with write-enable and program, which nobody waits for, and N status reads. A MiB is 16 commands, and
 		// the few round trips that begin a run.
-		{"FT232H", "ft2232_spi:type=232H", ftdi.New(ftdi.FT232H, ftdi.Options{Pace: ftdi.Real}), 1, bounds{1, 2}, bounds{16, 20}},
-		{"FT2232H", "ft2232_spi:type=2232H,port=A", ftdi.New(ftdi.FT2232H, ftdi.Options{Pace: ftdi.Real}), 2, bounds{1, 2}, bounds{16, 20}},
+		{"FT232H", "ft2232_spi:type=232H", ftdi.New(ftdi.FT232H, ftdi.Options{Pace: ftdi.Real}), 1, bounds{1, 2}, mib, bounds{16, 20}},
+		{"FT2232H", "ft2232_spi:type=2232H,port=A", ftdi.New(ftdi.FT2232H, ftdi.Options{Pace: ftdi.Real}), 2, bounds{1, 2}, mib, bounds{16, 20}},
 		// Here flashrom waits for the answers to write-enable and program too, and the program begins with the first
 		// status read, so that N is 2; but where the machine is held up between the two packets of that read, the chip is
 		// ready by then. A MiB is 256 commands.
-		{"CH341A", "ch341a_spi", ch341a.New(ch341a.Options{Pace: ch341a.Real}), 1, bounds{3, 6}, bounds{256, 260}},
+		{"CH341A", "ch341a_spi", ch341a.New(ch341a.Options{Pace: ch341a.Real}), 1, bounds{3, 6}, mib / 4, bounds{256, 264}},
 	} {
 		busID := fmt.Sprintf("1-%d", i+1)
 		b.plug(busID, row.dev, row.interfaces)
@@ -40,7 +42,7 @@ func TestInFlashrom(t *testing.T) {
 			b := &bench{b.Server, t}
 			b.unhurried(row.dev, func(chip *nor.Chip) bool {
 				j := &judge{bench: b, busID: busID, programmer: row.programmer, chip: chip}
-				j.measure(row.name, row.page, row.mib)
+				j.measure(row.name, row.page, row.read, row.mib)
 				return j.late
 			})
 		})
@@ -98,11 +100,11 @@ func (j *judge) read(at, size int, file string, args ...string) cost {
 
 // measure works on two regions of 16 KiB, of which one is written without and one with the verification that flashrom does by itself, and
 // reads one of a MiB. It tells nothing where flashrom was late.
-func (j *judge) measure(name string, perPage, perMiB bounds) {
+func (j *judge) measure(name string, perPage bounds, read int, perMiB bounds) {
 	t, dir := j.t, j.t.TempDir()
 	const first, second, big, size = 0x10000, 0x1000000 - 8*kib, 0x800000, 16 * kib
 	layout := save(t, dir, "layout", fmt.Appendf(nil, "%08x:%08x first\n%08x:%08x second\n%08x:%08x big\n",
-		first, first+size-1, second, second+size-1, big, big+mib-1))
+		first, first+size-1, second, second+size-1, big, big+read-1))
 	region := func(name string, args ...string) []string {
 		return append([]string{"-l", layout, "-i", name, "-N"}, args...)
 	}
@@ -116,7 +118,7 @@ func (j *judge) measure(name string, perPage, perMiB bounds) {
 	small := j.read(first, size, got, region("first")...)
 	bare := j.flashrom("Erase/write done", region("first", "-n", "-w", file)...)
 	whole := j.flashrom("VERIFIED.", region("second", "-w", file)...)
-	large := j.read(big, mib, got, region("big")...)
+	large := j.read(big, read, got, region("big")...)
 	j.flashrom("VERIFIED.", region("first", "-v", file)...)
 	if j.late {
 		return
@@ -133,11 +135,11 @@ func (j *judge) measure(name string, perPage, perMiB bounds) {
 	table.line("write + verify 16 KiB", whole, 1)
 	table.line("  the same, above identify", whole.less(identify), 1)
 	table.line("  program of one page", pages, size/page)
-	table.line("read 1 MiB", large, 1)
+	table.line(fmt.Sprintf("read %d KiB", read/kib), large, 1)
 	table.line("  the same, above identify", mibs, 1)
 	t.Log("\n" + table.String())
 	beside(t, writeJob(name), "flashrom", whole)
-	beside(t, readJob(name), "flashrom", large)
+	beside(t, readJob(read, name), "flashrom", large)
 	perPage.hold(t, "round trips per page", float64(pages.RoundTrips)/(size/page))
-	perMiB.hold(t, "round trips per MiB", float64(mibs.RoundTrips))
+	perMiB.hold(t, "round trips per MiB", float64(mibs.RoundTrips)*mib/float64(read))
 }

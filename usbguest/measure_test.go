@@ -103,7 +103,9 @@ func (t *table) line(what string, c cost, times float64) {
 }
 
 func writeJob(device string) string { return "write + verify 16 KiB, " + device }
-func readJob(device string) string  { return "read 1 MiB, " + device }
+func readJob(size int, device string) string {
+	return fmt.Sprintf("read %d KiB, %s", size/kib, device)
+}
 
 // beside prints a whole job as a row of the table in docs/performance.md, which the host of the guest writes.
 func beside(t *testing.T, job, who string, c cost) {

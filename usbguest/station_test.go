@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -23,10 +24,12 @@ func TestInStation(t *testing.T) {
 		product, channel string
 		dev              sim.Device
 		interfaces       int
-		perPage, perMiB  bounds // of round trips
+		perPage          bounds // of round trips
+		read             int    // bytes
+		perMiB           bounds // of round trips
 	}{
-		{"FT2232H", "6010", "A", ftdi.New(ftdi.FT2232H, ftdi.Options{Pace: ftdi.Real}), 2, bounds{0, 0.1}, bounds{0, 1}},
-		{"CH341A", "5512", "", ch341a.New(ch341a.Options{Pace: ch341a.Real}), 1, bounds{0, 1}, bounds{0, 16}},
+		{"FT2232H", "6010", "A", ftdi.New(ftdi.FT2232H, ftdi.Options{Pace: ftdi.Real}), 2, bounds{0, 0.1}, mib, bounds{0, 1}},
+		{"CH341A", "5512", "", ch341a.New(ch341a.Options{Pace: ch341a.Real}), 1, bounds{0, 1}, mib / 4, bounds{0, 16}},
 	} {
 		busID := fmt.Sprintf("1-%d", i+1)
 		b.plug(busID, row.dev, row.interfaces)
@@ -35,7 +38,7 @@ func TestInStation(t *testing.T) {
 			b.unhurried(row.dev, func(chip *nor.Chip) bool {
 				w := &worker{bench: b, busID: busID, dir: t.TempDir(), chip: chip}
 				w.config(filepath.Base(device(t, row.product)), row.channel)
-				w.measure(row.name, row.perPage, row.perMiB)
+				w.measure(row.name, row.perPage, row.read, row.perMiB)
 				return w.late
 			})
 			// The other channel is not the station's: it keeps its driver.
@@ -88,9 +91,9 @@ func (w *worker) station(says string, args ...string) cost {
 
 // measure writes 16 KiB and 80 KiB, of which the difference tells what a page costs, and reads 4 KiB and a MiB. It tells nothing where the
 // station was late.
-func (w *worker) measure(name string, perPage, perMiB bounds) {
+func (w *worker) measure(name string, perPage bounds, read int, perMiB bounds) {
 	t := w.t
-	const small, large, read, size, more = 0x10000, 0x200000, 0x800000, 16 * kib, 80 * kib
+	const small, large, from, size, more = 0x10000, 0x200000, 0x800000, 16 * kib, 80 * kib
 	chip := func(verb string, at int, args ...string) []string {
 		return append([]string{"chip", verb, "--slot", "1", "--at", fmt.Sprintf("0x%x", at)}, args...)
 	}
@@ -98,12 +101,12 @@ func (w *worker) measure(name string, perPage, perMiB bounds) {
 	identify := w.station("MT25QL256ABA", "chip", "info", "--slot", "1")
 	little := w.station("", chip("write", small, first, "--yes")...)
 	lots := w.station("", chip("write", large, second, "--yes")...)
-	few := w.station("", chip("read", read, "--size", "4KiB", "-o", filepath.Join(w.dir, "few"))...)
-	whole := w.station("", chip("read", read, "--size", "1MiB", "-o", got)...)
+	few := w.station("", chip("read", from, "--size", "4KiB", "-o", filepath.Join(w.dir, "few"))...)
+	whole := w.station("", chip("read", from, "--size", strconv.Itoa(read), "-o", got)...)
 	if w.late {
 		return
 	}
-	if p, err := os.ReadFile(got); err != nil || !bytes.Equal(p, w.chip.Bytes(read, mib)) {
+	if p, err := os.ReadFile(got); err != nil || !bytes.Equal(p, w.chip.Bytes(from, read)) {
 		t.Errorf("the station read something else than there is: %v", err)
 	}
 	for at, want := range map[uint32][]byte{small: random(size), large: random(more)} {
@@ -119,11 +122,11 @@ func (w *worker) measure(name string, perPage, perMiB bounds) {
 	table.line("write + verify 16 KiB", little, 1)
 	table.line("  the same, above identify", little.less(identify), 1)
 	table.line("  one more page, with its verify", pages, n)
-	table.line("read 1 MiB", whole, 1)
+	table.line(fmt.Sprintf("read %d KiB", read/kib), whole, 1)
 	table.line("  the same, above a read of 4 KiB", mibs, 1)
 	t.Log("\n" + table.String())
 	beside(t, writeJob(name), "station", little)
-	beside(t, readJob(name), "station", whole)
+	beside(t, readJob(read, name), "station", whole)
 	perPage.hold(t, "round trips per page", float64(pages.RoundTrips)/n)
-	perMiB.hold(t, "round trips per MiB", float64(mibs.RoundTrips))
+	perMiB.hold(t, "round trips per MiB", float64(mibs.RoundTrips)*mib/float64(read))
 }
