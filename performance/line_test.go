@@ -45,7 +45,7 @@ type programmer struct {
 	slot, port string
 	ch341a     bool   // else
 	pico       bool   // else
-	dediprog   bool   // an SF600 that gives 3.3 V; else an FT232H
+	dediprog   bool   // an SF600 that gives 3.5 V; else an FT232H
 	clock      string // "" is the family's own
 	packets    int    // in a frame of its bus, at full speed; 0 is what fits, 33
 }
@@ -78,7 +78,11 @@ func newLine(t testing.TB, paced bool, programmers ...programmer) *line {
 			dev = simdediprog.New(simdediprog.SF600, simdediprog.Options{Pace: simdediprog.Pace(pace)})
 		}
 		must(t, l.sim.Plug(p.port, dev))
-		slots = append(slots, fixtures.Slot{Name: p.slot, Port: p.port, Volts: "3.3", Clock: p.clock})
+		volts := "3.3"
+		if p.dediprog {
+			volts = "3.5"
+		}
+		slots = append(slots, fixtures.Slot{Name: p.slot, Port: p.port, Volts: volts, Clock: p.clock})
 		l.places[p.slot] = sim.Place{Port: p.port}
 	}
 	var err error

@@ -40,6 +40,7 @@ func TestWrongVoltage(t *testing.T) {
 		{"not known", high, high, 0, "volts-unknown", 0},
 		{"right", high, high, 3.3, "", 1},
 		{"within 10 %", high, high, 3.0, "", 1},
+		{"a Dediprog's", high, high, 3.5, "", 1},
 		{"exactly 10 %", high, high, 3.63, "", 1},
 		{"beyond", high, high, 3.64, "wrong-voltage", 0},
 		{"too high for all", low, low, 3.3, "wrong-voltage", 0},
@@ -79,5 +80,17 @@ func TestVoltageSentence(t *testing.T) {
 	err := r.checkVoltage(&flash.Part{Name: "MT25QL128ABB", Volts: 3.3}, &flash.Part{Name: "MT25QU128ABB", Volts: 1.8})
 	if !errors.As(err, &v) || v.message != "slot 3 gives 2.5 V, and MT25QL128ABB takes 3.3 V, MT25QU128ABB takes 1.8 V" || !strings.Contains(v.next, "volts in the configuration") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestFeeds: 3.5 V feeds a part of 3.3 V, and none of 3.0 V.
+func TestFeeds(t *testing.T) {
+	for _, c := range []struct {
+		volts, takes float64
+		want         bool
+	}{{3.5, 3.3, true}, {3.5, 3.0, false}, {3.3, 3.0, true}, {2.5, 1.8, false}, {1.8, 1.8, true}, {0, 3.0, true}} {
+		if got := Feeds(c.volts, &flash.Part{Volts: c.takes}); got != c.want {
+			t.Errorf("%v V for a part of %v V: %v", c.volts, c.takes, got)
+		}
 	}
 }

@@ -76,7 +76,7 @@ func TestInDediprog(t *testing.T) {
 			w := &worker{bench: b, busID: busID, dir: dir, chip: chip}
 			content, where := save(t, dir, "content", image[at:at+size]), []string{"--slot", "1", "--at", fmt.Sprintf("0x%x", at)}
 			if row.station {
-				w.slot(fmt.Sprintf(`name: "1", port: %q, volts: "3.3", power: switched`, filepath.Base(device(t, "dada"))))
+				w.slot(fmt.Sprintf(`name: "1", port: %q, volts: "3.5", power: switched`, filepath.Base(device(t, "dada"))))
 				w.station("", append([]string{"chip", "verify", content}, where...)...)
 			}
 			erases := chip.Counters()[nor.CountErase]
