@@ -13,7 +13,7 @@ import (
 // ErrNotExecuted, contact errors, and those of spi, wrapped.
 func (c *Chip) Apply(ctx context.Context, plan *Plan, progress func(done, total int64)) error {
 	if plan.Part != c.part && (plan.Part.Name != c.part.Name || plan.Part.Digest() != c.part.Digest()) {
-		return fmt.Errorf("apply: the plan is for a %s, the chip is a %s of another profile", plan.Part.Name, c.part.Name)
+		return fmt.Errorf("apply: the plan is for %s, the chip is %s of another profile", plan.Part.Name, c.part.Name)
 	}
 	if err := c.begin(ctx); err != nil {
 		return err
@@ -54,7 +54,7 @@ func (c *Chip) erase(ctx context.Context, op Op) error {
 		e = &c.part.Erases[i]
 	}
 	if e == nil || e.Size != op.Size {
-		return fmt.Errorf("erase at 0x%06X: a %s erases no 0x%X bytes at once", op.Addr, c.part.Name, op.Size)
+		return fmt.Errorf("erase at 0x%06X: %s erases no 0x%X bytes at once", op.Addr, c.part.Name, op.Size)
 	}
 	cmd := command{"erase", op.Addr, nil, Timing{e.Typ, e.Max}}
 	if i < 0 && c.part.Dies == 1 {

@@ -39,7 +39,7 @@ func (c *Chip) ProtectBlock(ctx context.Context, r Range) error {
 	const op = "protect block"
 	want, ok := c.part.BlockProtection(r)
 	if !ok {
-		return fmt.Errorf("%s: no block protection of a %s covers exactly %s", op, c.part.Name, r)
+		return fmt.Errorf("%s: no block protection of %s covers exactly %s", op, c.part.Name, r)
 	}
 	if err := c.part.CanProtect(); err != nil {
 		return fmt.Errorf("%s: %w", op, err)

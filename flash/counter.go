@@ -14,7 +14,7 @@ import (
 // ErrNoRPMC, wrapped with what it is about. Nothing is sent.
 func (c *Chip) RPMC() (*RPMC, error) {
 	if c.part.RPMC == nil {
-		return nil, fmt.Errorf("%w: a %s has none", ErrNoRPMC, c.part.Name)
+		return nil, fmt.Errorf("%w: %s has none", ErrNoRPMC, c.part.Name)
 	}
 	r, s := *c.part.RPMC, c.sfdp.RPMC
 	switch {

@@ -83,7 +83,7 @@ func (c *Chip) CheckCRC(ctx context.Context, r Range, want uint64) error {
 	const op = "check CRC"
 	layout := c.part.CRC
 	if layout == nil {
-		return fmt.Errorf("%s: a %s: %w", op, c.part.Name, ErrNoCRC)
+		return fmt.Errorf("%s: %s: %w", op, c.part.Name, ErrNoCRC)
 	}
 	if err := (Extent{Addr: r.Addr, Size: r.Size}).check(c.part); err != nil {
 		return fmt.Errorf("%s: %w", op, err)

@@ -15,7 +15,7 @@ import (
 func (c *Chip) LockNonvolatile(ctx context.Context, sectors ...int) error {
 	for _, s := range sectors {
 		if s < 0 || s >= c.part.Sectors() {
-			return fmt.Errorf("lock: a %s has no sector %d", c.part.Name, s)
+			return fmt.Errorf("lock: %s has no sector %d", c.part.Name, s)
 		}
 	}
 	if err := c.part.CanProtect(); err != nil {
@@ -172,7 +172,7 @@ func (p *Part) cells(ranges []Range) ([]Range, error) {
 		from := slices.IndexFunc(all, func(c Range) bool { return c.Addr == r.Addr })
 		to := slices.IndexFunc(all, func(c Range) bool { return c.Addr+c.Size == r.Addr+r.Size })
 		if from < 0 || to < from {
-			return nil, fmt.Errorf("volatile lock: %d bytes at 0x%06X are not whole cells of a %s", r.Size, r.Addr, p.Name)
+			return nil, fmt.Errorf("volatile lock: %d bytes at 0x%06X are not whole cells of %s", r.Size, r.Addr, p.Name)
 		}
 		cells = append(cells, all[from:to+1]...)
 	}

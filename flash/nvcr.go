@@ -44,7 +44,7 @@ var nvcrFields = []struct {
 // field. It is pure.
 func (p *Part) CheckNVCR(v uint16) error {
 	if p.NVCR == nil {
-		return fmt.Errorf("a %s: %w", p.Name, ErrNoNVCR)
+		return fmt.Errorf("%s: %w", p.Name, ErrNoNVCR)
 	}
 	return p.checkNVCR(v, 0xFFFF)
 }
@@ -55,7 +55,7 @@ func (p *Part) checkNVCR(v, old uint16) error {
 		mask := uint16(1<<f.n-1) << f.low
 		code := v & mask >> f.low
 		if (v^old)&mask&^p.NVCR.Change != 0 {
-			return fmt.Errorf("nonvolatile configuration 0x%04X changes %s from %0*b to %0*b, which the profile of a %s does not allow",
+			return fmt.Errorf("nonvolatile configuration 0x%04X changes %s from %0*b to %0*b, which the profile of %s does not allow",
 				v, f.name, f.n, old&mask>>f.low, f.n, code, p.Name)
 		}
 		for _, r := range f.reserved {

@@ -40,7 +40,7 @@ var ErrOTPLocked = errors.New("the one-time programmable area is locked")
 // OTP reads the one-time programmable area (4B), twice between good ID reads. Errors: ErrNoOTP, and those of Read.
 func (c *Chip) OTP(ctx context.Context) (OTPState, error) {
 	if c.part.OTP == nil {
-		return OTPState{}, fmt.Errorf("a %s: %w", c.part.Name, ErrNoOTP)
+		return OTPState{}, fmt.Errorf("%s: %w", c.part.Name, ErrNoOTP)
 	}
 	if _, err := c.ready(ctx, c.part.Longest()); err != nil {
 		return OTPState{}, err

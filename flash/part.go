@@ -130,7 +130,7 @@ func (p *Part) Longest() time.Duration {
 // CanProtect is nil, or ErrStacked, wrapped: whether lock bits, freeze, password and registers act on all dies of a stacked part at once is told by no source (spec 8).
 func (p *Part) CanProtect() error {
 	if p.Dies > 1 && !p.StackedProtection {
-		return fmt.Errorf("a %s has %d dies: %w", p.Name, p.Dies, ErrStacked)
+		return fmt.Errorf("%s has %d dies: %w", p.Name, p.Dies, ErrStacked)
 	}
 	return nil
 }

@@ -55,7 +55,7 @@ func (e Extent) fill(p []byte, addr int64) {
 // check refuses an extent that the part cannot hold.
 func (e Extent) check(p *Part) error {
 	if e.Addr < 0 || e.Size <= 0 || e.Addr > p.Size-e.Size {
-		return fmt.Errorf("extent of 0x%X bytes at 0x%06X is not within the 0x%X bytes of a %s", e.Size, e.Addr, p.Size, p.Name)
+		return fmt.Errorf("extent of 0x%X bytes at 0x%06X is not within the 0x%X bytes of %s", e.Size, e.Addr, p.Size, p.Name)
 	}
 	if int64(len(e.Data)) > e.Size {
 		return fmt.Errorf("extent at 0x%06X: %d bytes of data in %d bytes", e.Addr, len(e.Data), e.Size)

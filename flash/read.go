@@ -29,7 +29,7 @@ func (c *Chip) chunk() int64 {
 // Errors: out of range, *BusyError, ErrAbsent, *UnstableError, *OtherChipError, and those of spi, wrapped.
 func (c *Chip) Read(ctx context.Context, addr int64, p []byte) error {
 	if addr < 0 || addr > c.part.Size-int64(len(p)) {
-		return fmt.Errorf("read: 0x%X bytes at 0x%06X are not within a %s", len(p), addr, c.part.Name)
+		return fmt.Errorf("read: 0x%X bytes at 0x%06X are not within %s", len(p), addr, c.part.Name)
 	}
 	c.look = true
 	for len(p) > 0 {

@@ -25,7 +25,7 @@ func (e *WrongPartError) variant() string {
 	}
 	for _, p := range e.Want {
 		if [3]byte(p.ID[:3]) == [3]byte(e.Got[:3]) {
-			return fmt.Sprintf("it has the density and voltage of a %s, but is another variant or revision, perhaps of the older N25Q family", p.Name)
+			return fmt.Sprintf("it has the density and voltage of %s, but is another variant or revision, perhaps of the older N25Q family", p.Name)
 		}
 	}
 	return ""

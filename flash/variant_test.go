@@ -28,8 +28,8 @@ func TestWrongPartTellsVariant(t *testing.T) {
 		{"20BB19104473", "MT25QU256ABA", []string{"secure variant of the MT25QU256ABA", "Security Addendum", "NDA", "profile of your own"}},
 		{"20BA1812008C", "MT25QL128ABA", []string{"Authenta variant of the MT25QL128ABA", "9B and 96"}},
 		{"20BA18104400", "MT25QL128ABB", []string{"standard variant of the MT25QL128ABB", "counters"}},
-		{"20BA19100000", "MT25QL256ABA", []string{"density and voltage of a MT25QL256ABA", "another variant or revision", "N25Q"}},
-		{"20BA19104455", "MT25QL256ABA", []string{"density and voltage of a MT25QL256ABA"}},
+		{"20BA19100000", "MT25QL256ABA", []string{"density and voltage of MT25QL256ABA", "another variant or revision", "N25Q"}},
+		{"20BA19104455", "MT25QL256ABA", []string{"density and voltage of MT25QL256ABA"}},
 		{"20BA20104473", "MT25QL256ABA", nil},
 		{"20BB19104400", "MT25QL256ABA", nil},
 	} {

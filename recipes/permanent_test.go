@@ -188,7 +188,7 @@ func TestStackedRegisters(t *testing.T) {
 			}
 			continue
 		}
-		for _, want := range []string{"config: a OWN has 2 dies: protection of stacked parts is not confirmed", "otp: a OWN has 2 dies: protection of stacked parts is not confirmed"} {
+		for _, want := range []string{"config: OWN has 2 dies: protection of stacked parts is not confirmed", "otp: OWN has 2 dies: protection of stacked parts is not confirmed"} {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%v lacks %q", err, want)
 			}

@@ -57,7 +57,7 @@ func (s *span) of(p *flash.Part) (flash.Range, error) {
 
 func within(p *flash.Part, at, size int64) (flash.Range, error) {
 	if size <= 0 || at >= p.Size || size > p.Size-at {
-		return flash.Range{}, exit(exitRefused, fmt.Errorf("a range of %s from 0x%06X on is not within the %s of a %s; nothing was touched", sizeText(size), at, sizeText(p.Size), p.Name))
+		return flash.Range{}, exit(exitRefused, fmt.Errorf("a range of %s from 0x%06X on is not within the %s of %s; nothing was touched", sizeText(size), at, sizeText(p.Size), p.Name))
 	}
 	return flash.Range{Addr: at, Size: size}, nil
 }

@@ -187,7 +187,7 @@ func (a *app) partCheck() *cobra.Command {
 					named[p.Name] = file
 					for _, q := range flash.Parts() {
 						if q.ID == p.ID {
-							j.Warnings = append(j.Warnings, fmt.Sprintf("a chip with this ID is taken for a %s, which is shipped, where --part %s does not say otherwise", q.Name, p.Name))
+							j.Warnings = append(j.Warnings, fmt.Sprintf("a chip with this ID is taken for %s, which is shipped, where --part %s does not say otherwise", q.Name, p.Name))
 						}
 					}
 				}

@@ -23,7 +23,7 @@ func openSimBoard(file, part string, o nor.Options) (*nor.Chip, error) {
 		chip, err = nor.Create(file, part, [14]byte(sum[:14]), o)
 	case err == nil && part != "" && part != chip.Part():
 		chip.Close()
-		return nil, exit(exitRefused, fmt.Errorf("%s is a %s, not a %s", file, chip.Part(), part))
+		return nil, exit(exitRefused, fmt.Errorf("the chip in %s is %s, not %s", file, chip.Part(), part))
 	}
 	switch {
 	case errors.Is(err, nor.ErrPart), errors.Is(err, nor.ErrCorrupt):

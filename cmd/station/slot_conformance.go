@@ -30,7 +30,7 @@ func (a *app) conform(ctx context.Context, at *seat, area string, yes, force boo
 		p := s.chip.Part()
 		switch {
 		case r.Addr%p.Sector != 0 || r.Size%p.Sector != 0 || r.Size < leastArea || r.Addr > p.Size-r.Size:
-			return exit(exitRefused, fmt.Errorf("--area %s is not four whole sectors of 64KiB, or more, of the %s of a %s; nothing was touched", r, sizeText(p.Size), p.Name))
+			return exit(exitRefused, fmt.Errorf("--area %s is not four whole sectors of 64KiB, or more, of the %s of %s; nothing was touched", r, sizeText(p.Size), p.Name))
 		case !yes:
 			return exit(exitRefused, fmt.Errorf("nothing was touched: with --yes %s of %s %s is destroyed, and registers and lock bits are written and brought back", r, p.Name, s.chip.UID()))
 		}
