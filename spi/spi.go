@@ -9,7 +9,6 @@ package spi
 
 import (
 	"context"
-	"fmt"
 	"time"
 )
 
@@ -104,15 +103,14 @@ func (s Sent) String() string {
 }
 
 // FrameError is the failure of a Do. Only Sent No may be treated as not sent.
-// It never carries bytes of a frame.
+// It never carries bytes of a frame. Its text is Err's alone: sentences that people read are made of it, and which frame of how many it was says
+// nothing to them.
 type FrameError struct {
 	Index int  // the first frame that did not complete
 	Sent  Sent // of that frame; the frames after it were not sent when it is No, and perhaps sent otherwise
 	Err   error
 }
 
-func (e *FrameError) Error() string {
-	return fmt.Sprintf("spi frame %d (%s): %v", e.Index, e.Sent, e.Err)
-}
+func (e *FrameError) Error() string { return e.Err.Error() }
 
 func (e *FrameError) Unwrap() error { return e.Err }
