@@ -29,7 +29,6 @@ const (
 	password = "../provision/step_password.go"
 	rootKey  = "../provision/step_root_key.go"
 	counter  = "../provision/step_counter.go"
-	otp      = "../provision/step_otp.go"
 	ledgerIO = "../store/append.go"
 	identify = "../flash/identify.go"
 )
@@ -45,11 +44,11 @@ var mutants = []mutant{
 			return err
 		}
 		intent := ledger.RootKeyIntent{`, 1},
-	{"what is escrowed is not what is sent", password, `r.seal(p.s.Escrow, secret)`, `r.seal(p.s.Escrow, secret[:7])`, 1},
+	{"what is escrowed is not what is sent", password, `r.seal(p.s.Escrow, secret)`, `r.seal(p.s.Escrow, secret[:7])`, 2},
 	{"the counter is incremented without an intent", counter, `			if err := c.r.intend(ctx, what); err != nil {
 				return err
 			}
-`, ``, 1},
+`, ``, 2},
 	{"the mode is switched without an intent of its own", password, `	if err := r.record(ctx, ledger.ModeIntent{Run: r.id, Serial: r.o.Serial, UID: r.chip.UID(), Mode: "password"}); err != nil {
 		return err
 	}
@@ -74,7 +73,7 @@ func (r *run) record(`, `	r.books = append(r.books, c.Bodies...)
 	return nil
 }
 
-func (r *run) record(`, 1},
+func (r *run) record(`, 3},
 	{"an intent that the mirror lacks is taken for one", secret, `		if first > 0 { // it stands in the ledger, and the run stays open for it
 			r.books = append(r.books, c.Bodies...)
 		}
@@ -82,11 +81,11 @@ func (r *run) record(`, 1},
 			r.books = append(r.books, c.Bodies...)
 			return nil
 		}
-`, 1},
+`, 40},
 	{"a ledger goes on after a failed commit", ledgerIO, `		d.broken = err
-`, ``, 1},
-	{"any password that reads back is ours", password, `	if !ours {`, `	if !ours && false {`, 1},
-	{"PASS without its entry", engine, `		if jerr != nil {`, `		if jerr != nil && end.Outcome != ledger.Pass {`, 1},
+`, ``, 3},
+	{"any password that reads back is ours", password, `	if !ours {`, `	if !ours && false {`, 67},
+	{"PASS without its entry", engine, `		if jerr != nil {`, `		if jerr != nil && end.Outcome != ledger.Pass {`, 70},
 	{"the tag is in the ledger", password, `{Name: "mode", Value: "password, for ever"}`, `{Name: "mode", Value: fmt.Sprintf("%x", p.r.e.o.Secrets.Tag(p.intent.UID, p.intent.Escrow.ID, nil))}`, 1},
 	{"a counter is incremented without a look at it", counter, `		c.value, err = c.read(ctx, hmacKey)
 		return err
@@ -99,13 +98,13 @@ func (r *run) record(`, 1},
 `, 1},
 	{"a resumed run installs its root key again", rootKey, `	if k.intent != nil {
 		if`, `	if false {
-		if`, 1},
+		if`, 4},
 	{"a root key that is refused is sent again", rootKey, `			if try < attempts {
 				continue
 			}
 `, `			k.intent = nil
 			return nil
-`, 1},
+`, 154},
 	{"a password that was sent is drawn anew", password, `	if p.intent != nil && p.r.chip.Part().Blank(&told) {
 		if err := p.void(ctx); err != nil {
 			return err
@@ -114,30 +113,32 @@ func (r *run) record(`, 1},
 `, `	if p.intent != nil && p.r.chip.Part().Blank(&told) {
 		p.intent = nil
 	}
-`, 1},
+`, 3},
 	{"a run with an intent is settled", engine, `	return r.started && r.permit != 0 || slices.ContainsFunc(r.books, ledger.Permanent)
 `, `	return r.started && r.permit != 0
 `, 1},
 	{"an open run is begun anew", door, `		a.open = last
-`, ``, 1},
-	{"a chip is condemned without another look at its contact", judge, `	if v.outcome != ledger.Fail || r.chip == nil {`, `	if true {`, 1},
+`, ``, 2},
+	{"a chip is condemned without another look at its contact", judge, `	if v.outcome != ledger.Fail || r.chip == nil {`, `	if true {`, 182},
 	{"a serial may move to another chip", door, `	case had != uid && (unused == nil || unused.Chip != ledger.NewChip):`, `	case had != uid && unused == nil:
+		return nil
 	case had != uid && (unused == nil || unused.Chip != ledger.NewChip):`, 1},
-	{"a chip may get another serial", door, `		case r.Serial != o.Serial && chip == uid:`, `		case false:`, 1},
-	{"the chip is not asked who it is", identify, `	if c.before == c.id && c.after == c.id {`, `	if true {`, 1},
+	{"a chip may get another serial", door, `		case r.Serial != o.Serial && chip == uid:`, `		case false:`, 25},
+	{"the chip is not asked who it is", identify, `	if c.before == c.id && c.after == c.id {`, `	if true {`, 143},
 	{"what is written is not read back", contents, `	known, err := c.r.chip.Compare(ctx, left, c.r.progress("verifying"))
-`, `	known, err := c.known, error(nil)
-`, 1},
-	{"the OTP area is programmed whatever it holds", otp, `	if !o.holds() {
-		want`, `	if true {
-		want`, 1},
+`, `	if true {
+		return p, nil
+	}
+	known, err := c.r.chip.Compare(ctx, left, c.r.progress("verifying"))
+`, 214},
 	{"a refused write is not asked for", "../provision/step_check.go", `			if err := c.r.chip.ProbeLocked(ctx, at); err != nil {
 				return p, err
 			}
+`, ``, 6},
+	{"a run that is open is not known at the next start", "../store/index.go", `		err = r.put(bucketOpenRuns, number(row.First), []byte(run))
 `, ``, 1},
-	{"a run that was stopped is forgotten", engine, `	case r.stays(end.Outcome):
-	default:`, `	case r.stays(end.Outcome), end.Outcome == ledger.Aborted:
-	default:`, 1},
+	{"what a run held is never let go", engine, `	delete(e.held, what)
+`, ``, 1},
 }
 
 // Where the source of a mutant was changed, the mutant has to be put elsewhere.
