@@ -103,7 +103,11 @@ func (a *app) leased(ctx context.Context, b *bench, at *seat, parts []*flash.Par
 		}
 	}
 	if len(fed) == 0 {
-		return exit(exitRefused, fmt.Errorf("REFUSED: slot %s gives %v V, and %s takes %v V: the slot was not opened", at.slot, volts, other[0].Name, other[0].Volts))
+		why := "no part that this station knows takes that"
+		if at.part != "" {
+			why = fmt.Sprintf("%s takes %v V", other[0].Name, other[0].Volts)
+		}
+		return exit(exitRefused, fmt.Errorf("REFUSED: slot %s gives %v V, and %s: the slot was not opened", at.slot, volts, why))
 	}
 	conn, release, err := b.rack.LeaseAt(ctx, at.slot, at.clock)
 	var slot *fixtures.SlotError
@@ -190,7 +194,7 @@ func (s *seated) identify(ctx context.Context) (err error) {
 	taken := s.chip.Part()
 	for _, p := range s.parts {
 		if p.ID == taken.ID && p != taken {
-			printf(s.app.stderr, "warning: slot %s: taken for a %s; the profile %s has this ID, too: --part %s takes it for that\n", s.slot, taken.Name, p.Name, p.Name)
+			printf(s.app.stderr, "warning: slot %s: taken for %s; the profile %s has this ID, too: --part %s takes it for that\n", s.slot, taken.Name, p.Name, p.Name)
 		}
 	}
 	for _, word := range s.chip.Recovered() {
@@ -212,7 +216,7 @@ func (s *seated) patience() (stop func()) {
 		select {
 		case <-known:
 		case <-time.After(while):
-			printf(s.app.stderr, "slot %s: no ID after %v: a chip that was left busy is awaited for up to %v; Ctrl-C ends that\n", s.slot, while, longest)
+			printf(s.app.stderr, "slot %s: no ID after %v: either the programmer does not answer, or the chip was left busy, which is awaited for up to %v; Ctrl-C ends that\n", s.slot, while, longest)
 		}
 	}()
 	return func() {

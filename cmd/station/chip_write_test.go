@@ -168,7 +168,7 @@ func TestBusyIsTold(t *testing.T) {
 		if err := s.identify(ctx); err == nil {
 			t.Fatal("the chip was not busy")
 		}
-		want := fmt.Sprintf("slot 1: no ID after 2s: a chip that was left busy is awaited for up to %v; Ctrl-C ends that\n", p.Longest())
+		want := fmt.Sprintf("slot 1: no ID after 2s: either the programmer does not answer, or the chip was left busy, which is awaited for up to %v; Ctrl-C ends that\n", p.Longest())
 		if errs.String() != want {
 			t.Errorf("said %q, want %q", &errs, want)
 		}
