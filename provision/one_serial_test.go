@@ -209,7 +209,7 @@ func TestOneSerialOneChip(t *testing.T) {
 	})
 	t.Log(ran, began)
 	for _, what := range []string{"yes pass", "yes fail", "yes broke off", "yes open", "no pass", "done pass", "by leave same", "by leave new", "withdrawn"} {
-		if began[what] == 0 {
+		if began[what] == 0 && !testing.Short() { // a fifth of the sequences does not have them all
 			t.Errorf("no sequence had %q", what)
 		}
 	}
