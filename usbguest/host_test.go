@@ -45,11 +45,12 @@ func TestGuest(t *testing.T) {
 	}
 	limit, cancel := context.WithTimeout(t.Context(), guestLimit())
 	defer cancel()
-	// Software emulation: /dev/kvm may be there and not work. One processor: two wake each other slowly.
+	// Software emulation: /dev/kvm may be there and not work. One processor: two wake each other slowly. No huge pages: memory that the kernel
+	// puts together into one looks like 2 MiB of a leak.
 	cmd := exec.CommandContext(limit, qemu, "-accel", "tcg,thread=multi", "-M", "q35", "-cpu", "qemu64", "-smp", "1", "-m", "640",
 		"-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-no-reboot", "-serial", "stdio",
 		"-device", "isa-debug-exit,iobase=0xf4", "-kernel", filepath.Join(kernelDir, "vmlinux"), "-initrd", initrd, "-append",
-		"console=ttyS0 quiet loglevel=3 panic=-1 nokaslr mitigations=off rdinit=/init MALLOC_ARENA_MAX=1 "+ // what is no option is the environment of the first process
+		"console=ttyS0 quiet loglevel=3 panic=-1 nokaslr mitigations=off transparent_hugepage=never rdinit=/init MALLOC_ARENA_MAX=1 "+ // what is no option is the environment of the first process
 			fmt.Sprintf("-- -test.v -test.run=%s -rounds=%d -test.timeout=%ds", *only, *rounds, int(guestLimit().Seconds())-30))
 	cmd.WaitDelay = 5 * time.Second
 	began := time.Now()

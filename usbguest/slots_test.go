@@ -123,10 +123,12 @@ func used(t *testing.T) (u usage) {
 	return u
 }
 
-// TestInManyLinks opens and closes channels again and again: nothing grows, and their kernel driver has them back each time.
+// TestInManyLinks opens and closes channels again and again: nothing grows, and their kernel driver has them back each time. One look at the memory is some
+// hundred KiB off, since a collection of garbage comes when it likes; so the least of the first half of the looks is held against that of the second half: 48 links may
+// have leaked 256 KiB at most.
 func TestInManyLinks(t *testing.T) {
 	inGuest(t)
-	const devices, channels, warm, growth = 3, 2, 12, 1024 // KiB
+	const devices, channels, warm, growth = 3, 2, 8, 256 // KiB
 	b := newBench(t)
 	for i := range devices {
 		b.plug(fmt.Sprintf("1-%d", i+1), ftdi.New(ftdi.FT2232H, ftdi.Options{}), channels)
@@ -173,10 +175,20 @@ func TestInManyLinks(t *testing.T) {
 		return errors.Join(err, l.Close(), owner("ftdi_sio"))
 	}
 	var before usage
+	var least [2]int // KiB
+	look := func(round int) usage {
+		u, half := used(t), min(1, (round-warm)*2/(*rounds-warm))
+		if least[half] == 0 || u.anonymousKiB < least[half] {
+			least[half] = u.anonymousKiB
+		}
+		return u
+	}
 	began := time.Now()
 	for round := range *rounds {
-		if round == warm {
-			before = used(t)
+		if round >= warm {
+			if u := look(round); round == warm {
+				before = u
+			}
 		}
 		var g sync.WaitGroup
 		for _, port := range ports {
@@ -192,9 +204,9 @@ func TestInManyLinks(t *testing.T) {
 			return
 		}
 	}
-	after, each := used(t), devices*channels
-	t.Logf("%d links in %v: %+v, and %+v after %d", *rounds*each, time.Since(began).Round(time.Millisecond), after, before, warm*each)
-	if after.goroutines > before.goroutines || after.files > before.files || after.anonymousKiB > before.anonymousKiB+growth {
-		t.Errorf("%+v after %d links, %+v after %d", after, *rounds*each, before, warm*each)
+	after, each := look(*rounds), devices*channels
+	t.Logf("%d links in %v: %+v, and %+v after %d; at least %d KiB, and then %d", *rounds*each, time.Since(began).Round(time.Millisecond), after, before, warm*each, least[0], least[1])
+	if after.goroutines > before.goroutines || after.files > before.files || least[1] > least[0]+growth {
+		t.Errorf("%+v after %d links, %+v after %d; at least %d KiB, and then %d", after, *rounds*each, before, warm*each, least[0], least[1])
 	}
 }
