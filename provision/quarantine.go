@@ -11,8 +11,8 @@ import (
 	"station/recipes"
 )
 
-// After a restoration from a backup nobody knows what was done since (ledger.StationEpoch). Two things follow. A unit whose run was open in the backup is
-// in quarantine until its own chip is in a slot again: what is on the chip decides then, as after any death of the station. And a
+// After a restoration nobody knows what was done after the last entry of the copy (ledger.StationEpoch). Two things follow. A unit whose run was open in
+// the copy is in quarantine until its own chip is in a slot again: what is on the chip decides then, as after any death of the station. And a
 // chip that the ledger does not know must be as it left the factory in what the recipe makes permanent, or a run whose record was lost may have done it.
 
 // checkQuarantine refuses what would settle a unit in quarantine by another chip than its own, or without looking at all.
@@ -22,7 +22,7 @@ func (r *run) checkQuarantine(uid string, runs []ledger.Run) error {
 		if !old.Quarantined(lost) || old.Serial != r.o.Serial {
 			continue
 		}
-		message := fmt.Sprintf("serial %s was under way on chip %s when the backup was made, and entries before entry %d of the ledger may be missing", old.Serial, old.Start.Chip.UID, lost)
+		message := fmt.Sprintf("serial %s was under way on chip %s in the copy that the ledger was restored from, and entries before entry %d of the ledger may be missing", old.Serial, old.Start.Chip.UID, lost)
 		switch {
 		case old.Start.Chip.UID != uid:
 			return refuse("quarantined", message, "Put its own board in: what is on its chip decides. Where that board is gone, `station unit close` settles it.")

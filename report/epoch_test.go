@@ -12,27 +12,28 @@ import (
 // A report says where the ledger was restored, when that concerns its run: before its last entry, or while it is open.
 func TestRestoredLedger(t *testing.T) {
 	t.Parallel()
-	epochAt := func(index int64, from, missing string) ledger.Record {
+	epochAt := func(index int64, from string) ledger.Record {
 		a := newAccount()
 		a.index = index
-		a.add(time.Hour, ledger.StationEpoch{Software: "station 1.0.0", Known: index, Root: hex64("root"), From: from, Missing: missing, Reason: "the disk died", By: "op-80"})
+		a.add(time.Hour, ledger.StationEpoch{Software: "station 1.0.0", Known: index, Root: hex64("root"), From: from, Reason: "the disk died", By: "op-80"})
 		return a.records[0]
 	}
 	all := samples()
 	passed, open := all["pass"], all["open"]
 	first, after := passed.Run.Records[0].Index-1, passed.Run.Records[len(passed.Run.Records)-1].Index+1
-	backup := epochAt(first, ledger.FromBackup, ledger.MissingAny)
+	backup := epochAt(first, ledger.FromBackup)
+	const lost = "Entries before it may be missing, and with them a run of this serial on another board: this ledger cannot tell."
 	for name, c := range map[string]struct {
 		in     Input
 		epochs []ledger.Record
 		want   []string
 	}{
 		"never":                  {passed, nil, nil},
-		"after the run":          {passed, []ledger.Record{epochAt(after, ledger.FromBackup, ledger.MissingAny)}, nil},
-		"before it":              {passed, []ledger.Record{backup}, []string{"goes on from a backup with", "Entries before it may be missing", "by decision of op-80: the disk died"}},
-		"before and after it":    {passed, []ledger.Record{backup, epochAt(after, ledger.FromMirror, ledger.MissingNotPermanent)}, []string{"goes on from a backup with"}},
-		"while it is open":       {open, []ledger.Record{epochAt(1<<20, ledger.FromBackup, ledger.MissingAny)}, []string{"Since entry 1048576"}},
-		"before it, of a mirror": {passed, []ledger.Record{epochAt(first, ledger.FromMirror, ledger.MissingNotPermanent)}, []string{"goes on from a mirror with", "Nothing permanent is missing before it"}},
+		"after the run":          {passed, []ledger.Record{epochAt(after, ledger.FromBackup)}, nil},
+		"before it":              {passed, []ledger.Record{backup}, []string{"goes on from a backup with", lost, "by decision of op-80: the disk died"}},
+		"before and after it":    {passed, []ledger.Record{backup, epochAt(after, ledger.FromMirror)}, []string{"goes on from a backup with"}},
+		"while it is open":       {open, []ledger.Record{epochAt(1<<20, ledger.FromBackup)}, []string{"Since entry 1048576"}},
+		"before it, of a mirror": {passed, []ledger.Record{epochAt(first, ledger.FromMirror)}, []string{"goes on from a mirror with", lost}},
 	} {
 		c.in.Epochs = c.epochs
 		got := strings.Join(strings.Fields(tool(t, render(t, c.in), "pdftotext", "FILE", "-")), " ")

@@ -110,10 +110,7 @@ func (s *sheet) restored() string {
 	if !ok {
 		return "" // gather has seen to it
 	}
-	missing := "Entries before it may be missing."
-	if e.Missing == ledger.MissingNotPermanent {
-		missing = "Nothing permanent is missing before it; other entries may be."
-	}
-	return fmt.Sprintf("Since entry %d, %s, this ledger goes on from a %s with %d entries, by decision of %s: %s. %s An earlier report or checkpoint over more than %d entries "+
-		"is not of this tree: it tells of entries that are lost.", s.epoch.Index, moment(s.epoch.Entry.Time), or(e.From), e.Known, or(e.By), or(e.Reason), missing, e.Known)
+	return fmt.Sprintf("Since entry %d, %s, this ledger goes on from a %s with %d entries, by decision of %s: %s. Entries before it may be missing, and with them a run of this serial on "+
+		"another board: this ledger cannot tell. An earlier report or checkpoint over more than %d entries "+
+		"is not of this tree: it tells of entries that are lost.", s.epoch.Index, moment(s.epoch.Entry.Time), or(e.From), e.Known, or(e.By), or(e.Reason), e.Known)
 }

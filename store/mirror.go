@@ -284,10 +284,17 @@ func (m *mirror) behind(d *DB) (bool, error) {
 	return ours != theirs, nil
 }
 
-// forked names both heads of a ledger and of a mirror that is not its beginning.
+// forked names both heads of a ledger and of a mirror that is not its beginning, and what to do.
 func forked(d, m *DB, ours, theirs headRow) error {
-	return fmt.Errorf("%w: %s has %s, and %s has %s. The ledger was rolled back, or restored without that mirror. Move the ledger away and have "+
-		"`station restore` make one of it and of the mirror; or, where that is what was wanted, move the mirror away", ErrFork, m.path, theirs, d.path, ours)
+	_, _, more, err := compare(m, d)
+	if err != nil {
+		return err
+	}
+	advice := "The ledger was rolled back. Move it away and have `station restore` make one of it and of the mirror"
+	if !more {
+		advice = "The ledger was restored without that mirror, and `station restore` cannot make one ledger of both: move the mirror away, and a new one is made. " + keepMirror
+	}
+	return fmt.Errorf("%w: %s has %s, and %s has %s. %s", ErrFork, m.path, theirs, d.path, ours, advice)
 }
 
 // ExamineMirror looks at the mirror in dir of the ledger at path, and changes nothing: whether it is on the same file system, and what would be wrong with it at

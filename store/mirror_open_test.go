@@ -73,7 +73,7 @@ func TestNotTheMirror(t *testing.T) {
 		{"another station's", func(t *testing.T) { other(t, file, "line2", 1) }, ErrMismatch, []string{`station "line2"`, "Move it away"}},
 		{"another key's", func(t *testing.T) { other(t, file, "line1", 2) }, ErrMismatch, []string{"was begun with the checkpoint key", "Move it away"}},
 		{"no ledger", func(t *testing.T) { write(t, file, "no ledger") }, nil, []string{file, "it is damaged", "Move it away"}},
-		{"ahead", ahead, ErrFork, []string{file + " has 3 entries (tree hash ", path + " has 2 entries (tree hash ", "station restore"}},
+		{"ahead", ahead, ErrFork, []string{file + " has 3 entries (tree hash ", path + " has 2 entries (tree hash ", "rolled back. Move it away and have `station restore`"}},
 		{"a fork", func(t *testing.T) {
 			ahead(t)
 			o := o
@@ -86,7 +86,7 @@ func TestNotTheMirror(t *testing.T) {
 			if err := d.Close(); err != nil {
 				t.Fatal(err)
 			}
-		}, ErrFork, []string{file + " has 3 entries", path + " has 4 entries", "station restore"}},
+		}, ErrFork, []string{file + " has 3 entries", path + " has 4 entries", "restored without that mirror", "cannot make one ledger of both", "Keep that mirror"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			write(t, path, string(old))

@@ -41,11 +41,11 @@ func Restore(ctx context.Context, path string, o Options, from Restoration) (d *
 	if err != nil {
 		return nil, epoch, err
 	}
-	epoch = ledger.StationEpoch{Software: o.Software, From: ledger.FromBackup, Missing: ledger.MissingAny, Reason: from.Reason, By: from.By}
+	epoch = ledger.StationEpoch{Software: o.Software, From: ledger.FromBackup, Reason: from.Reason, By: from.By}
 	source := from.Backup
 	if from.Mirror != "" {
 		source = filepath.Join(from.Mirror, MirrorFile)
-		epoch.From, epoch.Missing = ledger.FromMirror, ledger.MissingNotPermanent
+		epoch.From = ledger.FromMirror
 		theirs, err := o.copyOf(ctx, source, v)
 		if err == nil {
 			err = continues(source, from.Backup)
@@ -69,6 +69,10 @@ func (o Options) copyOf(ctx context.Context, path string, v note.Verifier) (h He
 	return h, plainDamage(err)
 }
 
+// keepMirror is what to do with a mirror that forks from the ledger.
+const keepMirror = "Keep that mirror, it may hold the only escrows of units that it alone has: copied to `ledger.db` in a directory of its own, DIR, it is read by " +
+	"`station unit list --data DIR`, and by `unit show`, `escrow open` and `audit verify` with the same --data"
+
 // continues says whether a mirror is a backup with more entries, or the same.
 func continues(mirror, backup string) error {
 	m, err := OpenReadOnly(mirror)
@@ -88,9 +92,14 @@ func continues(mirror, backup string) error {
 	case prefix:
 		return nil
 	case theirs.size < ours.size:
+		if _, _, prefix, err = compare(b, m); err != nil {
+			return err
+		} else if !prefix {
+			break
+		}
 		return fmt.Errorf("the mirror %s ends before the backup: it has %s, and %s has %s. It was lost before the backup was made: restore without it", mirror, theirs, backup, ours)
 	}
-	return fmt.Errorf("the mirror %s does not go on from the backup: it has %s, and %s has %s. The ledger was rolled back between the two: ask the auditor which of them counts", mirror, theirs, backup, ours)
+	return fmt.Errorf("the mirror %s does not go on from the backup: it has %s, and %s has %s. The ledger went on from a copy between the two, and no ledger can be made of both. %s", mirror, theirs, backup, ours, keepMirror)
 }
 
 // goOn makes a ledger of a copy, with one entry more.

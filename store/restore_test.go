@@ -105,8 +105,8 @@ func spoil(t *testing.T, path string) {
 	write(t, path, strings.ReplaceAll(string(text), `"uid":"uid-A"`, `"uid":"uid-Z"`))
 }
 
-// The disk dies. With last night's backup alone everything since is lost, and what was under way is in quarantine until it is seen; with this
-// morning's mirror nothing permanent is lost.
+// The disk dies. With last night's backup alone everything since is lost, and what was under way is in quarantine until it is seen. With
+// the mirror what it has is there again, and the rest is as without it: it may have been given up before the disk died, as here, and shows nothing of that.
 func TestRestore(t *testing.T) {
 	for _, with := range []bool{false, true} {
 		d, o := aLedger(t)
@@ -115,6 +115,23 @@ func TestRestore(t *testing.T) {
 		mustCommit(t, d, intended(4, "D", 4))
 		if err := d.Close(); err != nil {
 			t.Fatal(err)
+		}
+		before := filepath.Join(t.TempDir(), "before.db")
+		text, err := os.ReadFile(filepath.Join(o.Mirror, MirrorFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, before, string(text))
+		unmirrored := o
+		unmirrored.Mirror = "" // from now on
+		if d, err := Open(d.path, unmirrored); err != nil {
+			t.Fatal(err)
+		} else {
+			mustAppend(t, d, start(5, "E"))
+			mustCommit(t, d, intended(5, "E", 5))
+			if err := d.Close(); err != nil {
+				t.Fatal(err)
+			}
 		}
 		fresh := filepath.Join(t.TempDir(), "ledger.db")
 		o2 := o
@@ -130,20 +147,20 @@ func TestRestore(t *testing.T) {
 		}
 		defer r.Close()
 		sound(t, r, o.VerifierKey)
-		known, _, prefix, err := compare(r, d2(t, map[bool]string{true: d.path, false: backup}[with]))
+		known, _, prefix, err := compare(r, d2(t, map[bool]string{true: before, false: backup}[with]))
 		if err != nil || !prefix || known.size != epoch.Known+1 {
 			t.Errorf("with the mirror=%t: %v is not what there was and one entry more: %v", with, known, err)
 		}
-		want := ledger.StationEpoch{Software: "station test", Known: 6, Root: epoch.Root, From: ledger.FromBackup, Missing: ledger.MissingAny, Reason: "the disk died", By: "op-80"}
+		want := ledger.StationEpoch{Software: "station test", Known: 6, Root: epoch.Root, From: ledger.FromBackup, Reason: "the disk died", By: "op-80"}
 		if with {
-			want.Known, want.From, want.Missing = 9, ledger.FromMirror, ledger.MissingNotPermanent
+			want.Known, want.From = 9, ledger.FromMirror
 		}
 		epochs, err := r.Epochs()
 		if err != nil || epoch != want || len(epochs) != 1 || epochs[0].Index != want.Known || epochs[0].Entry.Body != ledger.Body(want) {
 			t.Errorf("with the mirror=%t: %+v, %+v, %v", with, epoch, epochs, err)
 		}
 		runs, lost, err := r.Quarantine()
-		if err != nil || with && (len(runs) != 0 || lost != 0) || !with && (len(runs) != 2 || runs[0].Serial != "B" || runs[1].Serial != "C" || lost != 6) {
+		if err != nil || len(runs) != 2 || runs[0].Serial != "B" || runs[1].Serial != map[bool]string{true: "D", false: "C"}[with] || lost != want.Known {
 			t.Errorf("with the mirror=%t: quarantine %+v from %d, %v", with, runs, lost, err)
 		}
 		wantNote(t, r, 2, "tag", "tag 2")
@@ -211,6 +228,15 @@ func TestRestoreRefuses(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
+	long, err := Open(d.path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, long, start(7, "G"), start(8, "H"))
+	longer, _ := mustBackup(t, long)
+	if err := long.Close(); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		o    Options
 		from Restoration
@@ -224,6 +250,7 @@ func TestRestoreRefuses(t *testing.T) {
 		"an altered mirror":       {none, Restoration{Backup: backup, Mirror: mirrorOf(altered)}, nil, "it is damaged"},
 		"a mirror of before":      {none, Restoration{Backup: later, Mirror: mirrorOf(backup)}, nil, "It was lost before the backup was made: restore without it"},
 		"a mirror of a fork":      {none, Restoration{Backup: later, Mirror: mirrorOf(fork)}, nil, "does not go on from the backup"},
+		"a shorter one":           {none, Restoration{Backup: longer, Mirror: mirrorOf(fork)}, nil, "it may hold the only escrows of units that it alone has: copied to `ledger.db` in a directory of its own"},
 		"the mirror is left out":  {o, Restoration{Backup: backup}, fs.ErrExist, "name its directory as the mirror to restore from"},
 		"no reason":               {none, Restoration{Backup: backup}, ledger.ErrGrammar, ""},
 		"the key is another's":    {options(t, "line1", 2), Restoration{Backup: backup}, ErrMismatch, "checkpoint key"},

@@ -148,7 +148,7 @@ func (a *app) printAudit(j auditJSON) error {
 		printf(a.stdout, "BAD  store: %s\n", j.Store)
 	}
 	for _, e := range j.Epochs {
-		printf(a.stdout, "EPOCH entry %d: at %s %s had the ledger restored from the %s: %s\n      %s\n", e.Index, e.Time.UTC().Format(time.RFC3339), e.By, e.From, e.Reason, missingText(e.Index, e.StationEpoch))
+		printf(a.stdout, "EPOCH entry %d: at %s %s had the ledger restored from the %s: %s\n      %s\n", e.Index, e.Time.UTC().Format(time.RFC3339), e.By, e.From, e.Reason, missingText(e.StationEpoch))
 	}
 	verdict := map[bool]string{true: "ledger verified", false: "LEDGER NOT VERIFIED"}[j.OK]
 	if j.Simulated {

@@ -33,8 +33,8 @@ func (a *app) restore() *cobra.Command {
 		Short: "Make the ledger of a lost disk again, of a backup and the mirror",
 		Long: "Make the ledger again, in a data directory that has the station's keys and no ledger, of a backup or, with --mirror, of what the mirror\n" +
 			"has more than the backup. Both are checked whole first. An entry, station.epoch, says for ever where the ledger goes on, and why.\n\n" +
-			"With the mirror nothing permanent is lost. Without it whatever was done after the backup is: units that were under way then are in\n" +
-			"quarantine until their boards are in a slot again.",
+			"Whatever was done after the last entry of that copy is lost. The mirror has at least what is permanent, until it was given up or went away;\n" +
+			"when that was it cannot tell. So either way units that were under way in the copy are in quarantine until their boards are in a slot again.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			from.Backup = args[0]
@@ -101,7 +101,7 @@ func restoreErr(err error) error {
 
 func (a *app) printRestored(data string, j restoreJSON) error {
 	printf(a.stdout, "%s is restored from the %s: %d entries, root %s\n", ledgerFile(data), j.From, j.Known, j.Root)
-	printf(a.stdout, "entry %d says so for ever. %s\n", j.Index, missingText(j.Index, j.StationEpoch))
+	printf(a.stdout, "entry %d says so for ever. %s\n", j.Index, missingText(j.StationEpoch))
 	for _, q := range j.Quarantine {
 		printf(a.stdout, "IN QUARANTINE: %s, chip %s, last in slot %s: put that board in and run it with the same recipe: what is on its chip decides. Where it is gone: `station unit close`\n", q.Serial, q.UID, q.Slot)
 	}
@@ -109,11 +109,12 @@ func (a *app) printRestored(data string, j restoreJSON) error {
 	return err
 }
 
-// missingText says what a ledger may lack that goes on with station.epoch at index.
-func missingText(index int64, e ledger.StationEpoch) string {
-	fork := fmt.Sprintf("Reports and checkpoints of before that are over more than %d entries tell of entries that are lost: keep them.", e.Known)
-	if e.Missing == ledger.MissingNotPermanent {
-		return "Nothing permanent is missing before it; other entries may be, where the mirror was away. " + fork
+// missingText says what a ledger may lack that goes on with a station.epoch.
+func missingText(e ledger.StationEpoch) string {
+	here := ""
+	if e.From == ledger.FromMirror {
+		here = "What is permanent and was done while this mirror was in force is here; that it was to the end nothing in it shows. "
 	}
-	return "Entries before it may be missing, and with them runs, secrets and proofs. " + fork
+	return fmt.Sprintf("Entries before it may be missing, and with them runs, secrets and proofs. %s"+
+		"Reports and checkpoints of before that are over more than %d entries tell of entries that are lost: keep them.", here, e.Known)
 }
