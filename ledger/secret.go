@@ -1,5 +1,7 @@
 package ledger
 
+import "strings"
+
 // Entries about secrets and one-way steps. None of them holds or tells a secret: what is durable about one is the
 // digest of its escrow ciphertext, which store keeps beside the ledger.
 
@@ -91,7 +93,17 @@ type RootKeyIntent struct {
 	Index  int    `json:"index"` // of the counter
 	Key    string `json:"key"`   // "derive:line/root-2026" or "random"
 	Escrow Sealed `json:"escrow"`
-	Reply  string `json:"reply"` // SHA-256 of the expected reply, 64 hex digits
+	Reply  string `json:"reply"`            // SHA-256 of the expected reply, 64 hex digits
+	Master string `json:"master,omitempty"` // fingerprint of the master key that Key names, 16 hex digits; "" for a random key, and in entries of earlier versions
+}
+
+// MasterKey is the name of the master key that the root key is derived from, "" for a random one.
+func (b RootKeyIntent) MasterKey() string {
+	name, derived := strings.CutPrefix(b.Key, "derive:")
+	if !derived {
+		return ""
+	}
+	return name
 }
 
 // RootKeyVoid says that the chip never learned the key of an intent; its escrow is kept.

@@ -21,9 +21,9 @@ func secretBodies() []Body {
 	start.Run, start.Serial, start.Chip.UID = run, serial, uid
 	return []Body{
 		start,
-		RootKeyIntent{run, serial, uid, 0, "derive:line/root-2026", sealedAs("000000000000000a"), zeros},
+		RootKeyIntent{run, serial, uid, 0, "derive:line/root-2026", sealedAs("000000000000000a"), zeros, ""},
 		RootKeyVoid{run, serial, 0, "000000000000000a"},
-		RootKeyIntent{run, serial, uid, 0, "derive:line/root-2026", sealedAs("000000000000000b"), zeros},
+		RootKeyIntent{run, serial, uid, 0, "derive:line/root-2026", sealedAs("000000000000000b"), zeros, ""},
 		RootKeyProven{run, serial, uid, 0, "derive:line/root-2026", 1<<32 - 1, "000000000000000b"},
 		PermanentIntent{run, serial, uid, "counter 0: 4 to 5"},
 		PasswordIntent{run, serial, uid, sealedAs("000000000000000c")},
@@ -84,7 +84,7 @@ func TestSecretGrammar(t *testing.T) {
 	mode := func(m string) ModeIntent { return ModeIntent{run, serial, uid, m} }
 	modeProven := func(m string) ModeProven { return ModeProven{run, serial, uid, m, "unlock exercised"} }
 	key := func(i, n int) RootKeyIntent {
-		return RootKeyIntent{run, serial, uid, i, "random", sealedAs(id(n)), zeros}
+		return RootKeyIntent{run, serial, uid, i, "random", sealedAs(id(n)), zeros, ""}
 	}
 	keyVoid := func(i, n int) RootKeyVoid { return RootKeyVoid{run, serial, i, id(n)} }
 	keyProven := func(i, n int) RootKeyProven { return RootKeyProven{run, serial, uid, i, "random", 0, id(n)} }
@@ -132,7 +132,7 @@ func TestSecretGrammar(t *testing.T) {
 		"root key of another counter":  {[]Body{start, key(0, 1), keyProven(1, 1)}, 2, "root key 0"},
 		"void of another counter":      {[]Body{start, key(0, 1), keyVoid(1, 1)}, 2, "root key 0"},
 		"negative counter":             {[]Body{start, key(-1, 1)}, 1, ""},
-		"root key without reply":       {[]Body{start, RootKeyIntent{run, serial, uid, 0, "random", sealedAs(id(1)), ""}}, 1, ""},
+		"root key without reply":       {[]Body{start, RootKeyIntent{run, serial, uid, 0, "random", sealedAs(id(1)), "", ""}}, 1, ""},
 		"permanent":                    {[]Body{start, permanent, permanent, end(Pass)}, -1, ""},
 		"intent to do nothing":         {[]Body{start, PermanentIntent{run, serial, uid, ""}}, 1, ""},
 		"password before the start":    {[]Body{password(1)}, 0, ""},
@@ -143,7 +143,7 @@ func TestSecretGrammar(t *testing.T) {
 		"proven on another chip":       {[]Body{start, password(1), PasswordProven{run, serial, "u2", id(1)}}, 2, "a password"},
 		"mode on another chip":         {[]Body{start, ModeIntent{run, serial, "u2", PersistentMode}}, 1, ""},
 		"mode proven on another chip":  {[]Body{start, mode(PersistentMode), ModeProven{run, serial, "u2", PersistentMode, ""}}, 2, "a mode"},
-		"root key on another chip":     {[]Body{start, RootKeyIntent{run, serial, "u2", 0, "random", sealedAs(id(1)), zeros}}, 1, ""},
+		"root key on another chip":     {[]Body{start, RootKeyIntent{run, serial, "u2", 0, "random", sealedAs(id(1)), zeros, ""}}, 1, ""},
 		"key proven on another chip":   {[]Body{start, key(0, 1), RootKeyProven{run, serial, "u2", 0, "random", 0, id(1)}}, 2, "root key 0"},
 		"permanent on another chip":    {[]Body{start, PermanentIntent{run, serial, "u2", "x"}}, 1, ""},
 		"other serial":                 {[]Body{start, PasswordIntent{run, "T", uid, sealedAs(id(1))}}, 1, ""},
