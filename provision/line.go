@@ -2,6 +2,7 @@ package provision
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"station/ledger"
@@ -23,23 +24,23 @@ import (
 //	  - A serial or a chip that runs in another slot is refused.
 //	  - After a run the slot is not free before nothing is there any more: a part that was left in is never taken for the next one.
 //	  - A board that is taken out while it runs is told. Its run ends by itself.
-//	  - The same code twice within 3 s is one.
-//	  - Two codes without a line end between them are refused.
+//	  - The same code twice within 3 s is one, also with others between; and so is a serial within 3 s of the arming of its slot.
+//	  - What is no code, or two without a line end between them, is told.
 //	  - Three REFUSED, FAIL or ERROR in a row of what was in a slot stop it, until a person scans its release card. PASS and TRIAL begin the count
-//	    anew; ABORTED and INTERRUPTED leave it. A new Line begins with no slot stopped.
+//	    anew; ABORTED, INTERRUPTED and what is the station's own fault (ofSlot) leave it. A new Line begins with no slot stopped.
 //	  - What was scanned is given up where its board or its values do not come within 2 min, at a cancel card, and at the end of input.
 //	  - Resume begins, without a scan, the open runs of this recipe whose chips are in slots, and names all others.
 //
-// What is refused is in the ledger (Engine.Refuse). What is only told is not: a code that was scanned twice or that no slot is free for, and a board that nobody
-// scanned, which has no serial to be refused under.
+// What is refused is in the ledger (Engine.Refuse). What is only told is not: a code that was scanned twice or that no slot is free for, and a code or a board without
+// a serial of the recipe, which have none to be refused under.
 type Line struct {
 	recipe *recipes.Recipe
 	open   []ledger.Run
 	slots  []*lineSlot
 	chosen *lineSlot // by its label, for the next serial
 	until  time.Time // when the choice, or what was scanned, is given up
-	code   string    // scanned last
-	at     time.Time // when
+	armed  time.Time // when a slot was armed last
+	read   []reading // of the last 3 s, each code once, the last one last
 	asked  string    // the slot for which a serial was asked for, "" for none
 	out    []Decision
 }
@@ -71,7 +72,7 @@ type lineSlot struct {
 	uid     string            // of that chip, "" where it could not be told
 	lost    bool              // the run ended because the chip did not answer any more, and nobody has looked since
 	stopped bool
-	bad     []Result // REFUSED, FAIL and ERROR in a row
+	bad     []Result // REFUSED, FAIL and ERROR in a row that may be the fault of the slot or of its boards
 }
 
 // Decision is one thing to be done next.
@@ -213,10 +214,10 @@ func (l *Line) begin(s *lineSlot) {
 
 // count stops a slot that does nothing right any more.
 func (l *Line) count(s *lineSlot, r Result) {
-	switch r.Outcome {
-	case ledger.Pass, ledger.Trial:
+	switch {
+	case r.Outcome == ledger.Pass, r.Outcome == ledger.Trial:
 		s.bad = nil
-	case ledger.Refused, ledger.Fail, ledger.Error:
+	case ofSlot(r):
 		s.bad = append(s.bad, r)
 	}
 	if s.stopped || len(s.bad) < tooMany {
@@ -235,6 +236,26 @@ func (l *Line) count(s *lineSlot, r Result) {
 		}
 	}
 	l.told(s, fmt.Sprintf("it is stopped, after %d in a row: %s", len(s.bad), words[2:]), fmt.Sprintf("%s Then scan %s%s, or start the program again.", advice, cardRelease, s.name))
+}
+
+// Causes of an ERROR that the slot or the board in it may be at fault for, and of a REFUSED that neither is: how the station is set up, or what it was told.
+var (
+	errorsOfSlot      = []string{"fixture", "contact-absent", "contact-unstable", "contact-lost", "chip-swapped", "frozen", "not-reseated", "power-not-lost"}
+	refusalsElsewhere = []string{"fixture-config", "volts-unknown", "wrong-voltage", "programmer-cannot", "raw-not-allowed", "values", "no-board",
+		"quarantined", "permission-in-doubt", "rework-no-trial", "password-needed", "unlock-file", "unlock-not-needed"}
+)
+
+// ofSlot tells whether a result may be the fault of its slot, or of the board that was in it.
+func ofSlot(r Result) bool {
+	switch r.Outcome {
+	case ledger.Fail:
+		return true
+	case ledger.Error:
+		return slices.Contains(errorsOfSlot, r.Cause)
+	case ledger.Refused:
+		return !slices.Contains(refusalsElsewhere, r.Cause)
+	}
+	return false
 }
 
 // giveUp ends the waiting of what was scanned.

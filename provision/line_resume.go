@@ -39,8 +39,11 @@ func (l *Line) Resume(open []ledger.Run) []Decision {
 			l.begin(s)
 		}
 	}
-	if left == 0 {
+	switch {
+	case len(open) == 0:
 		l.told(nil, "no run is open", "")
+	case left == 0:
+		l.told(nil, "every open run is under way", "")
 	}
 	return l.decided()
 }

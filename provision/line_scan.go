@@ -19,16 +19,40 @@ const (
 
 // Scan takes a code from the scanner.
 func (l *Line) Scan(now time.Time, code string) []Decision {
-	again := code == l.code && now.Sub(l.at) < repeatTime
-	l.code, l.at = code, now // a scanner that goes on and on is one scan
+	again := l.repeated(now, code)
 	l.expire(now)
 	if again {
-		l.told(nil, code+" was scanned twice: once is enough", "")
+		l.twice(code)
 	} else {
 		l.scan(now, code)
 	}
 	return l.decided()
 }
+
+// reading is one of a scanner.
+type reading struct {
+	code string
+	at   time.Time
+}
+
+// repeated keeps that a code was read, and tells whether it was in the 3 s before: a scanner that goes on and on is one scan, and so are two labels that are each read
+// twice, in turn. A card or the label of a slot means something else after another code.
+func (l *Line) repeated(now time.Time, code string) (again bool) {
+	var read []reading
+	for i, r := range l.read {
+		switch {
+		case now.Sub(r.at) >= repeatTime:
+		case r.code == code:
+			again = i == len(l.read)-1 || !l.isCard(code)
+		default:
+			read = append(read, r)
+		}
+	}
+	l.read = append(read, reading{code, now})
+	return again
+}
+
+func (l *Line) twice(code string) { l.told(nil, code+" was scanned twice: once is enough", "") }
 
 func (l *Line) scan(now time.Time, code string) {
 	s := l.waiting()
@@ -44,13 +68,15 @@ func (l *Line) scan(now time.Time, code string) {
 		l.told(nil, code+" was not taken: no slot is free", l.whyNot())
 	case s.state == Scanned:
 		l.value(now, s, code, serial)
-	case !serial && l.two(s, code):
+	case !serial && l.two(code):
 	case strings.HasPrefix(code, labelSlot), strings.HasPrefix(code, cardRelease):
 		_, name, _ := strings.Cut(code, ":")
 		l.told(nil, fmt.Sprintf("there is no slot %q", name), "`station slot list` shows them.")
 	case !serial:
 		v := wrongSerial(l.recipe, code)
-		l.refuse(s, code, v.cause, v.message, v.next)
+		l.notTaken(v.message, v.next)
+	case s.state == Armed && code == s.serial && now.Sub(l.armed) < repeatTime:
+		l.twice(code) // the first was followed by values
 	case s.state == Armed && code == s.serial:
 		l.begin(s)
 	case s.state == Armed:
@@ -78,7 +104,7 @@ func (l *Line) complete(now time.Time, s *lineSlot) {
 		l.askValue(s)
 		return
 	}
-	s.state = Armed
+	s.state, l.armed = Armed, now
 	if s.there {
 		l.meet(s)
 		return
@@ -97,7 +123,7 @@ func (l *Line) value(now time.Time, s *lineSlot, code string, serial bool) {
 	}
 	delete(s.values, name)
 	if !serial {
-		if !l.two(s, code) {
+		if !l.two(code) {
 			l.told(nil, wrong.Error(), "")
 		}
 		l.askValue(s)
@@ -140,6 +166,7 @@ func (l *Line) card(now time.Time, code string) bool {
 		}
 		l.giveUp()
 		l.chosen, l.asked = nil, ""
+		l.read = l.read[len(l.read)-1:] // what is scanned now is meant
 	case l.slot(name) == nil:
 		return false
 	case word+":" == cardRelease:
@@ -190,11 +217,17 @@ func (s *lineSlot) whyNot() string {
 	return "Wait until its run has ended."
 }
 
-// two refuses a code that is two.
-func (l *Line) two(s *lineSlot, code string) bool {
+// notTaken tells why a code is none that the line knows. There is no unit that could be refused.
+func (l *Line) notTaken(message, next string) {
+	l.told(nil, message, next)
+	l.asked = ""
+}
+
+// two tells of a code that is two.
+func (l *Line) two(code string) bool {
 	a, b, two := l.together(code)
 	if two {
-		l.refuse(s, code, "two-codes", fmt.Sprintf("%s and %s came as one code", a, b), "Scan them one after the other. If it happens again, set the scanner to end each code with Enter.")
+		l.notTaken(fmt.Sprintf("%s and %s came as one code", a, b), "Scan them one after the other. If it happens again, set the scanner to end each code with Enter.")
 	}
 	return two
 }
@@ -214,9 +247,12 @@ func (l *Line) together(code string) (first, second string, two bool) {
 }
 
 // known tells whether something is a code by itself.
-func (l *Line) known(code string) bool {
+func (l *Line) known(code string) bool { return l.isCard(code) || l.recipe.MatchSerial(code) }
+
+// isCard tells whether a code is that of a card, or of the label of a slot.
+func (l *Line) isCard(code string) bool {
 	word, name, _ := strings.Cut(code, ":")
-	return code == CardResume || code == cardCancel || l.recipe.MatchSerial(code) || (word+":" == labelSlot || word+":" == cardRelease) && l.slot(name) != nil
+	return code == CardResume || code == cardCancel || (word+":" == labelSlot || word+":" == cardRelease) && l.slot(name) != nil
 }
 
 // isValue tells whether text is a value that the unit of a serial may have.

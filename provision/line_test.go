@@ -44,6 +44,50 @@ func TestRepeatedCode(t *testing.T) {
 	want("in the other slot", l.Scan(now.Add(11*time.Second), "S1"), "refuse 2 S1, ask 2")
 }
 
+// TestInterleaved: each label of a board that is read twice, in turn, is one scan; and a board is not begun by a serial that was read before its values.
+func TestInterleaved(t *testing.T) {
+	const steps = "  - write: {region: boot, fields: [{text: serial, size: 8, pad: 0xFF}, {bytes: mac, size: 2}]}\n"
+	l, want := emptyLine(t, steps, "elsewhere: keep\n", "elsewhere: keep\nvalues:\n  mac: {scan: true, bytes: 2}\n")
+	now := time.Unix(1e9, 0)
+	scan := func(after time.Duration, code string) []Decision {
+		now = now.Add(after)
+		return l.Scan(now, code)
+	}
+	want("serial", scan(0, "S1"), "ask 1 S1")
+	want("value", scan(time.Second, "0102"), "arm 1 S1")
+	want("serial again", scan(time.Second, "S1"), "tell")
+	want("value again", scan(time.Second, "0102"), "tell")
+	want("the board does not show itself", scan(repeatTime, "S1"), "begin 1 S1, ask 2")
+	l.Ended("1", Result{Serial: "S1", Outcome: ledger.Pass})
+	l.Seen("1", false, "")
+	now = now.Add(repeatTime)
+	want("serial", scan(0, "S1"), "ask 1 S1")
+	want("a value that took long", scan(repeatTime-1, "0102"), "arm 1 S1")
+	want("3 s after the serial, not after the arming", scan(1, "S1"), "tell")
+	want("nor then", scan(repeatTime-1, "S1"), "tell")
+	want("a card", scan(0, "CANCEL"), "tell, ask 1")
+	want("after which it is meant", scan(0, "S1"), "ask 1 S1")
+	want("and so is the card", scan(0, "CANCEL"), "tell, ask 1")
+	want("a label", scan(0, "SLOT:2"), "ask 2")
+	want("another", scan(0, "SLOT:1"), "ask 1")
+	want("the first, at once", scan(0, "SLOT:2"), "ask 2")
+	want("twice", scan(0, "SLOT:2"), "tell")
+}
+
+// TestNoUnit: what is no serial is told, and nobody is refused.
+func TestNoUnit(t *testing.T) {
+	l, want := emptyLine(t, full, "version: 1\n", "version: 1\n")
+	now := time.Unix(1e9, 0)
+	for code, says := range map[string]string{"s": `"s" is not a serial of this recipe`, `\`: `"\\" is not a serial`, "02:00:00:00:00:01": "is not a serial", "S1S2": "S1 and S2 came as one code"} {
+		all := l.Scan(now, code)
+		if want(code, all, "tell, ask 1"); len(all) == 0 || !strings.Contains(all[0].Message, says) || all[0].Next == "" {
+			t.Errorf("%s: %+v", code, all)
+		}
+	}
+	want("a serial", l.Scan(now, "S1"), "arm 1 S1")
+	want("while a slot waits", l.Scan(now, "t"), "tell")
+}
+
 // TestGivenUp: what waits for too long is told, and the slot is free.
 func TestGivenUp(t *testing.T) {
 	l, want := emptyLine(t, full, "version: 1\n", "version: 1\n")
@@ -66,7 +110,7 @@ func TestValuesOfAScan(t *testing.T) {
 	}
 	want("serial", scan("S1"), "ask 1 S1")
 	want("not a value", scan("0102ZZ"), "tell, ask 1 S1")
-	want("serial and value at once", scan("S1ABCD"), "refuse 1 S1ABCD, ask 1 S1")
+	want("serial and value at once", scan("S1ABCD"), "tell, ask 1 S1")
 	want("a label", scan("SLOT:2"), "tell 1, ask 1 S1")
 	want("a value", scan("03"), "ask 1 S1")
 	want("the board", l.Seen("1", true, "U1"), "")
@@ -112,16 +156,52 @@ func TestTakenOut(t *testing.T) {
 func TestAdvice(t *testing.T) {
 	for cause, advice := range map[string]string{"contact-absent": "Clean the contacts", "fixture": "Try another cable, then another programmer", "verify-mismatch": "seldom bad: call"} {
 		l, _ := emptyLine(t, full, "version: 1\n", "version: 1\n")
+		outcome := ledger.Error
+		if cause == "verify-mismatch" {
+			outcome = ledger.Fail
+		}
 		var last []Decision
 		for i := range tooMany {
 			l.Scan(time.Unix(int64(i*10), 0), "S1")
 			l.Seen("1", true, "U1")
-			last = l.Ended("1", Result{Serial: "S1", Outcome: ledger.Error, Cause: cause})
+			last = l.Ended("1", Result{Serial: "S1", Outcome: outcome, Cause: cause})
 			l.Seen("1", false, "")
 		}
 		if said(last) != "empty 1 S1, tell 1" || !strings.Contains(last[1].Next, advice) || !strings.Contains(last[1].Next, "RELEASE:1") {
 			t.Errorf("%s: %+v", cause, last)
 		}
+	}
+}
+
+// TestStationsOwn: what is no fault of the slot or of what is in it does not stop it, and does not begin the count anew.
+func TestStationsOwn(t *testing.T) {
+	l, _ := emptyLine(t, full, "version: 1\n", "version: 1\n")
+	now := time.Unix(1e9, 0)
+	ends := func(o ledger.Outcome, cause string) string {
+		now = now.Add(repeatTime)
+		l.Scan(now, "SLOT:1")
+		l.Scan(now, "S1")
+		l.Seen("1", true, "U1")
+		last := l.Ended("1", Result{Serial: "S1", Outcome: o, Cause: cause})
+		l.Seen("1", false, "")
+		return said(last)
+	}
+	for _, cause := range []string{"verify-mismatch", "lock-not-effective"} {
+		if got := ends(ledger.Fail, cause); got != "empty 1 S1" {
+			t.Fatalf("%s: %s", cause, got)
+		}
+	}
+	own := map[string]ledger.Outcome{"mirror": ledger.Error, "disk-full": ledger.Error, "ledger": ledger.Error, "keyring": ledger.Error, "escrow": ledger.Error, "program": ledger.Error, "profile": ledger.Error,
+		"fixture-config": ledger.Refused, "volts-unknown": ledger.Refused, "aborted": ledger.Aborted, "password-foreign": ledger.Interrupted}
+	for cause, o := range own {
+		for range tooMany {
+			if got := ends(o, cause); got != "empty 1 S1" {
+				t.Fatalf("%s: %s", cause, got)
+			}
+		}
+	}
+	if got := ends(ledger.Refused, "wrong-part"); got != "empty 1 S1, tell 1" {
+		t.Errorf("the third of its boards: %s", got)
 	}
 }
 
@@ -144,7 +224,11 @@ func TestResumeNamesAll(t *testing.T) {
 			t.Errorf("%q lacks %q", all[i].Message, text)
 		}
 	}
-	want("while it runs", l.Resume([]ledger.Run{run("S1", "U1", mine)}), "tell")
+	for text, open := range map[string][]ledger.Run{"every open run is under way": {run("S1", "U1", mine)}, "no run is open": nil} {
+		if all := l.Resume(open); said(all) != "tell" || all[0].Message != text {
+			t.Errorf("%+v, want %q", all, text)
+		}
+	}
 }
 
 // TestResumeElsewhere: a board that was put in while the values of another were asked for is not begun there.

@@ -170,7 +170,7 @@ func worldEvents(fails bool, boards ...int) []event {
 }
 
 func (w *world) scan(code string) bool {
-	w.line.code = "" // more than 3 s ago
+	w.line.read, w.line.armed = nil, time.Time{} // more than 3 s ago
 	before := w.line.Takes()
 	out := w.line.Scan(w.now, code)
 	if code == cardCancel {
