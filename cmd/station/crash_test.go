@@ -27,34 +27,32 @@ func TestCrashDump(t *testing.T) {
 	}
 	inside := map[string]bool{}
 	crashes := 0
-	for round := 0; round < 10 && len(inside) < 2; round++ {
+	for round := 0; round < 20 && len(inside) < 2; round++ {
 		for _, line := range []string{"4/10 PERMANENT", "5/10 PERMANENT", "7/10 PERMANENT"} {
-			for _, sig := range []syscall.Signal{syscall.SIGQUIT, syscall.SIGABRT} {
-				crashes++
-				serial := fmt.Sprintf("TB-%04d", crashes)
-				args := append([]string{"run", "secret.yaml", "--slot", "1=" + serial}, secretRun...)
-				r := p.launch(append([]string{"GOTRACEBACK=all"}, args...)...)
-				r.await(line)
-				p.exposed(r.cmd.Process.Pid)
-				// Another instant each time, within the few writes to the disk that such a step is made of.
-				time.Sleep(time.Duration(crashes-1) * time.Millisecond)
-				r.cmd.Process.Signal(sig)
-				before := p.output.Len()
-				r.wait()
-				dump := string(p.output.Bytes()[before:])
-				if r.cmd.ProcessState.ExitCode() != 2 || !strings.Contains(dump, "goroutine ") {
-					if strings.Contains(dump, "PASS") {
-						continue // it was over already
-					}
-					t.Fatalf("%v after %q: %v\n%s", sig, line, r.cmd.ProcessState, dump)
+			crashes++
+			serial := fmt.Sprintf("TB-%04d", crashes)
+			args := append([]string{"run", "secret.yaml", "--slot", "1=" + serial}, secretRun...)
+			r := p.launch(append([]string{"GOTRACEBACK=all"}, args...)...)
+			r.await(line)
+			p.exposed(r.cmd.Process.Pid)
+			// Another instant each time, within the few writes to the disk that such a step is made of.
+			time.Sleep(time.Duration(crashes-1) * time.Millisecond)
+			r.cmd.Process.Signal(syscall.SIGABRT)
+			before := p.output.Len()
+			r.wait()
+			dump := string(p.output.Bytes()[before:])
+			if r.cmd.ProcessState.ExitCode() != 2 || !strings.Contains(dump, "goroutine ") {
+				if strings.Contains(dump, "PASS") {
+					continue // it was over already
 				}
-				for _, step := range []string{"provision.(*password)", "provision.(*rootKey)"} {
-					if strings.Contains(dump, step) {
-						inside[step] = true
-					}
-				}
-				p.expect(exitDone, args...)
+				t.Fatalf("after %q: %v\n%s", line, r.cmd.ProcessState, dump)
 			}
+			for _, step := range []string{"provision.(*password)", "provision.(*rootKey)"} {
+				if strings.Contains(dump, step) {
+					inside[step] = true
+				}
+			}
+			p.expect(exitDone, args...)
 		}
 	}
 	if len(inside) < 2 {

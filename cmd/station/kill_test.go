@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -296,26 +297,34 @@ func (p *position) enlarge() []byte {
 	return image
 }
 
-// TestInterrupt stops a run with Ctrl-C: it is ABORTED where nothing is half done, and the same command finishes it.
+// TestInterrupt stops a run with Ctrl-C, or with another signal that wants it stopped: it is ABORTED where nothing is half done, and the same command finishes it. A second
+// signal ends the program where it is, and that is no refusal either.
 func TestInterrupt(t *testing.T) {
 	t.Parallel()
 	p := newPosition(t)
 	defer p.close()
 	image := p.enlarge()
-	args := []string{"run", "small.yaml", "--slot", "1=TB-0001", "--slot", "2=TB-0002"}
-	r := p.launch(args...)
-	r.await("1/4 program")
-	r.cmd.Process.Signal(os.Interrupt)
-	r.wait()
-	if code := r.cmd.ProcessState.ExitCode(); code != exitAborted {
-		t.Fatalf("exit %d after Ctrl-C, want %d", code, exitAborted)
-	}
-	if out, _ := p.expect(exitDone, "unit", "list"); strings.Count(out, "  ABORTED  ") != 2 {
-		t.Errorf("unit list after Ctrl-C:\n%s", out)
-	}
-	p.expect(exitDone, args...)
-	for _, serial := range []string{"TB-0001", "TB-0002"} {
-		p.provisioned(serial, image)
+	hard := []syscall.Signal{syscall.SIGQUIT, syscall.SIGQUIT}
+	for i, signals := range [][]syscall.Signal{{syscall.SIGINT}, {syscall.SIGTERM}, {syscall.SIGQUIT}, {syscall.SIGHUP}, hard} {
+		serials := []string{fmt.Sprintf("TB-0%d01", i), fmt.Sprintf("TB-0%d02", i)}
+		args := []string{"run", "small.yaml", "--slot", "1=" + serials[0], "--slot", "2=" + serials[1]}
+		before := p.output.Len()
+		r := p.launch(args...)
+		r.await("1/4 program")
+		for _, sig := range signals {
+			r.cmd.Process.Signal(sig)
+		}
+		r.wait()
+		if code := r.cmd.ProcessState.ExitCode(); code != exitAborted || bytes.Contains(p.output.Bytes()[before:], []byte("goroutine ")) {
+			t.Fatalf("%v after %v, want exit %d\n%s", r.cmd.ProcessState, signals, exitAborted, p.output.Bytes()[before:])
+		}
+		if out, _ := p.expect(exitDone, "unit", "list"); len(signals) == 1 && strings.Count(out, "  ABORTED  ") != 2 {
+			t.Errorf("unit list after %v:\n%s", signals, out)
+		}
+		p.expect(exitDone, args...)
+		for _, serial := range serials {
+			p.provisioned(serial, image)
+		}
 	}
 }
 

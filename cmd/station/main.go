@@ -65,10 +65,8 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 			code = exitError
 		}
 	}()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := stopped()
 	defer stop()
-	// After the first signal the next one ends the program at once.
-	context.AfterFunc(ctx, stop)
 
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
 	root := a.root()
@@ -97,6 +95,31 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 		printf(stderr, "%s\n", line)
 	}
 	return code
+}
+
+// stopped is a context that the first signal to stop cancels. The next one ends the program at once. Go would end it with the code of a refusal at SIGQUIT; SIGABRT is
+// left to whoever wants to know where it hangs.
+func stopped() (context.Context, context.CancelFunc) {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT}
+	if !signal.Ignored(syscall.SIGHUP) { // by nohup
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	got := make(chan os.Signal, 2)
+	signal.Notify(got, signals...)
+	go func() {
+		for range got {
+			if ctx.Err() != nil {
+				os.Exit(exitAborted)
+			}
+			cancel()
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(got)
+		close(got)
+		cancel()
+	}
 }
 
 // app is what every subcommand shares.

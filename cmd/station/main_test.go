@@ -126,7 +126,7 @@ func (p *position) command(ctx context.Context, args ...string) *exec.Cmd {
 		c.Stdin = p.in
 	}
 	c.Env = append(slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "STATION_") }), env...)
-	c.Cancel = func() error { return c.Process.Signal(syscall.SIGQUIT) } // what hangs tells where
+	c.Cancel = func() error { return c.Process.Signal(syscall.SIGABRT) } // what hangs tells where
 	c.WaitDelay = time.Second
 	return c
 }

@@ -33,7 +33,7 @@ func TestCrashInRework(t *testing.T) {
 		r.await(line)
 		p.exposed(r.cmd.Process.Pid)
 		time.Sleep(time.Duration(i) * time.Millisecond)
-		r.cmd.Process.Signal(syscall.SIGQUIT)
+		r.cmd.Process.Signal(syscall.SIGABRT)
 		r.wait()
 		p.expect(exitDone, again...)
 		if after := fmt.Sprint(once()); after != before {
