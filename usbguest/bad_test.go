@@ -248,7 +248,7 @@ func goBad(b *bench, bus usb.Bus, healthy sim.Device, outOfStep error, all []bad
 			if !errors.Is(err, row.want) && !(row.name == "short" && errors.Is(err, outOfStep)) {
 				t.Errorf("%s: %v, want %v", row.name, err, row.want)
 			}
-			if took := time.Since(began); took > 20*time.Second { // some seconds on an idle machine
+			if took := time.Since(began); took > 45*time.Second { // some 5 s on an idle machine, and 16 s were seen on one with five times as much to do as it has processors
 				t.Errorf("%s: over after %v", row.name, took)
 			}
 			t.Logf("%s: %v after %v", row.name, err, time.Since(began).Round(time.Millisecond))
