@@ -15,7 +15,8 @@ import (
 // and time since boot. When it returns, they are durable; their checkpoint follows by itself.
 //
 // A body that may not stand there is refused with ledger.ErrGrammar and changes nothing. After a write that failed,
-// every further one is refused with ErrBroken: what the disk holds shows only when the file is opened again.
+// every further one is refused with ErrBroken: what the disk holds shows only when the file is opened again. Where the file is not at its path
+// any more, before the write or after it, every one is refused with ErrMoved.
 // ctx limits the waiting for other writers, not the write.
 func (d *DB) Append(ctx context.Context, bodies ...ledger.Body) (first int64, err error) {
 	return d.Commit(ctx, ledger.Change{Bodies: bodies})
@@ -36,8 +37,8 @@ func (d *DB) update(ctx context.Context, permanent bool, do change) (first int64
 		return 0, err
 	}
 	defer release()
-	if d.broken != nil {
-		return 0, fmt.Errorf("%w (%v)", ErrBroken, d.broken)
+	if err := d.writable(); err != nil {
+		return 0, err
 	}
 	if permanent && d.mirror != nil {
 		if err := d.mirror.ready(d); err != nil {
@@ -64,6 +65,9 @@ func (d *DB) update(ctx context.Context, permanent bool, do change) (first int64
 		return 0, fmt.Errorf("%w: %w", ErrBroken, err)
 	}
 	if err != nil {
+		return 0, err
+	}
+	if err := d.writable(); err != nil { // it went away meanwhile, with the change
 		return 0, err
 	}
 	if d.mirror != nil {

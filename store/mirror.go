@@ -38,7 +38,6 @@ const (
 type mirror struct {
 	dir     string
 	db      *DB           // nil while the mirror is lost
-	file    os.FileInfo   // of db
 	lost    error         // why it is lost
 	sameDev bool          // it is on the ledger's file system
 	busy    chan struct{} // holds a token until a call into the mirror's disk comes back
@@ -103,7 +102,7 @@ func (m *mirror) path() string { return filepath.Join(m.dir, MirrorFile) }
 // ready makes sure that the mirror is there and has all that the ledger has. Errors wrap ErrMirror.
 func (m *mirror) ready(d *DB) error {
 	if m.db != nil {
-		if err := m.within(mirrorLimit, m.stands, nil); err != nil {
+		if err := m.within(mirrorLimit, m.db.stands, nil); err != nil {
 			m.lose(d, err)
 		}
 	}
@@ -137,22 +136,13 @@ func (m *mirror) apply(d *DB, do change, at ledger.Entry, first int64) error {
 				return err
 			})
 		})
-		return errors.Join(err, m.stands())
+		return errors.Join(err, db.stands())
 	}, func() { db.bolt.Close() })
 	if err == nil {
 		return nil
 	}
 	m.lose(d, err)
 	return m.err()
-}
-
-// stands says whether the open file still is the one that the next start would find.
-func (m *mirror) stands() error {
-	now, err := os.Stat(m.path())
-	if err == nil && !os.SameFile(now, m.file) {
-		err = fmt.Errorf("%s is another file now", m.path())
-	}
-	return err
 }
 
 // lose gives the mirror up until ready finds it again.
@@ -216,16 +206,12 @@ func (m *mirror) within(limit time.Duration, do func() error, late func()) error
 // attach opens the mirror, and makes it a whole copy of the ledger first where it is behind or missing.
 func (m *mirror) attach(d *DB, limit time.Duration) error {
 	var db *DB
-	var file os.FileInfo
 	var sameDev bool
 	err := m.within(limit, func() (err error) {
 		if db, err = m.bringUp(d); err != nil {
 			return err
 		}
-		if file, err = os.Stat(db.path); err == nil {
-			sameDev, err = sameFileSystem(d.path, file)
-		}
-		if err != nil {
+		if sameDev, err = sameFileSystem(d.path, db.file); err != nil {
 			db.bolt.Close()
 		}
 		return err
@@ -235,7 +221,7 @@ func (m *mirror) attach(d *DB, limit time.Duration) error {
 		}
 	})
 	if err == nil {
-		m.db, m.file, m.sameDev, m.lost = db, file, sameDev, nil
+		m.db, m.sameDev, m.lost = db, sameDev, nil
 	}
 	return err
 }
@@ -254,7 +240,7 @@ func (m *mirror) bringUp(d *DB) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return open(m.path(), d.o)
+	return openWriting(m.path(), d.o)
 }
 
 // behind compares the mirror with the ledger. Errors wrap ErrFork, or are those of inspect.

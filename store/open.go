@@ -72,7 +72,7 @@ func Create(path string, o Options) (*DB, error) {
 		err = syncDir(filepath.Dir(path))
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("creating %s: %w", path, err), d.bolt.Close())
+		return nil, errors.Join(fmt.Errorf("creating %s: %w", path, err), d.shut())
 	}
 	d.path = path
 	return d.start()
@@ -101,7 +101,7 @@ func Open(path string, o Options) (*DB, error) {
 		err = d.guard(func() error { return d.bolt.Update(upgrade) })
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: making it file version %s: %w", path, fileVersion, err), d.bolt.Close())
+		return nil, errors.Join(fmt.Errorf("%s: making it file version %s: %w", path, fileVersion, err), d.shut())
 	}
 	return d.start()
 }
@@ -176,24 +176,43 @@ func newDB(path string, o Options) *DB {
 	return d
 }
 
+// open opens a ledger for writing, and keeps every other writer from its directory.
 func open(path string, o Options) (*DB, error) {
+	lock, err := lockDir(filepath.Dir(path), o.Timeout)
+	if err != nil {
+		return nil, err
+	}
+	d, err := openWriting(path, o)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	d.lock = lock
+	return d, nil
+}
+
+func openWriting(path string, o Options) (*DB, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
 	d := newDB(path, o)
-	return d, d.openFile(o.Timeout, &bolt.Options{
+	err = d.openFile(o.Timeout, &bolt.Options{
 		InitialMmapSize: int(info.Size()) + mapReserve,
 		FreelistType:    bolt.FreelistMapType,
 		NoFreelistSync:  true, // a stored freelist grows under a long reader, and with it the file
 		NoSync:          o.Disk != nil,
 	})
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 func (d *DB) openFile(timeout time.Duration, o *bolt.Options) error {
 	if o.Timeout = timeout; timeout <= 0 {
 		o.Timeout = lockTimeout // bbolt's zero waits for ever
 	}
+	o.OpenFile = d.openKnown
 	return d.guard(func() (err error) {
 		d.bolt, err = bolt.Open(d.path, 0o600, o)
 		var system syscall.Errno
@@ -210,7 +229,7 @@ func (d *DB) openFile(timeout time.Duration, o *bolt.Options) error {
 // start opens the mirror, starts the signer and has it sign the tail.
 func (d *DB) start() (*DB, error) {
 	if err := d.mirrored(); err != nil {
-		return nil, errors.Join(err, d.bolt.Close())
+		return nil, errors.Join(err, d.shut())
 	}
 	d.signer = newSigner(d)
 	if err := d.Sign(context.Background()); err != nil {

@@ -144,8 +144,8 @@ func (d *DB) head() (c ledger.Checkpoint, signed int64, err error) {
 		return c, 0, err
 	}
 	defer release()
-	if d.broken != nil {
-		return c, 0, fmt.Errorf("%w (%v)", ErrBroken, d.broken)
+	if err := d.writable(); err != nil {
+		return c, 0, err
 	}
 	err = d.view(func(tx *bolt.Tx) (err error) {
 		c.Station = d.o.Station

@@ -82,11 +82,13 @@ type Options struct {
 // DB is an open ledger. Safe for concurrent use. It is a ledger.Source.
 type DB struct {
 	path  string
+	file  os.FileInfo // of the open file
+	lock  *os.File    // the locked directory of a ledger that is open for writing; nil for a mirror
 	bolt  *bolt.DB
 	o     Options
 	write chan struct{} // holds a token while someone writes
 	// broken is the failed commit after which nobody can tell what the file holds until it is opened
-	// again. It is used by whoever holds write.
+	// again, or ErrMoved. It is used by whoever holds write.
 	broken error
 	mirror *mirror // nil where there is none
 	signer *signer // nil when the ledger is open for reading only
@@ -161,7 +163,7 @@ func (d *DB) closeOnce() func() error {
 		if d.signer != nil {
 			err = d.signer.stop()
 		}
-		return errors.Join(err, d.closeMirror(), d.bolt.Close())
+		return errors.Join(err, d.closeMirror(), d.shut())
 	})
 }
 
