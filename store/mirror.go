@@ -97,6 +97,14 @@ func plainDamage(err error) error {
 	return errors.New(strings.Replace(err.Error(), ErrDamaged.Error(), "it is damaged", 1))
 }
 
+// plain is an error of the mirror without what is for the ledger itself.
+func (m *mirror) plain(err error) error {
+	if errors.Is(err, ErrInUse) {
+		return fmt.Errorf("%s is in use: another process has the mirror open", m.path())
+	}
+	return plainDamage(err)
+}
+
 func (m *mirror) path() string { return filepath.Join(m.dir, MirrorFile) }
 
 // ready makes sure that the mirror is there and has all that the ledger has. Errors wrap ErrMirror.
@@ -118,7 +126,7 @@ func (m *mirror) ready(d *DB) error {
 }
 
 // err is why the mirror is lost.
-func (m *mirror) err() error { return fmt.Errorf("%w: %s: %w", ErrMirror, m.dir, plainDamage(m.lost)) }
+func (m *mirror) err() error { return fmt.Errorf("%w: %s: %w", ErrMirror, m.dir, m.plain(m.lost)) }
 
 // apply does on the mirror what was done on the ledger, where the first entry was first. Errors wrap ErrMirror.
 func (m *mirror) apply(d *DB, do change, at ledger.Entry, first int64) error {
@@ -152,7 +160,7 @@ func (m *mirror) lose(d *DB, err error) {
 		m.db = nil
 		m.within(mirrorLimit, func() error { return db.bolt.Close() }, nil) // it is given up already
 	}
-	d.o.Tell(fmt.Sprintf("the mirror in %s is lost: %v. Nothing permanent is done until it is back; everything else goes on", m.dir, plainDamage(err)))
+	d.o.Tell(fmt.Sprintf("the mirror in %s is lost: %v. Nothing permanent is done until it is back; everything else goes on", m.dir, m.plain(err)))
 }
 
 // closeMirror closes the mirror's file, once nobody writes.

@@ -122,7 +122,7 @@ func TestMirror(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	s.want(t, "is lost: "+filepath.Join(o.Mirror, MirrorFile)+": the ledger is in use")
+	s.want(t, "is lost: "+filepath.Join(o.Mirror, MirrorFile)+" is in use: another process has the mirror open. Nothing permanent")
 	if _, err := d.Commit(ctx, intended(3, "C", 3)); !errors.Is(err, ErrMirror) {
 		t.Errorf("permanent while the mirror is in use: %v", err)
 	}

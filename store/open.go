@@ -85,7 +85,9 @@ func Open(path string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := inspect(path, o, v); err != nil {
+	if err := inspect(path, o, v); errors.Is(err, errOtherKey) {
+		return nil, fmt.Errorf("%w. Restore that key from the backup", err)
+	} else if err != nil {
 		return nil, err
 	}
 	d, err := open(path, o)
@@ -283,6 +285,9 @@ func bucketsOf(tx *bolt.Tx) [][]byte {
 	return slices.Concat(buckets, kept)
 }
 
+// errOtherKey means that the file was begun with another key. Where it is the station's ledger, the key is what is wrong.
+var errOtherKey = errors.New("it was begun with the checkpoint key")
+
 func checkOwner(tx *bolt.Tx, o Options) error {
 	e, err := ledger.Decode(tx.Bucket(bucketEntries).Get(number(0)))
 	if err != nil {
@@ -299,8 +304,7 @@ func checkOwner(tx *bolt.Tx, o Options) error {
 	case !e.Simulated && o.Simulated:
 		return fmt.Errorf("%w: it is the ledger of a real station, and this is a simulated one", ErrMismatch)
 	case init.CheckpointKey != o.VerifierKey:
-		return fmt.Errorf("%w: it was begun with the checkpoint key %s, and the keyring holds %s. Restore that key from the backup",
-			ErrMismatch, init.CheckpointKey, o.VerifierKey)
+		return fmt.Errorf("%w: %w %s, and the keyring holds %s", ErrMismatch, errOtherKey, init.CheckpointKey, o.VerifierKey)
 	}
 	return nil
 }

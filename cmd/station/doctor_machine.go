@@ -53,6 +53,8 @@ func (a *app) examineData(data string) (last time.Time, f finding) {
 	switch {
 	case errors.Is(err, store.ErrInUse):
 		return last, finding{"data", true, data + " is in use by another process of the station", ""}
+	case errors.Is(err, os.ErrNotExist) && ledgerLost(data) != nil:
+		return last, finding{"data", false, ledgerLost(data).Error(), "station restore"}
 	case errors.Is(err, os.ErrNotExist):
 		return last, finding{"data", false, data + " is not a data directory", "station init"}
 	case err != nil:

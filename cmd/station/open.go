@@ -63,12 +63,8 @@ func initialise(data string, cfg *config, simulated bool) error {
 	}
 	keys, err := keyring.Create(keysDir(data), cfg.Station)
 	if errors.Is(err, keyring.ErrExists) {
-		// A key alone is what an init leaves that died in between; it has signed nothing. A key beside traces of work is
-		// what is left of a station whose ledger was lost.
-		for _, trace := range []string{reportsDir(data), boardsDir(data)} {
-			if _, err := os.Stat(trace); err == nil {
-				return exit(exitError, fmt.Errorf("%s has a key and %s, but no ledger: restore %s from the backup; a new one is never made beside an old key", data, filepath.Base(trace), filepath.Base(ledgerFile(data))))
-			}
+		if err := ledgerLost(data); err != nil {
+			return exit(exitError, err)
 		}
 		keys, err = keyring.Open(keysDir(data))
 	}
@@ -80,6 +76,20 @@ func initialise(data string, cfg *config, simulated bool) error {
 		return exit(exitError, err)
 	}
 	return db.Close()
+}
+
+// ledgerLost says so of a directory without a ledger that has had one. A key alone is what an init leaves that died in between; it has signed nothing. A key beside
+// traces of work is what is left of a station whose ledger was lost.
+func ledgerLost(data string) error {
+	if _, err := os.Stat(keysDir(data)); err != nil {
+		return nil
+	}
+	for _, trace := range []string{reportsDir(data), boardsDir(data)} {
+		if _, err := os.Stat(trace); err == nil {
+			return fmt.Errorf("%s has a key and %s, but no ledger: restore %s from the backup; a new one is never made beside an old key", data, filepath.Base(trace), filepath.Base(ledgerFile(data)))
+		}
+	}
+	return nil
 }
 
 func storeOptions(cfg *config, keys *keyring.Keyring, simulated bool) store.Options {
@@ -102,6 +112,9 @@ func ledgerErr(data string, err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
+		if lost := ledgerLost(data); lost != nil {
+			return exit(exitError, lost)
+		}
 		return exit(exitRefused, fmt.Errorf("%s is not a data directory: run `station init` (or `station init --simulated`) first", data))
 	case errors.Is(err, store.ErrMismatch):
 		return exit(exitRefused, err)
