@@ -10,6 +10,13 @@ func (k *work) OpenUnlock(sealed []byte, use func(provision.UnlockOf, []byte) er
 	return k.keys.OpenUnlock(sealed, func(of keyring.Unlock, password []byte) error { return use(provision.UnlockOf(of), password) })
 }
 
+func (w *world) Master(name string) (fingerprint string, used bool, err error) {
+	if w.dead.Load() {
+		return "", false, errDead
+	}
+	return w.db.Master(name)
+}
+
 func (w *world) Permissions(serial string) ([]ledger.Record, error) {
 	if w.dead.Load() {
 		return nil, errDead

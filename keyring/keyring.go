@@ -17,16 +17,18 @@
 //	unlock.key       one line: the station's own age identity (AGE-SECRET-KEY-1...). It opens no escrow, only what an auditor
 //	                 re-sealed to this station for one run; it is made when first needed
 //
-// # Tags and derived keys, version 1
+// # Tags, derived keys and fingerprints of masters, version 1
 //
 // A list of fields is written as each field's length in bytes, two bytes big-endian, and the field. Text is UTF-8; counter
 // is the counter index as four bytes, big-endian. Then
 //
 //	tag = HMAC-SHA-256(verifier key, fields("station/tag/v1", UID, escrow id, secret))
 //	key = HKDF-Expand-SHA-256(master key, fields("station/root-key/v1", part, UID, recipe id, counter), 32 bytes)
+//	fingerprint = HKDF-Expand-SHA-256(master key, fields("station/master/v1"), 8 bytes)
 //
 // with UID as the ledger has it (hex) and HKDF-Expand of RFC 5869, 2.3. The master key is uniformly random, so the extract
-// step has nothing to do. testdata/v1 holds test vectors, and vectors.py beside them, which made them from HMAC alone.
+// step has nothing to do. The fingerprint, 16 hex digits in the ledger, tells two masters of one name apart and nothing of either: its label is that of no key.
+// testdata/v1 holds test vectors, and vectors.py beside them, which made them from HMAC alone.
 //
 // # Escrow
 //

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"net/url"
 	"os"
@@ -17,6 +18,8 @@ import (
 const (
 	tagLabel     = "station/tag/v1"
 	rootKeyLabel = "station/root-key/v1"
+	masterLabel  = "station/master/v1"
+	masterSize   = 8 // bytes of a master key's fingerprint
 	masterPrefix = "master-"
 	maxMaster    = 64  // bytes of a master key's name; escaped they fit into a file name
 	maxSecret    = 256 // bytes; a root key has 32, a password 8
@@ -90,12 +93,19 @@ func (k *Keyring) master(name string) ([]byte, error) {
 	return raw, nil
 }
 
-// CheckMaster tells whether DerivedKey could read this master key now, and lends nothing. Errors wrap ErrMissing, ErrName,
-// ErrMode or ErrKey.
-func (k *Keyring) CheckMaster(name string) error {
+// MasterFingerprint is by what a master key is recognised, 16 hex digits; whoever reads it learns nothing of the key. It reads the key as DerivedKey does, so it
+// tells too whether that could. Errors wrap ErrMissing, ErrName, ErrMode or ErrKey.
+func (k *Keyring) MasterFingerprint(name string) (string, error) {
 	raw, err := k.master(name)
-	clear(raw)
-	return err
+	if err != nil {
+		return "", err
+	}
+	defer clear(raw)
+	sum, err := hkdf.Expand(sha256.New, raw, string(fields([]byte(masterLabel))), masterSize)
+	if err != nil {
+		return "", fmt.Errorf("the fingerprint of master key %s: %w", name, err)
+	}
+	return hex.EncodeToString(sum), nil
 }
 
 // CreateMaster makes a master key, durable when it returns. Errors wrap ErrName, or ErrExists: it overwrites nothing.

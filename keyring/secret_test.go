@@ -42,8 +42,8 @@ func TestVectors(t *testing.T) {
 		t.Fatal(err)
 	}
 	var v struct {
-		Master, Verifier string
-		Keys             []struct {
+		Master, Fingerprint, Verifier string
+		Keys                          []struct {
 			Part, UID, Recipe string
 			Index             int
 			Key               string
@@ -65,6 +65,9 @@ func TestVectors(t *testing.T) {
 	}
 	if len(v.Keys) != 4 || len(v.Tags) != 3 {
 		t.Fatalf("%d keys and %d tags in the file", len(v.Keys), len(v.Tags))
+	}
+	if got, err := k.MasterFingerprint("line/root-2026"); got != v.Fingerprint || len(got) != 16 || err != nil {
+		t.Errorf("fingerprint %s, %v", got, err)
 	}
 	for _, c := range v.Keys {
 		err := k.DerivedKey("line/root-2026", KeyOf{c.Part, c.UID, c.Recipe, c.Index}, func(key []byte) error {
@@ -215,7 +218,7 @@ func TestMasters(t *testing.T) {
 		if err := k.CreateMaster(name); !errors.Is(err, ErrName) {
 			t.Errorf("%q: %v", name, err)
 		}
-		if err := k.CheckMaster(name); !errors.Is(err, ErrName) {
+		if _, err := k.MasterFingerprint(name); !errors.Is(err, ErrName) {
 			t.Errorf("check %q: %v", name, err)
 		}
 		if _, err := derive(k, name, of); !errors.Is(err, ErrName) {
@@ -237,10 +240,10 @@ func TestMasters(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 	path := filepath.Join(dir, "master-line%2Froot-2026")
-	if err := k.CheckMaster("line/root-2026"); err != nil {
+	if _, err := k.MasterFingerprint("line/root-2026"); err != nil {
 		t.Error(err)
 	}
-	if err := k.CheckMaster("line/root-2027"); !errors.Is(err, ErrMissing) {
+	if _, err := k.MasterFingerprint("line/root-2027"); !errors.Is(err, ErrMissing) {
 		t.Errorf("check of no such master: %v", err)
 	}
 	if err := os.Chmod(path, 0o644); err != nil {
@@ -249,7 +252,7 @@ func TestMasters(t *testing.T) {
 	if _, err := derive(k, "line/root-2026", of); !errors.Is(err, ErrMode) {
 		t.Errorf("loose mode: %v", err)
 	}
-	if err := k.CheckMaster("line/root-2026"); !errors.Is(err, ErrMode) {
+	if _, err := k.MasterFingerprint("line/root-2026"); !errors.Is(err, ErrMode) {
 		t.Errorf("check of a loose mode: %v", err)
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
@@ -262,7 +265,7 @@ func TestMasters(t *testing.T) {
 		if _, err := derive(k, "line/root-2026", of); !errors.Is(err, ErrKey) {
 			t.Errorf("%d bytes: %v", size, err)
 		}
-		if err := k.CheckMaster("line/root-2026"); !errors.Is(err, ErrKey) {
+		if _, err := k.MasterFingerprint("line/root-2026"); !errors.Is(err, ErrKey) {
 			t.Errorf("check of %d bytes: %v", size, err)
 		}
 	}

@@ -231,6 +231,17 @@ func (a *account) Permissions(serial string) (out []ledger.Record, _ error) {
 	return out, nil
 }
 
+func (a *account) Master(name string) (fingerprint string, used bool, _ error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, rec := range a.records {
+		if b, is := rec.Entry.Body.(ledger.RootKeyIntent); is && b.MasterKey() == name {
+			fingerprint, used = b.Master, true
+		}
+	}
+	return fingerprint, used, nil
+}
+
 func (a *account) Runs(serial, uid string) ([]ledger.Run, error) {
 	var out []ledger.Run
 	for _, r := range a.all() {

@@ -190,6 +190,9 @@ func (r *run) carryOut(ctx context.Context) error {
 	if err := r.checkCounters(); err != nil {
 		return err
 	}
+	if err := r.checkMasters(); err != nil {
+		return err
+	}
 	switch {
 	case r.rework != nil:
 		if err := r.checkRework(ctx, entry.open); err != nil {

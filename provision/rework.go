@@ -7,6 +7,7 @@ import (
 
 	"station/flash"
 	"station/ledger"
+	"station/recipes"
 )
 
 // UnlockOf says for which run a password was re-sealed to this station.
@@ -64,6 +65,9 @@ func (r *run) undo(ctx context.Context) error {
 	if r.rework == nil {
 		return nil
 	}
+	if err := r.askRootKeys(ctx); err != nil {
+		return err
+	}
 	if r.rework.escrow != "" {
 		if err := r.unlock(ctx); err != nil {
 			return err
@@ -96,6 +100,24 @@ func (r *run) undo(ctx context.Context) error {
 	r.before = now
 	r.emit(Event{Kind: Undone, Title: fmt.Sprintf("the chip's locks are erased (%d KiB)", (sizeOf(was.Nonvolatile)+sizeOf(was.BlockProtect))>>10)})
 	return r.record(ctx, ledger.LocksErased{Run: r.id, Serial: r.o.Serial, UID: r.chip.UID(), Nonvolatile: was.Nonvolatile, BlockProtect: was.BlockProtect})
+}
+
+// askRootKeys has the chip sign with every derived root key that an earlier run gave it: one that it does not take is found while all is as it was.
+func (r *run) askRootKeys(ctx context.Context) error {
+	for _, s := range r.o.Recipe.Steps() {
+		s, is := s.(recipes.RootKey)
+		if _, proven, _ := r.rework.rootKey(s.Index); !is || proven == nil {
+			continue
+		}
+		k := &rootKey{r: r, s: s}
+		if err := k.observe(ctx); err != nil {
+			return err
+		}
+		if _, err := k.confirm(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func sizeOf(ranges []ledger.Range) (n int64) {

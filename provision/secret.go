@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"station/ledger"
+	"station/recipes"
 )
 
 // Secrets makes, seals and tags chip secrets. What it lends is wiped when the callback returns, and never kept.
@@ -16,6 +17,8 @@ type Secrets interface {
 	Random(n int, use func(secret []byte) error) error
 	// Derived lends the 32-byte root key that a master key gives this chip and counter.
 	Derived(master string, of KeyOf, use func(key []byte) error) error
+	// Master is the fingerprint of a master key, which tells nothing of it.
+	Master(name string) (fingerprint string, err error)
 	// Seal encrypts a secret to every recipient of the groups.
 	Seal(groups []string, secret []byte) (ciphertext []byte, to []ledger.Recipient, err error)
 	// CheckSealed says whether a ciphertext is whole and is for exactly this many recipients.
@@ -30,6 +33,37 @@ type Secrets interface {
 type KeyOf struct {
 	Part, UID, Recipe string
 	Index             int // of the counter
+}
+
+// master is the fingerprint of a master key, "" for none, and wants it to be that of the units before: another one would be told apart by nothing on a new chip.
+func (r *run) master(name string) (string, error) {
+	if name == "" {
+		return "", nil
+	}
+	now, err := r.e.o.Secrets.Master(name)
+	if err != nil {
+		return "", &stationError{"keyring", err}
+	}
+	was, _, err := r.e.journal.Master(name)
+	if err != nil {
+		return "", &stationError{"ledger", err}
+	}
+	if was != "" && was != now {
+		return "", &stationError{"keyring", fmt.Errorf("the master %q is not the one that earlier units got their keys from (fingerprint %s, and theirs is %s): restore its file from the copy of the keys", name, now, was)}
+	}
+	return now, nil
+}
+
+// checkMasters looks at every master key of the recipe before anything is touched.
+func (r *run) checkMasters() error {
+	for _, s := range r.o.Recipe.Steps() {
+		if k, is := s.(recipes.RootKey); is {
+			if _, err := r.master(k.Derive); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // stuck is a state of the chip that only a person can decide about. The run stays open.

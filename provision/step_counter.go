@@ -51,7 +51,7 @@ func (c *counter) session(ctx context.Context, use func(hmacKey *[32]byte) error
 	return c.r.withKey(c.derive, c.s.Index, func(key *[32]byte) error {
 		var keyData [4]byte
 		rand.Read(keyData[:])
-		if err := c.send(ctx, flash.UpdatePacket(c.rpmc.Op1, byte(c.s.Index), key, keyData)); err != nil {
+		if err := c.update(ctx, flash.UpdatePacket(c.rpmc.Op1, byte(c.s.Index), key, keyData)); err != nil {
 			return err
 		}
 		hmacKey := flash.HMACKey(key, keyData)
@@ -60,8 +60,50 @@ func (c *counter) session(ctx context.Context, use func(hmacKey *[32]byte) error
 	})
 }
 
+// update sends the packet that only who has the root key can sign. Once the chip takes it, the key is known to be the chip's.
+func (c *counter) update(ctx context.Context, packet []byte) error {
+	for try := 1; ; try++ {
+		status, err := c.r.chip.SendRPMC(ctx, packet, false)
+		if err != nil || status != flash.RPMCSignature {
+			return c.executed(status, err)
+		}
+		// A bad contact garbles packets too: the same answer twice over a good contact is the chip's.
+		if err := c.r.chip.Contact(ctx); err != nil {
+			return err
+		}
+		if try == attempts {
+			return c.refused()
+		}
+	}
+}
+
+// refused says whose fault it is that the chip does not take the derived key: the station's, unless the master is known to be the one that the chip's key is from.
+func (c *counter) refused() error {
+	now, err := c.r.master(c.derive)
+	if err != nil {
+		return err
+	}
+	was, _, _ := c.r.rework.rootKey(c.s.Index)
+	for _, b := range c.r.books {
+		if b, is := b.(ledger.RootKeyIntent); is && b.Index == c.s.Index {
+			was = &b
+		}
+	}
+	if was == nil || was.Master != now {
+		return &stationError{"keyring", fmt.Errorf("counter %d does not take the key that is derived from the master %q, and nothing tells that this is still the master which its key is from; "+
+			"if it is not, restore its file from the copy of the keys", c.s.Index, c.derive)}
+	}
+	return stuck("root-key-foreign", fmt.Sprintf("Counter %d does not take the signature of the root key that it was given.", c.s.Index),
+		"Find out where the board was before. Close the unit as scrapped.")
+}
+
 func (c *counter) send(ctx context.Context, packet []byte) error {
 	status, err := c.r.chip.SendRPMC(ctx, packet, false)
+	return c.executed(status, err)
+}
+
+// executed makes an error of a status that is not success.
+func (c *counter) executed(status byte, err error) error {
 	if err == nil && status != flash.RPMCSuccess {
 		err = fmt.Errorf("counter %d: %s: %w", c.s.Index, flash.ExplainRPMC(status), flash.ErrNotExecuted)
 	}

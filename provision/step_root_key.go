@@ -105,6 +105,10 @@ func (r *run) withKey(derive string, index int, use func(key *[32]byte) error) e
 // install seals the key, commits it with the packets of its proof and the intent, and sends it once.
 func (k *rootKey) install(ctx context.Context) error {
 	r := k.r
+	master, err := r.master(k.s.Derive)
+	if err != nil {
+		return err
+	}
 	return r.withKey(k.s.Derive, k.s.Index, func(key *[32]byte) error {
 		var keyData [4]byte
 		var tag [12]byte
@@ -124,7 +128,7 @@ func (k *rootKey) install(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		intent := ledger.RootKeyIntent{Run: r.id, Serial: r.o.Serial, UID: r.chip.UID(), Index: k.s.Index, Key: k.keyName(), Escrow: sealed, Reply: hex.EncodeToString(sum[:])}
+		intent := ledger.RootKeyIntent{Run: r.id, Serial: r.o.Serial, UID: r.chip.UID(), Index: k.s.Index, Key: k.keyName(), Escrow: sealed, Reply: hex.EncodeToString(sum[:]), Master: master}
 		err = r.commit(ctx, ledger.Change{Bodies: []ledger.Body{intent}, Escrow: map[string][]byte{sealed.ID: text}, Notes: map[string][]byte{
 			k.note("update"):  flash.UpdatePacket(k.rpmc.Op1, index, key, keyData),
 			k.note("request"): flash.RequestPacket(k.rpmc.Op1, index, &hmacKey, tag),

@@ -40,6 +40,17 @@ func (a *app) keyCreate() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			db, _, err := a.openLedgerReadOnly()
+			if err != nil {
+				return err
+			}
+			_, used, err := db.Master(args[0])
+			if err := errors.Join(err, db.Close()); err != nil {
+				return exit(exitError, err)
+			}
+			if _, err := keys.MasterFingerprint(args[0]); used && errors.Is(err, keyring.ErrMissing) {
+				return exit(exitRefused, fmt.Errorf("units of this ledger have their keys from the master %s: restore its file from the copy of the keys. If it is lost for good, a new master has another name", args[0]))
+			}
 			err = keys.CreateMaster(args[0])
 			switch {
 			case errors.Is(err, keyring.ErrExists), errors.Is(err, keyring.ErrName):

@@ -36,7 +36,7 @@ func TestMasterNames(t *testing.T) {
 		if _, err := recipes.Load(path); (err == nil) != good {
 			t.Errorf("a recipe with the master %q: %v", name, err)
 		}
-		if err := keys.CheckMaster(name); errors.Is(err, keyring.ErrName) == good {
+		if _, err := keys.MasterFingerprint(name); errors.Is(err, keyring.ErrName) == good {
 			t.Errorf("the keyring on the master %q: %v", name, err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"station/ledger"
 	"station/provision"
 	"station/recipes"
+	"station/store"
 )
 
 // secrets is the keyring and the escrow groups of the configuration, as the engine asks for them.
@@ -22,6 +23,8 @@ func (s secrets) Random(n int, use func([]byte) error) error { return keyring.Ra
 func (s secrets) Derived(master string, of provision.KeyOf, use func([]byte) error) error {
 	return s.keys.DerivedKey(master, keyring.KeyOf(of), use)
 }
+
+func (s secrets) Master(name string) (string, error) { return s.keys.MasterFingerprint(name) }
 
 func (s secrets) OpenUnlock(sealed []byte, use func(provision.UnlockOf, []byte) error) error {
 	return s.keys.OpenUnlock(sealed, func(of keyring.Unlock, password []byte) error { return use(provision.UnlockOf(of), password) })
@@ -68,7 +71,7 @@ func (s secrets) group(name string) (escrowGroup, bool) {
 }
 
 // ready says what the station lacks for a recipe, before any slot is opened.
-func (s secrets) ready(r *recipes.Recipe) error {
+func (s secrets) ready(r *recipes.Recipe, db *store.DB) error {
 	var errs []error
 	for _, name := range r.EscrowGroups() {
 		if _, ok := s.group(name); !ok {
@@ -81,7 +84,15 @@ func (s secrets) ready(r *recipes.Recipe) error {
 		if !ok || k.Derive == "" {
 			continue
 		}
-		switch err := s.keys.CheckMaster(k.Derive); {
+		theirs, used, err := db.Master(k.Derive)
+		if err != nil {
+			return exit(exitError, err)
+		}
+		switch ours, err := s.keys.MasterFingerprint(k.Derive); {
+		case errors.Is(err, keyring.ErrMissing) && used:
+			code = exitError
+			errs = append(errs, fmt.Errorf("the recipe derives a root key from the master %q, which units have their keys from and this station does not have any more: restore its file from the copy of the keys. "+
+				"If it is lost for good, a recipe with a master of another name goes on", k.Derive))
 		case errors.Is(err, keyring.ErrMissing):
 			errs = append(errs, fmt.Errorf("the recipe derives a root key from the master %q, which this station does not have: `station key create %s` makes it", k.Derive, k.Derive))
 		case errors.Is(err, keyring.ErrName):
@@ -89,6 +100,10 @@ func (s secrets) ready(r *recipes.Recipe) error {
 		case err != nil:
 			code = exitError
 			errs = append(errs, fmt.Errorf("the recipe derives a root key from the master %q, which cannot be read: %w. If the file is spoilt, restore it from the backup", k.Derive, err))
+		case theirs != "" && ours != theirs:
+			code = exitError
+			errs = append(errs, fmt.Errorf("the recipe derives a root key from the master %q, whose file has another key than the one that earlier units got theirs from (fingerprint %s, and theirs is %s): "+
+				"restore it from the copy of the keys", k.Derive, ours, theirs))
 		}
 	}
 	if len(errs) > 0 {

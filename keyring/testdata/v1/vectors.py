@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the test vectors of tags and derived keys from HMAC-SHA-256 alone, by the text of the package comment."""
+"""Makes the test vectors of tags, derived keys and fingerprints of masters from HMAC-SHA-256 alone, by the text of the package comment."""
 import hashlib
 import hmac
 import json
@@ -18,6 +18,10 @@ def derive(master, part, uid, recipe, index):
     return mac(master, info + b"\x01")  # RFC 5869, 2.3: the first block of 32 bytes is T(1)
 
 
+def fingerprint(master):
+    return mac(master, fields(b"station/master/v1") + b"\x01")[:8]
+
+
 def tag(verifier, uid, escrow, secret):
     return mac(verifier, fields(b"station/tag/v1", uid.encode(), escrow.encode(), secret))
 
@@ -29,7 +33,7 @@ keys = [("MT25QL128ABB", uid, "gateway-boot", 0), ("MT25QL128ABB", uid, "gateway
 tags = [(uid, "0123456789abcdef", bytes(range(8))), (uid, "0123456789abcdee", bytes(range(8))),
         ("ff" * 14, "fedcba9876543210", b"\xff" * 32)]
 print(json.dumps({
-    "master": master.hex(), "verifier": verifier.hex(),
+    "master": master.hex(), "fingerprint": fingerprint(master).hex(), "verifier": verifier.hex(),
     "keys": [{"part": p, "uid": u, "recipe": r, "index": i, "key": derive(master, p, u, r, i).hex()} for p, u, r, i in keys],
     "tags": [{"uid": u, "escrow": e, "secret": s.hex(), "tag": tag(verifier, u, e, s).hex()} for u, e, s in tags],
 }, indent=1))

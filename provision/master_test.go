@@ -1,0 +1,141 @@
+package provision
+
+import (
+	"bytes"
+	"maps"
+	"strings"
+	"testing"
+
+	"station/ledger"
+	"station/spi"
+)
+
+const masterSteps = `  - write: {region: boot, image: boot}
+  - lock: {regions: [boot], bits: nonvolatile}
+  - root_key: {index: 0, key: {derive: line/root}, escrow: [audit]}
+  - counter: {index: 0, to: 2}
+permanent: [root_key, counter]
+`
+
+// forget makes the entries so far those of a version that told no fingerprints.
+func (a *account) forget() {
+	for i, rec := range a.records {
+		if b, is := rec.Entry.Body.(ledger.RootKeyIntent); is {
+			b.Master = ""
+			a.records[i].Entry.Body = b
+		}
+	}
+}
+
+// A master key that is not the one of the units before is the station's fault: nothing that stays is done to a chip, nobody is condemned, and with the right
+// one the unit passes. Where the ledger tells no fingerprint, the chip says so itself, before its locks are taken away.
+func TestAnotherMaster(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		before  string // nothing; S1 passes and is permitted a rework; or the station dies at this command or entry of S1
+		forget  bool
+		serial  string
+		entries int // that the ERROR leaves; where the chip has to tell, the run was taken up
+	}{
+		{"a new unit", "", false, "S2", 1},
+		{"a rework", "rework", false, "S1", 1},
+		{"a resume at the counter", "increment", false, "S1", 1},
+		{"a resume before the key", ledger.KindRootKeyIntent, false, "S1", 1},
+		{"a rework, no fingerprint", "rework", true, "S1", 1},
+		{"a resume at the counter, no fingerprint", "increment", true, "S1", 5},
+	} {
+		bubble(t, c.name, func(t *testing.T) {
+			v := newVault()
+			l := newSecretLine(t, v)
+			r := secretRecipe(t, masterSteps)
+			l.socket.put("1", authenta(t, 9))
+			l.want(l.run(r, "1", "S9"), ledger.Pass, "") // whose entry tells the fingerprint
+			chip := authenta(t, 1)
+			l.socket.put("1", chip)
+			switch c.before {
+			case "":
+			case "rework":
+				l.want(l.run(r, "1", "S1"), ledger.Pass, "")
+				l.permit("S1", ledger.SameChip)
+			default:
+				dead := false
+				die := func(here bool) error {
+					if dead = dead || here; dead {
+						return errDead
+					}
+					return nil
+				}
+				l.socket.before = func(_ string, f spi.Frame) error {
+					return die(c.before == "increment" && bytes.HasPrefix(f.Out, []byte{0x9B, 2}))
+				}
+				l.books.before = func(ch ledger.Change) error { return die(c.before == ch.Bodies[0].Kind()) }
+				if l.run(r, "1", "S1"); !dead {
+					t.Fatal("it did not die")
+				}
+				l.revive()
+			}
+			if c.forget {
+				l.books.forget()
+			}
+			v.replaced = "another "
+			before, entries := permanentOf(chip), len(l.books.records)
+			res := l.want(l.run(r, "1", c.serial), ledger.Error, "keyring")
+			if !strings.Contains(res.Message, `master "line/root"`) || !strings.Contains(res.Message, "restore its file from the copy of the keys") {
+				t.Error(res.Message)
+			}
+			if after := permanentOf(chip); !maps.Equal(before, after) {
+				t.Errorf("%v, before %v", after, before)
+			}
+			if n := len(l.books.records) - entries; n != c.entries {
+				t.Errorf("%d entries, want %d", n, c.entries)
+			}
+			v.replaced = ""
+			l.want(l.run(r, "1", c.serial), ledger.Pass, "")
+			for _, run := range l.books.all() {
+				for _, rec := range run.Records {
+					b, is := rec.Entry.Body.(ledger.RootKeyIntent)
+					if want, _ := v.Master("line/root"); is && b.Master != want && !c.forget {
+						t.Errorf("%s: fingerprint %q, want %q", run.Serial, b.Master, want)
+					}
+				}
+			}
+		})
+	}
+}
+
+// A chip that does not take its key, though the master is the right one, is a person's to decide; one garbled packet is sent again.
+func TestRootKeyRefusedLater(t *testing.T) {
+	for _, c := range []struct {
+		times int
+		out   ledger.Outcome
+		cause string
+	}{{1, ledger.Pass, ""}, {1 << 30, ledger.Interrupted, "root-key-foreign"}} {
+		bubble(t, string(c.out), func(t *testing.T) {
+			l := newSecretLine(t, newVault())
+			chip := authenta(t, 1)
+			l.socket.put("1", chip)
+			r := secretRecipe(t, masterSteps)
+			l.want(l.run(r, "1", "S1"), ledger.Pass, "")
+			l.permit("S1", ledger.SameChip)
+			before := permanentOf(chip)
+			left, update := c.times, false
+			l.socket.after = func(_ string, f spi.Frame) error {
+				switch {
+				case bytes.HasPrefix(f.Out, []byte{0x9B}):
+					update = f.Out[1] == 1
+				case f.Out[0] == 0x96 && update && left > 0 && f.In[0] == 0x80:
+					f.In[0] = 0x04
+					left--
+				}
+				return nil
+			}
+			l.want(l.run(r, "1", "S1"), c.out, c.cause)
+			if after := permanentOf(chip); c.out != ledger.Pass && !maps.Equal(before, after) {
+				t.Errorf("%v, before %v", after, before)
+			}
+			if c.out != ledger.Pass && count[ledger.LocksErased](l.lastRun()) != 0 {
+				t.Error("the locks were taken away first")
+			}
+		})
+	}
+}
