@@ -79,7 +79,18 @@ func TestAnotherMaster(t *testing.T) {
 			}
 			v.replaced = "another "
 			before, entries := permanentOf(chip), len(l.books.records)
+			packets := 0
+			l.socket.before = func(_ string, f spi.Frame) error {
+				if f.Out[0] == 0x9B {
+					packets++
+				}
+				return nil
+			}
 			res := l.want(l.run(r, "1", c.serial), ledger.Error, "keyring")
+			l.socket.before = nil
+			if want := map[bool]int{true: attempts}[c.forget]; packets != want {
+				t.Errorf("%d packets with a key's signature, want %d", packets, want)
+			}
 			if !strings.Contains(res.Message, `master "line/root"`) || !strings.Contains(res.Message, "restore its file from the copy of the keys") {
 				t.Error(res.Message)
 			}
@@ -118,18 +129,22 @@ func TestRootKeyRefusedLater(t *testing.T) {
 			l.want(l.run(r, "1", "S1"), ledger.Pass, "")
 			l.permit("S1", ledger.SameChip)
 			before := permanentOf(chip)
-			left, update := c.times, false
+			n, update := 0, false
 			l.socket.after = func(_ string, f spi.Frame) error {
 				switch {
 				case bytes.HasPrefix(f.Out, []byte{0x9B}):
-					update = f.Out[1] == 1
-				case f.Out[0] == 0x96 && update && left > 0 && f.In[0] == 0x80:
+					if update = f.Out[1] == 1; update {
+						n++
+					}
+				case f.Out[0] == 0x96 && update && n <= c.times:
 					f.In[0] = 0x04
-					left--
 				}
 				return nil
 			}
 			l.want(l.run(r, "1", "S1"), c.out, c.cause)
+			if c.out != ledger.Pass && n != attempts {
+				t.Errorf("asked %d times", n)
+			}
 			if after := permanentOf(chip); c.out != ledger.Pass && !maps.Equal(before, after) {
 				t.Errorf("%v, before %v", after, before)
 			}
