@@ -114,13 +114,14 @@ func TestAnotherMaster(t *testing.T) {
 	}
 }
 
-// A chip that does not take its key, though the master is the right one, is a person's to decide; one garbled packet is sent again.
+// A chip that does not take its key, though the master is the right one, is a person's to decide; one garbled packet is sent again, and a bad contact is none of the chip's.
 func TestRootKeyRefusedLater(t *testing.T) {
 	for _, c := range []struct {
-		times int
-		out   ledger.Outcome
-		cause string
-	}{{1, ledger.Pass, ""}, {1 << 30, ledger.Interrupted, "root-key-foreign"}} {
+		times   int
+		contact byte // bits of the status register that flicker from the first update on
+		out     ledger.Outcome
+		cause   string
+	}{{1, 0, ledger.Pass, ""}, {1 << 30, 0, ledger.Interrupted, "root-key-foreign"}, {1 << 30, 0x40, ledger.Error, "contact-unstable"}} {
 		bubble(t, string(c.out), func(t *testing.T) {
 			l := newSecretLine(t, newVault())
 			chip := authenta(t, 1)
@@ -129,7 +130,7 @@ func TestRootKeyRefusedLater(t *testing.T) {
 			l.want(l.run(r, "1", "S1"), ledger.Pass, "")
 			l.permit("S1", ledger.SameChip)
 			before := permanentOf(chip)
-			n, update := 0, false
+			n, update, flicker := 0, false, byte(0)
 			l.socket.after = func(_ string, f spi.Frame) error {
 				switch {
 				case bytes.HasPrefix(f.Out, []byte{0x9B}):
@@ -138,11 +139,14 @@ func TestRootKeyRefusedLater(t *testing.T) {
 					}
 				case f.Out[0] == 0x96 && update && n <= c.times:
 					f.In[0] = 0x04
+				case f.Out[0] == 0x05 && n > 0 && len(f.In) == 1:
+					f.In[0] ^= flicker & c.contact
+					flicker += 0x40
 				}
 				return nil
 			}
 			l.want(l.run(r, "1", "S1"), c.out, c.cause)
-			if c.out != ledger.Pass && n != attempts {
+			if c.out == ledger.Interrupted && n != attempts {
 				t.Errorf("asked %d times", n)
 			}
 			if after := permanentOf(chip); c.out != ledger.Pass && !maps.Equal(before, after) {
