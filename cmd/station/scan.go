@@ -26,13 +26,15 @@ type scanning struct {
 
 	orders  map[string]chan provision.Order
 	ended   chan outcome
+	refused chan outcome
+	refuses chan struct{} // closed when the last refusal is written down; nil before the first
 	seen    chan sight
-	running int
+	running int // runs, and refusals that are not written down yet
 	results []outcome
 }
 
 func (a *app) newScanning(ctx context.Context, b *bench, j job, watch func(provision.Event), open []ledger.Run) *scanning {
-	s := &scanning{app: a, bench: b, job: j, engine: b.engine(ctx, watch), pause: lookPause, orders: map[string]chan provision.Order{}, ended: make(chan outcome), seen: make(chan sight)}
+	s := &scanning{app: a, bench: b, job: j, engine: b.engine(ctx, watch), pause: lookPause, orders: map[string]chan provision.Order{}, ended: make(chan outcome), refused: make(chan outcome), seen: make(chan sight)}
 	var names []string
 	for _, slot := range b.config.Slots {
 		names = append(names, slot.Name)
@@ -128,6 +130,9 @@ func (s *scanning) work(ctx context.Context, w *wedge, resume bool) {
 			s.running--
 			s.result(o)
 			s.do(ctx, s.line.Ended(o.Slot, o.Result))
+		case o := <-s.refused:
+			s.running--
+			s.result(o)
 		case v := <-s.seen:
 			if s.line.State(v.slot) != provision.Running { // otherwise it was looked at before the run began
 				s.do(ctx, s.line.Seen(v.slot, v.present, v.uid))
@@ -200,8 +205,7 @@ func (s *scanning) do(ctx context.Context, all []provision.Decision) {
 			s.running++
 			s.orders[d.Slot] <- s.job.order(pair{d.Slot, d.Serial}, d.Values)
 		case provision.Refuse:
-			o := s.job.order(pair{d.Slot, d.Serial}, nil)
-			s.result(outcome{Result: s.engine.Refuse(ctx, o, d.Cause, d.Message, d.Next)})
+			s.refuse(ctx, d)
 		case provision.Recall:
 			all = append(all, s.resume()...)
 		default:
@@ -209,6 +213,36 @@ func (s *scanning) do(ctx context.Context, all []provision.Decision) {
 				s.say(d)
 			}
 			all = append(all, s.move(ctx, d)...)
+		}
+	}
+}
+
+// refuseWait is how long what is said next waits for a refusal, so that both are said in their order.
+const refuseWait = time.Second
+
+// refuse writes a refusal down, after those before it. Where the disk hangs, the scanning goes on.
+func (s *scanning) refuse(ctx context.Context, d provision.Decision) {
+	before, done := s.refuses, make(chan struct{})
+	s.refuses = done
+	s.running++
+	go func() {
+		defer crashed(s.app.stderr)
+		if before != nil {
+			<-before
+		}
+		s.refused <- outcome{Result: s.engine.Refuse(ctx, s.job.order(pair{d.Slot, d.Serial}, nil), d.Cause, d.Message, d.Next)}
+		close(done)
+	}()
+	limit := time.After(refuseWait)
+	for {
+		select {
+		case o := <-s.refused:
+			s.running--
+			s.result(o)
+		case <-done:
+			return
+		case <-limit:
+			return
 		}
 	}
 }
