@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -27,17 +28,29 @@ type Head struct {
 }
 
 // Backup puts a copy of a ledger, as write gives it (Copy), into a new file, which appears when it is durable and was checked by CheckFile. An existing file is
-// never touched: fs.ErrExist.
-func Backup(ctx context.Context, path string, write func(io.Writer) error) (h Head, err error) {
+// never touched: fs.ErrExist. Where the copy is damaged, so is what was copied, and errors name it as of; the copy is gone then.
+func Backup(ctx context.Context, path, of string, write func(io.Writer) error) (h Head, err error) {
 	if _, err := os.Lstat(path); err == nil {
 		return h, fmt.Errorf("%s: %w", path, fs.ErrExist)
 	}
 	err = newFile(path, write, func(fresh string) error {
-		h, err = CheckFile(ctx, fresh)
-		return err
+		if h, err = CheckFile(ctx, fresh); err != nil {
+			return &copyError{err, fresh, of}
+		}
+		return nil
 	})
 	return h, err
 }
+
+// copyError is an error of a copy, in which the original is named.
+type copyError struct {
+	err      error
+	copy, of string
+}
+
+func (e *copyError) Error() string { return strings.ReplaceAll(e.err.Error(), e.copy, e.of) }
+
+func (e *copyError) Unwrap() error { return e.err }
 
 // Copy writes the ledger file, as it is at one moment. Whoever writes to the ledger meanwhile does not wait.
 func (d *DB) Copy(w io.Writer) error {

@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 
 	bolt "go.etcd.io/bbolt"
 	"golang.org/x/mod/sumdb/tlog"
@@ -47,15 +49,20 @@ func (d *DB) headRow() (h headRow, err error) {
 	return h, err
 }
 
-// newFile has a file appear at path whole and durable or not at all, after check, where there is one, has seen it under another name.
+// newFile has a file appear at path whole and durable or not at all, after check, where there is one, has seen it under another name: one that nobody can know, so that
+// no link is followed and nobody else's file is written to, with mode 0600. It removes first what such calls left that died.
 func newFile(path string, write func(io.Writer) error, check func(path string) error) error {
-	fresh := path + ".new"
-	f, err := os.OpenFile(fresh, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	removeStale(path)
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+freshSuffix)
 	if err != nil {
 		return err
 	}
+	fresh := f.Name()
 	defer os.Remove(fresh)
-	if err = write(f); err == nil {
+	if err = flock(f); err == nil {
+		err = write(f)
+	}
+	if err == nil {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
@@ -71,3 +78,27 @@ func newFile(path string, write func(io.Writer) error, check func(path string) e
 	}
 	return syncDir(filepath.Dir(path))
 }
+
+// freshSuffix follows the name of a file that is being made, and digits it.
+const freshSuffix = ".new-"
+
+// removeStale removes the regular files that were being made for path when their process died: nobody has them locked.
+func removeStale(path string) {
+	all, _ := os.ReadDir(filepath.Dir(path)) // what cannot be read has none that could be removed
+	for _, e := range all {
+		digits, is := strings.CutPrefix(e.Name(), filepath.Base(path)+freshSuffix)
+		if !is || digits == "" || strings.Trim(digits, "0123456789") != "" || !e.Type().IsRegular() {
+			continue
+		}
+		stale := filepath.Join(filepath.Dir(path), e.Name())
+		if f, err := os.OpenFile(stale, os.O_RDWR|syscall.O_NOFOLLOW, 0); err == nil {
+			if flock(f) == nil {
+				os.Remove(stale)
+			}
+			f.Close()
+		}
+	}
+}
+
+// flock locks an open file against everybody else's (flock(2)), at once or not at all.
+func flock(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }

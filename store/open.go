@@ -40,7 +40,8 @@ func Create(path string, o Options) (*DB, error) {
 		return nil, fmt.Errorf("%s: %w: it is the mirror of an earlier ledger, which `station restore` brings back; or name another directory",
 			filepath.Join(o.Mirror, MirrorFile), fs.ErrExist)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-") // mode 0600
+	removeStale(path)
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+freshSuffix) // mode 0600
 	if err != nil {
 		return nil, err
 	}

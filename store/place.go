@@ -25,7 +25,7 @@ func lockDir(dir string, timeout time.Duration) (*os.File, error) {
 		return nil, err
 	}
 	for end := time.Now().Add(timeout); ; time.Sleep(lockPoll) {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		err := flock(f)
 		switch {
 		case err == nil:
 			return f, nil

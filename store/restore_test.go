@@ -23,7 +23,7 @@ func aLedger(t *testing.T) (d *DB, o Options) {
 func mustBackup(t *testing.T, d *DB) (path string, h Head) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "backup.db")
-	h, err := Backup(ctx, path, d.Copy)
+	h, err := Backup(ctx, path, d.path, d.Copy)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,11 +60,11 @@ func TestBackup(t *testing.T) {
 		t.Errorf("escrow %q, %v", text, err)
 	}
 	// What is there stays.
-	if _, err := Backup(ctx, path, d.Copy); !errors.Is(err, fs.ErrExist) {
+	if _, err := Backup(ctx, path, d.path, d.Copy); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("over another: %v", err)
 	}
 	// A disk that does not keep it leaves nothing behind, and neither does a ledger that is not sound.
-	if _, err := Backup(ctx, filepath.Join(t.TempDir(), "none", "b.db"), d.Copy); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Backup(ctx, filepath.Join(t.TempDir(), "none", "b.db"), d.path, d.Copy); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("into no directory: %v", err)
 	}
 	if err := d.Close(); err != nil {
@@ -81,7 +81,7 @@ func TestBackup(t *testing.T) {
 			t.Fatal(err)
 		}
 		bad := filepath.Join(t.TempDir(), "bad.db")
-		if _, err := Backup(ctx, bad, d.Copy); !errors.Is(err, ErrDamaged) {
+		if _, err := Backup(ctx, bad, d.path, d.Copy); !errors.Is(err, ErrDamaged) || !strings.HasPrefix(err.Error(), d.path+": ") || strings.Contains(err.Error(), bad) {
 			t.Errorf("with an altered %s: %v", what, err)
 		}
 		if left, err := filepath.Glob(bad + "*"); err != nil || len(left) > 0 {

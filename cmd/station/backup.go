@@ -59,12 +59,12 @@ func (a *app) backup() *cobra.Command {
 func (a *app) backupOf(ctx context.Context, data, file string) (h store.Head, err error) {
 	db, _, err := a.openLedgerReadOnly()
 	if errors.Is(err, store.ErrInUse) {
-		h, asked := store.Backup(ctx, file, copyOfRunning(ctx, data))
+		h, asked := store.Backup(ctx, file, "the copy", copyOfRunning(ctx, data))
 		switch {
 		case errors.Is(asked, errNoBackups):
 			return h, exit(exitError, fmt.Errorf("%w. Only `station run` hands out backups while it works", err))
 		case errors.Is(asked, store.ErrDamaged):
-			return h, exit(exitError, fmt.Errorf("what the station sent is not whole; it may have ended meanwhile: try again (%v)", asked))
+			return h, exit(exitError, fmt.Errorf("what the station sent is not whole; it may have ended meanwhile: try again (%v)", damagedCopy(asked)))
 		}
 		return h, asked
 	}
@@ -72,7 +72,7 @@ func (a *app) backupOf(ctx context.Context, data, file string) (h store.Head, er
 		return h, err
 	}
 	defer db.Close()
-	return store.Backup(ctx, file, db.Copy)
+	return store.Backup(ctx, file, ledgerFile(data), db.Copy)
 }
 
 // headText is what a person compares of a ledger that was checked.

@@ -129,7 +129,7 @@ func TestBackupBreaksOff(t *testing.T) {
 		t.Errorf("the socket is left: %v", err)
 	}
 	file := filepath.Join(p.dir, "part.db")
-	if _, err := store.Backup(t.Context(), file, func(w io.Writer) error { _, err := w.Write(part); return err }); err == nil {
+	if _, err := store.Backup(t.Context(), file, "the copy", func(w io.Writer) error { _, err := w.Write(part); return err }); err == nil {
 		t.Error("a part of a ledger is a backup")
 	}
 	if left, err := filepath.Glob(file + "*"); err != nil || len(left) > 0 {

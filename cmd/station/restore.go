@@ -93,10 +93,15 @@ func restoreErr(err error) error {
 		return exit(exitRefused, err)
 	case errors.Is(err, store.ErrInUse):
 		return exit(exitError, err)
-	case errors.Is(err, store.ErrDamaged): // what it says of the ledger is not for a copy
-		return exit(exitNo, errors.New(strings.Replace(err.Error(), store.ErrDamaged.Error(), "it is damaged", 1)))
+	case errors.Is(err, store.ErrDamaged):
+		return exit(exitNo, damagedCopy(err))
 	}
 	return exit(exitNo, err)
+}
+
+// damagedCopy is store.ErrDamaged without what it says of the ledger, which is not for a copy.
+func damagedCopy(err error) error {
+	return errors.New(strings.Replace(err.Error(), store.ErrDamaged.Error(), "it is damaged", 1))
 }
 
 func (a *app) printRestored(data string, j restoreJSON) error {
