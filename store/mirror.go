@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -36,26 +37,19 @@ const (
 
 // mirror is a copy of the ledger on a second disk, which takes every transaction of the first. It is used by whoever holds write.
 type mirror struct {
-	dir     string
-	db      *DB           // nil while the mirror is lost
-	lost    error         // why it is lost
-	sameDev bool          // it is on the ledger's file system
-	busy    chan struct{} // holds a token until a call into the mirror's disk comes back
+	dir   string
+	db    *DB           // nil while the mirror is lost
+	lost  error         // why it is lost
+	where atomic.Value  // string: one of the Mirror constants of package ledger, for whoever asks
+	busy  chan struct{} // holds a token until a call into the mirror's disk comes back
 }
 
-// Mirror says where a second copy of the ledger is right now: one of the Mirror constants of package ledger.
+// Mirror says where a second copy of the ledger is right now: one of the Mirror constants of package ledger. It never waits.
 func (d *DB) Mirror() string {
-	d.write <- struct{}{}
-	defer func() { <-d.write }()
-	switch m := d.mirror; {
-	case m == nil:
+	if d.mirror == nil {
 		return ledger.MirrorNone
-	case m.db == nil:
-		return ledger.MirrorAway
-	case m.sameDev:
-		return ledger.MirrorSameDisk
 	}
-	return ledger.MirrorSecondDisk
+	return d.mirror.where.Load().(string)
 }
 
 // mirrored opens the mirror of a ledger that was opened for writing. One that cannot be reached is lost, which is no error; one that
@@ -65,6 +59,7 @@ func (d *DB) mirrored() error {
 		return nil
 	}
 	m := &mirror{dir: d.o.Mirror, busy: make(chan struct{}, 1)}
+	m.where.Store(ledger.MirrorAway)
 	d.mirror = m
 	err := m.attach(d, attachLimit)
 	for _, wrong := range []error{ErrFork, ErrMismatch, ErrDamaged} {
@@ -75,7 +70,7 @@ func (d *DB) mirrored() error {
 	switch {
 	case err != nil:
 		m.lose(d, err)
-	case m.sameDev:
+	case d.Mirror() == ledger.MirrorSameDisk:
 		d.o.Tell(fmt.Sprintf("the mirror in %s is on the same file system as the ledger: a disk that dies takes both", m.dir))
 	}
 	return nil
@@ -156,6 +151,7 @@ func (m *mirror) apply(d *DB, do change, at ledger.Entry, first int64) error {
 // lose gives the mirror up until ready finds it again.
 func (m *mirror) lose(d *DB, err error) {
 	m.lost = err
+	m.where.Store(ledger.MirrorAway)
 	if db := m.db; db != nil {
 		m.db = nil
 		m.within(mirrorLimit, func() error { return db.bolt.Close() }, nil) // it is given up already
@@ -229,7 +225,12 @@ func (m *mirror) attach(d *DB, limit time.Duration) error {
 		}
 	})
 	if err == nil {
-		m.db, m.sameDev, m.lost = db, sameDev, nil
+		m.db, m.lost = db, nil
+		where := ledger.MirrorSecondDisk
+		if sameDev {
+			where = ledger.MirrorSameDisk
+		}
+		m.where.Store(where)
 	}
 	return err
 }

@@ -93,9 +93,14 @@ func inStep(t *testing.T, d *DB, o Options) {
 
 func TestMirror(t *testing.T) {
 	d, o, s := mirrored(t)
-	if d.Mirror() != ledger.MirrorSameDisk {
+	release, err := d.hold(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Mirror() != ledger.MirrorSameDisk { // while somebody writes
 		t.Errorf("mirror: %s", d.Mirror())
 	}
+	release()
 	mustAppend(t, d, start(1, "A"), start(2, "B"))
 	mustCommit(t, d, intended(1, "A", 1))
 	if err := d.Sign(ctx); err != nil {

@@ -59,7 +59,7 @@ func (a *app) backup() *cobra.Command {
 func (a *app) backupOf(ctx context.Context, data, file string) (h store.Head, err error) {
 	db, _, err := a.openLedgerReadOnly()
 	if errors.Is(err, store.ErrInUse) {
-		h, asked := store.Backup(ctx, file, "the copy", copyOfRunning(ctx, data))
+		h, asked := store.Backup(ctx, file, "the copy", copyOfRunning(ctx, data, func(s string) { printf(a.stderr, "%s\n", s) }))
 		switch {
 		case errors.Is(asked, errNoBackups):
 			return h, exit(exitError, fmt.Errorf("%w. Only `station run` hands out backups while it works", err))

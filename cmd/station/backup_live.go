@@ -17,8 +17,12 @@ import (
 // moment and closes. Whoever may read that file may ask: the same user, and root.
 const backupSocket = "backup.sock"
 
-// backupLimit is how long one copy may take.
-const backupLimit = 10 * time.Minute
+const (
+	backupLimit    = 10 * time.Minute // how long one copy may take
+	progressLimit  = time.Minute      // and how long its other end may read nothing; the ledger's file grows meanwhile, and the next one waits
+	acceptInterval = time.Second      // after a failure, of which the commonest is too many open files
+	quietLimit     = 3 * time.Second  // after which who waits for the first byte is told why
+)
 
 // errNoBackups means that who holds the ledger has no backupSocket.
 var errNoBackups = errors.New("it hands out no backups")
@@ -28,6 +32,8 @@ type backups struct {
 	listener net.Listener
 	dir      *os.File // its directory
 	copy     func(io.Writer) error
+	progress time.Duration // progressLimit, or a test's
+	quit     chan struct{}
 	done     chan struct{}
 
 	mu      sync.Mutex
@@ -47,9 +53,11 @@ func (b *bench) offerBackups() {
 		printf(b.stderr, "no backup can be made while this runs: %v\n", err)
 		return
 	}
+	go o.serve()
 	b.closers = append(b.closers, o.close)
 }
 
+// listenForBackups opens the socket, for serve.
 func listenForBackups(data string, copy func(io.Writer) error) (*backups, error) {
 	dir, err := os.Open(data)
 	if err != nil {
@@ -63,8 +71,7 @@ func listenForBackups(data string, copy func(io.Writer) error) (*backups, error)
 	if err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
-	o := &backups{listener: l, dir: dir, copy: copy, done: make(chan struct{})}
-	go o.serve()
+	o := &backups{listener: l, dir: dir, copy: copy, progress: progressLimit, quit: make(chan struct{}), done: make(chan struct{})}
 	return o, nil
 }
 
@@ -72,15 +79,45 @@ func (o *backups) serve() {
 	defer close(o.done)
 	for {
 		c, err := o.listener.Accept()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return
+		} else if err != nil {
+			select {
+			case <-o.quit:
+				return
+			case <-time.After(acceptInterval):
+			}
+			continue
 		}
 		if o.begin(c) && mayRead(c) {
-			c.SetDeadline(time.Now().Add(backupLimit))
-			o.copy(c) // who asked checks what came, and says so
+			o.copy(&sender{c, o.progress, time.Now().Add(backupLimit)}) // who asked checks what came, and says so
 		}
 		o.end(c)
 	}
+}
+
+// sender writes to a connection as long as its other end reads.
+type sender struct {
+	c        net.Conn
+	progress time.Duration // for each piece of what is written
+	end      time.Time     // for all
+}
+
+// piece is what is written with a limit of its own, in bytes.
+const piece = 64 << 10
+
+func (s *sender) Write(p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		limit := time.Now().Add(s.progress)
+		if limit.After(s.end) {
+			limit = s.end
+		}
+		s.c.SetWriteDeadline(limit)
+		var wrote int
+		wrote, err = s.c.Write(p[n:min(len(p), n+piece)])
+		n += wrote
+	}
+	return n, err
 }
 
 func (o *backups) begin(c net.Conn) bool {
@@ -97,8 +134,9 @@ func (o *backups) end(c net.Conn) {
 	c.Close()
 }
 
-// close ends a copy that is under way: the ledger cannot be closed before.
+// close ends serve, and a copy that is under way: the ledger cannot be closed before.
 func (o *backups) close() error {
+	close(o.quit)
 	o.mu.Lock()
 	o.closed = true
 	if o.present != nil {
@@ -125,8 +163,8 @@ func mayRead(c net.Conn) bool {
 	return err == nil && (who.Uid == 0 || int(who.Uid) == os.Getuid())
 }
 
-// copyOfRunning writes the ledger of a station at work.
-func copyOfRunning(ctx context.Context, data string) func(io.Writer) error {
+// copyOfRunning writes the ledger of a station at work. It has tell say so once where nothing comes for a while.
+func copyOfRunning(ctx context.Context, data string, tell func(string)) func(io.Writer) error {
 	return func(w io.Writer) error {
 		dir, err := os.Open(data)
 		if err != nil {
@@ -141,7 +179,25 @@ func copyOfRunning(ctx context.Context, data string) func(io.Writer) error {
 		}
 		defer c.Close()
 		defer context.AfterFunc(ctx, func() { c.Close() })()
-		_, err = io.Copy(w, c)
+		quiet := time.AfterFunc(quietLimit, func() {
+			tell("the station hands out one backup at a time, and another one is under way: waiting")
+		})
+		defer quiet.Stop()
+		_, err = io.Copy(w, &first{c, quiet.Stop})
 		return err
 	}
+}
+
+// first calls came when the first byte is there.
+type first struct {
+	io.Reader
+	came func() bool
+}
+
+func (f *first) Read(p []byte) (int, error) {
+	n, err := f.Reader.Read(p)
+	if n > 0 {
+		f.came()
+	}
+	return n, err
 }

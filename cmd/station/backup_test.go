@@ -2,13 +2,16 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"station/store"
 )
@@ -88,6 +91,57 @@ func TestBackupWhileRunning(t *testing.T) {
 	scan.Close()
 }
 
+// Who stops reading is given up, and whoever waited behind is told so and served; so is who comes after an accept that failed.
+func TestBackupStalls(t *testing.T) {
+	t.Parallel()
+	p := newPosition(t)
+	data := filepath.Join(p.dir, "data")
+	block := make([]byte, 1<<20) // more than a socket holds
+	o, err := listenForBackups(data, func(w io.Writer) error { _, err := w.Write(block); return err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.progress = quietLimit + 2*time.Second
+	o.listener = &failingOnce{Listener: o.listener}
+	go o.serve()
+	defer o.close()
+	dir, err := os.Open(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	c, err := net.Dial("unix", socketIn(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil { // and no more is read
+		t.Fatal(err)
+	}
+	said := make(chan string, 9)
+	var got bytes.Buffer
+	if err := copyOfRunning(t.Context(), data, func(s string) { said <- s })(&got); err != nil {
+		t.Fatal(err)
+	}
+	if told := <-said; got.Len() != len(block) || len(said) != 0 || !strings.Contains(told, "another one is under way") {
+		t.Errorf("%d bytes, said %q", got.Len(), told)
+	}
+}
+
+// failingOnce is a listener in a process that has too many files open for a moment.
+type failingOnce struct {
+	net.Listener
+	failed bool
+}
+
+func (l *failingOnce) Accept() (net.Conn, error) {
+	if !l.failed {
+		l.failed = true
+		return nil, &net.OpError{Op: "accept", Err: syscall.EMFILE}
+	}
+	return l.Listener.Accept()
+}
+
 // A copy that breaks off is none, and the ledger closes in the midst of one.
 func TestBackupBreaksOff(t *testing.T) {
 	t.Parallel()
@@ -105,6 +159,7 @@ func TestBackupBreaksOff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	go o.serve()
 	dir, err := os.Open(data)
 	if err != nil {
 		t.Fatal(err)
