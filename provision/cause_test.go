@@ -20,12 +20,17 @@ func TestCauseTable(t *testing.T) {
 	}
 	_, table, _ := strings.Cut(string(text), "\n| cause | word | what to do |\n|---|---|---|\n")
 	table, _, _ = strings.Cut(table, "\n\n")
-	told := map[string]bool{}
+	told, rows := map[string]bool{}, map[string]bool{}
 	for row := range strings.Lines(table) {
-		first, _, _ := strings.Cut(strings.TrimPrefix(row, "| "), " |")
+		first, rest, _ := strings.Cut(strings.TrimPrefix(row, "| "), " | ")
+		word, _, _ := strings.Cut(rest, " |")
 		first, _, _ = strings.Cut(first, " (") // which of the same name
 		for cause := range strings.SplitSeq(first, ", ") {
 			told[cause] = true
+			if rows[cause+" "+word] {
+				t.Errorf("%s %s stands in two rows", cause, word)
+			}
+			rows[cause+" "+word] = true
 		}
 	}
 	causes := causesIn(t)
