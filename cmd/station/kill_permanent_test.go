@@ -55,7 +55,7 @@ func TestKillPermanent(t *testing.T) {
 
 var kills = flag.Int("kills", 8, "how often TestKillSlots kills the program")
 
-// TestKillSlots kills the program with SIGKILL at instants drawn from a seed while it provisions four slots, also while it goes on after the last
+// TestKillSlots kills the program with SIGKILL while it provisions four slots, a time after a line of what it says, both drawn from a seed; also while it goes on after the last
 // kill, and lets every board keep its power or lose it. Then the same command again: every unit passes, as TestKillPermanent wants it, and
 // the ledger verifies. make kill does it 300 times.
 func TestKillSlots(t *testing.T) {
@@ -63,7 +63,9 @@ func TestKillSlots(t *testing.T) {
 	k := &killer{position: newAudited(t), hits: map[string]int{}}
 	defer k.close()
 	dice := rand.New(rand.NewPCG(11, 0))
-	var longest time.Duration
+	var said int          // lines of a run of four that nobody kills
+	var gap time.Duration // between two of them
+	midRun := 0 // kills that found some slot there
 	for done := 0; done < *kills; {
 		args := []string{"run", "secret.yaml"}
 		var serials []string
@@ -73,19 +75,28 @@ func TestKillSlots(t *testing.T) {
 			serials = append(serials, serial)
 			args = append(args, "--slot", fmt.Sprintf("%d=%s", slot, serial), "--value", fmt.Sprintf("%d.mac=020000000001", slot))
 		}
-		if longest == 0 { // the first four tell how long it takes
-			began := time.Now()
-			k.expect(exitDone, args...)
-			longest = time.Since(began)
+		if said == 0 {
+			r := k.launch(args...)
+			for r.next() {
+				said++
+			}
+			gap = time.Since(r.began) / time.Duration(said)
+			if err := r.wait(); err != nil {
+				t.Fatal(err)
+			}
 		} else {
 			for range min(1+dice.IntN(3), *kills-done) {
-				k.launchAndKill(args, time.Duration(dice.Int64N(int64(longest))))
+				k.launchAndKill(args, dice.IntN(said), time.Duration(dice.Int64N(int64(2*gap))))
 				done++
+				before := k.hits["mid-run"]
 				for _, serial := range serials {
 					k.hits[k.where(serial)]++
 					if dice.IntN(2) == 0 {
 						k.repowered(serial)
 					}
+				}
+				if k.hits["mid-run"] > before {
+					midRun++
 				}
 			}
 			k.expect(exitDone, args...)
@@ -103,15 +114,18 @@ func TestKillSlots(t *testing.T) {
 	if out, _ := k.expect(exitDone, "audit", "verify"); !strings.Contains(out, "ledger verified") {
 		t.Error(out)
 	}
-	t.Logf("%d kills, %d units, a run of four takes %v: where the kills hit each unit: %v", *kills, k.units, longest.Round(time.Millisecond), k.hits)
-	if k.hits["mid-run"] < *kills {
-		t.Errorf("%d units were hit in mid-run by %d kills of four slots", k.hits["mid-run"], *kills)
+	t.Logf("%d kills, %d units, a run of four says %d lines, %v apart: where the kills hit each unit: %v; %d kills found a unit in mid-run", *kills, k.units, said, gap.Round(time.Microsecond), k.hits, midRun)
+	if midRun < *kills/2 {
+		t.Errorf("%d of %d kills found a unit in mid-run", midRun, *kills)
 	}
 }
 
-// launchAndKill starts a command and kills it after a time.
-func (k *killer) launchAndKill(args []string, after time.Duration) {
+// launchAndKill starts a command and kills it a time after some lines.
+func (k *killer) launchAndKill(args []string, lines int, after time.Duration) {
 	r := k.launch(args...)
+	for range lines {
+		r.next()
+	}
 	time.Sleep(after)
 	r.cmd.Process.Kill()
 	r.wait()
