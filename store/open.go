@@ -257,8 +257,13 @@ func (d *DB) guard(do func() error) (err error) {
 	return err
 }
 
-// view is a short read transaction; do copies out what it needs.
+// view is a short read transaction; do copies out what it needs. A station does not answer from a file that is gone: what passed there is known to no start.
 func (d *DB) view(do func(*bolt.Tx) error) error {
+	if d.lock != nil {
+		if err := d.stands(); err != nil {
+			return fmt.Errorf("%w (%w)", ErrMoved, err)
+		}
+	}
 	return d.guard(func() error { return d.bolt.View(do) })
 }
 

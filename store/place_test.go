@@ -63,6 +63,9 @@ func TestLedgerMoved(t *testing.T) {
 				if _, err := d.Append(ctx, end(1, "A", ledger.Pass)); !errors.Is(err, ErrMoved) {
 					t.Errorf("an end: %v", err)
 				}
+				if _, err := d.Runs("A", ""); !errors.Is(err, ErrMoved) {
+					t.Errorf("its runs: %v", err)
+				}
 				if err := d.Sign(ctx); when == "meanwhile" && !errors.Is(err, ErrMoved) {
 					t.Errorf("a checkpoint: %v", err)
 				}
