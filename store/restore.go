@@ -104,12 +104,17 @@ func continues(mirror, backup string) error {
 
 // goOn makes a ledger of a copy, with one entry more.
 func (o Options) goOn(path, source string, epoch ledger.StationEpoch) (d *DB, err error) {
-	from, err := OpenReadOnly(source)
+	removeStale(path)
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+freshSuffix)
 	if err != nil {
 		return nil, err
 	}
-	fresh := path + ".restored"
+	fresh := f.Name()
 	defer os.Remove(fresh)
+	from, err := OpenReadOnly(source)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
 	if err := errors.Join(newFile(fresh, from.Copy, nil), from.Close()); err != nil {
 		return nil, err
 	}
@@ -134,7 +139,7 @@ func (o Options) goOn(path, source string, epoch ledger.StationEpoch) (d *DB, er
 		err = syncDir(filepath.Dir(path))
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("restoring %s: %w", path, err), d.bolt.Close())
+		return nil, errors.Join(fmt.Errorf("restoring %s: %w", path, err), d.shut())
 	}
 	d.path = path
 	return d.start()

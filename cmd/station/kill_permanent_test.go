@@ -65,7 +65,7 @@ func TestKillSlots(t *testing.T) {
 	dice := rand.New(rand.NewPCG(11, 0))
 	var said int          // lines of a run of four that nobody kills
 	var gap time.Duration // between two of them
-	midRun := 0 // kills that found some slot there
+	midRun := 0           // kills that found some slot there
 	for done := 0; done < *kills; {
 		args := []string{"run", "secret.yaml"}
 		var serials []string
