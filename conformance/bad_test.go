@@ -34,6 +34,9 @@ var bad = []struct {
 	{name: "WeakContact", faults: nor.Faults{WeakContact: 300}, err: conformance.ErrContact},
 	{name: "WeakContact", faults: nor.Faults{WeakContact: 5000}, err: conformance.ErrContact},
 	{name: "DropByte", faults: nor.Faults{DropByte: 300}, err: conformance.ErrContact},
+	{name: "FlipIn", faults: nor.Faults{FlipIn: 300}, err: conformance.ErrContact},
+	{name: "Cut", faults: nor.Faults{Cut: 3}, err: conformance.ErrContact},
+	{name: "CutDone", faults: nor.Faults{Cut: 3, CutDone: true}, err: conformance.ErrContact},
 	{name: "SPRReadsFFFF", faults: nor.Faults{SPRReadsFFFF: true}, before: func(c *nor.Chip) { write(c, 0x2C, 0xFB, 0xFF) },
 		failed: "the freeze bit is 1 again behind 66 99"},
 }

@@ -110,6 +110,7 @@ var switches = []struct {
 var unseen = map[string]string{
 	"Pace": "not a fact of chips", "Seed": "not a fact of chips", "Faults": "TestBadChipsAreFound",
 	"Scale": "the times of a chip, which are measured and not judged", "Spread": "the times of a chip, which are measured and not judged",
+	"Size": "a part that nobody makes", "Permanent": "not a fact of chips",
 	"SecondPassword":     "28 is permanent",
 	"BlankPassword00":    "27 is a secret",
 	"UndrivenReads00":    "password mode is permanent, and 27 a secret",
