@@ -34,7 +34,7 @@ func Restore(ctx context.Context, path string, o Options, from Restoration) (d *
 	if _, err := os.Lstat(path); err == nil {
 		return nil, epoch, fmt.Errorf("%s: %w", path, fs.ErrExist)
 	}
-	if _, err := os.Lstat(filepath.Join(o.Mirror, MirrorFile)); err == nil && o.Mirror != "" && filepath.Clean(o.Mirror) != filepath.Clean(from.Mirror) {
+	if _, err := os.Lstat(filepath.Join(o.Mirror, MirrorFile)); err == nil && o.Mirror != "" && !sameDir(o.Mirror, from.Mirror) {
 		return nil, epoch, fmt.Errorf("%s: %w, and would not be restored from: name its directory as the mirror to restore from, or move it away", filepath.Join(o.Mirror, MirrorFile), fs.ErrExist)
 	}
 	head, err := o.copyOf(ctx, from.Backup, v)
@@ -58,6 +58,13 @@ func Restore(ctx context.Context, path string, o Options, from Restoration) (d *
 	epoch.Known, epoch.Root = head.Entries, head.Root
 	d, err = o.goOn(path, source, epoch)
 	return d, epoch, err
+}
+
+// sameDir tells whether two paths are of one directory, however they are spelt.
+func sameDir(a, b string) bool {
+	x, aErr := os.Stat(a)
+	y, bErr := os.Stat(b)
+	return aErr == nil && bErr == nil && os.SameFile(x, y)
 }
 
 // copyOf checks a copy of the ledger of this station.

@@ -137,7 +137,10 @@ func TestRestore(t *testing.T) {
 		o2 := o
 		from := Restoration{Backup: backup, Reason: "the disk died", By: "op-80"}
 		if with {
-			from.Mirror = o.Mirror
+			from.Mirror = filepath.Join(t.TempDir(), "link") // it is the same directory by another name
+			if err := os.Symlink(o.Mirror, from.Mirror); err != nil {
+				t.Fatal(err)
+			}
 		} else {
 			o2.Mirror = ""
 		}
