@@ -168,6 +168,22 @@ func (w *world) Escrow(id string) ([]byte, error) { return w.db.Escrow(id) }
 
 func (w *world) Note(run, name string) ([]byte, error) { return w.db.Note(run, name) }
 
+func (w *world) Master(name string) (fingerprint string, used bool, err error) {
+	if w.dead.Load() {
+		return "", false, errDead
+	}
+	return w.db.Master(name)
+}
+
+func (w *world) Permissions(serial string) ([]ledger.Record, error) {
+	if w.dead.Load() {
+		return nil, errDead
+	}
+	return w.db.Permissions(serial)
+}
+
+func (w *world) Room() error { return w.db.Room() }
+
 func (w *world) Runs(serial, uid string) ([]ledger.Run, error) {
 	if w.dead.Load() {
 		return nil, errDead

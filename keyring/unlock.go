@@ -70,7 +70,7 @@ func (k *Keyring) identity() (*age.X25519Identity, error) {
 	line, whole := strings.CutSuffix(string(text), "\n")
 	id, err := age.ParseX25519Identity(line)
 	if !whole || err != nil {
-		return nil, fmt.Errorf("%s: %w: it must be one line AGE-SECRET-KEY-1...", path, ErrKey)
+		return nil, fmt.Errorf("%s: %w: it must be one line, an age identity (AGE-SECRET-KEY-1) and no more", path, ErrKey)
 	}
 	return id, nil
 }

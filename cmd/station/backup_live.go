@@ -38,7 +38,6 @@ type backups struct {
 
 	mu      sync.Mutex
 	present net.Conn // who is being served
-	closed  bool
 }
 
 // socketIn names a socket in a directory by the directory's descriptor: the whole path may be longer than the address of a socket (unix(7): 108 bytes).
@@ -124,7 +123,12 @@ func (o *backups) begin(c net.Conn) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.present = c
-	return !o.closed
+	select {
+	case <-o.quit:
+		return false
+	default:
+		return true
+	}
 }
 
 func (o *backups) end(c net.Conn) {
@@ -138,7 +142,6 @@ func (o *backups) end(c net.Conn) {
 func (o *backups) close() error {
 	close(o.quit)
 	o.mu.Lock()
-	o.closed = true
 	if o.present != nil {
 		o.present.Close()
 	}
