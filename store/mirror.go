@@ -81,11 +81,11 @@ func notMirror(path string, err error) error {
 	if errors.Is(err, ErrFork) {
 		return err
 	}
-	return fmt.Errorf("%s is not the mirror of this ledger: %w. Move it away, and the mirror is made anew; or name another directory", path, plainDamage(err))
+	return fmt.Errorf("%s is not the mirror of this ledger: %w. Move it away, and the mirror is made anew; or name another directory", path, DamagedCopy(err))
 }
 
-// plainDamage is an error without the advice that ErrDamaged has for the ledger itself.
-func plainDamage(err error) error {
+// DamagedCopy is an error about a copy of the ledger, without the advice that ErrDamaged has for the ledger itself; it no longer wraps that.
+func DamagedCopy(err error) error {
 	if err == nil || !errors.Is(err, ErrDamaged) {
 		return err
 	}
@@ -97,7 +97,7 @@ func (m *mirror) plain(err error) error {
 	if errors.Is(err, ErrInUse) {
 		return fmt.Errorf("%s is in use: another process has the mirror open", m.path())
 	}
-	return plainDamage(err)
+	return DamagedCopy(err)
 }
 
 func (m *mirror) path() string { return filepath.Join(m.dir, MirrorFile) }
@@ -309,7 +309,7 @@ func ExamineMirror(path, dir string) (sameDisk bool, err error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return sameDisk, nil
 	} else if err != nil {
-		return sameDisk, plainDamage(err)
+		return sameDisk, DamagedCopy(err)
 	}
 	defer m.Close()
 	d, err := OpenReadOnly(path)
@@ -328,7 +328,7 @@ func ExamineMirror(path, dir string) (sameDisk bool, err error) {
 	if err == nil && !prefix {
 		err = forked(d, m, ours, theirs)
 	}
-	return sameDisk, plainDamage(err)
+	return sameDisk, DamagedCopy(err)
 }
 
 // sameFileSystem tells whether a file is on the file system of the file at path (st_dev, stat(2)).

@@ -70,10 +70,10 @@ func sameDir(a, b string) bool {
 // copyOf checks a copy of the ledger of this station.
 func (o Options) copyOf(ctx context.Context, path string, v note.Verifier) (h Head, err error) {
 	if err := inspect(path, o, v); err != nil {
-		return h, plainDamage(err)
+		return h, DamagedCopy(err)
 	}
 	h, err = CheckFile(ctx, path)
-	return h, plainDamage(err)
+	return h, DamagedCopy(err)
 }
 
 // keepMirror is what to do with a mirror that forks from the ledger.

@@ -64,7 +64,7 @@ func (a *app) backupOf(ctx context.Context, data, file string) (h store.Head, er
 		case errors.Is(asked, errNoBackups):
 			return h, exit(exitError, fmt.Errorf("%w. Only `station run` hands out backups while it works", err))
 		case errors.Is(asked, store.ErrDamaged):
-			return h, exit(exitError, fmt.Errorf("what the station sent is not whole; it may have ended meanwhile: try again (%v)", damagedCopy(asked)))
+			return h, exit(exitError, fmt.Errorf("what the station sent is not whole; it may have ended meanwhile: try again (%v)", store.DamagedCopy(asked)))
 		}
 		return h, asked
 	}

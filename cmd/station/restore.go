@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -94,14 +93,9 @@ func restoreErr(err error) error {
 	case errors.Is(err, store.ErrInUse):
 		return exit(exitError, err)
 	case errors.Is(err, store.ErrDamaged):
-		return exit(exitNo, damagedCopy(err))
+		return exit(exitNo, store.DamagedCopy(err))
 	}
 	return exit(exitNo, err)
-}
-
-// damagedCopy is store.ErrDamaged without what it says of the ledger, which is not for a copy.
-func damagedCopy(err error) error {
-	return errors.New(strings.Replace(err.Error(), store.ErrDamaged.Error(), "it is damaged", 1))
 }
 
 func (a *app) printRestored(data string, j restoreJSON) error {
