@@ -131,7 +131,9 @@ func (k *work) Derived(master string, of provision.KeyOf, use func([]byte) error
 
 func (k *work) Master(name string) (string, error) { return k.keys.MasterFingerprint(name) }
 
-func (k *work) Tag(uid, escrow string, secret []byte) []byte { return k.keys.Tag(uid, escrow, secret) }
+func (k *work) Tag(uid, escrow string, secret []byte) ([]byte, error) {
+	return k.keys.Tag(uid, escrow, secret)
+}
 
 func (k *work) Seal(groups []string, secret []byte) ([]byte, []ledger.Recipient, error) {
 	text, err := keyring.Seal([]string{k.recipient}, secret)

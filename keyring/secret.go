@@ -145,12 +145,12 @@ func (k *Keyring) masterPath(name string) (string, error) {
 
 // Tag is by what this station recognises a secret of a chip again without keeping it: 32 bytes, which tell nothing of the
 // secret to whoever does not have the verifier key. Compare tags with hmac.Equal.
-func (k *Keyring) Tag(uid, escrowID string, secret []byte) []byte {
+func (k *Keyring) Tag(uid, escrowID string, secret []byte) ([]byte, error) {
 	text := fields([]byte(tagLabel), []byte(uid), []byte(escrowID), secret)
 	defer clear(text)
 	mac := k.tags()
 	mac.Write(text)
-	return mac.Sum(nil)
+	return mac.Sum(nil), nil
 }
 
 // fields writes each field after its length, two bytes big-endian, so that no list of fields reads as another one. Fields

@@ -81,8 +81,8 @@ func TestVectors(t *testing.T) {
 		}
 	}
 	for _, c := range v.Tags {
-		if got := k.Tag(c.UID, c.Escrow, unhex(t, c.Secret)); hex.EncodeToString(got) != c.Tag {
-			t.Errorf("%+v: %x", c, got)
+		if got, err := k.Tag(c.UID, c.Escrow, unhex(t, c.Secret)); hex.EncodeToString(got) != c.Tag || err != nil {
+			t.Errorf("%+v: %x, %v", c, got, err)
 		}
 	}
 }
@@ -102,15 +102,24 @@ func TestFieldsAreCutInOneWay(t *testing.T) {
 	})
 }
 
+func tagOf(t *testing.T, k *Keyring) []byte {
+	t.Helper()
+	tag, err := k.Tag("uid", "e", []byte("password"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tag
+}
+
 func TestTagOfAnotherStation(t *testing.T) {
 	a, dir := newKeyring(t)
 	b, _ := newKeyring(t)
-	tag := a.Tag("uid", "e", []byte("password"))
-	if hmac.Equal(tag, b.Tag("uid", "e", []byte("password"))) {
+	tag := tagOf(t, a)
+	if hmac.Equal(tag, tagOf(t, b)) {
 		t.Error("two stations make the same tag")
 	}
 	again, err := Open(dir)
-	if err != nil || !hmac.Equal(tag, again.Tag("uid", "e", []byte("password"))) {
+	if err != nil || !hmac.Equal(tag, tagOf(t, again)) {
 		t.Errorf("the tag changes with a restart, %v", err)
 	}
 }

@@ -28,15 +28,31 @@ var update = flag.Bool("update", false, "write the golden files")
 type vault struct {
 	mu       sync.Mutex
 	n        byte
-	verifier string            // key of the tags
-	replaced string            // what makes every master key another one
-	spoilt   bool              // what was sealed looks like nothing sealed
-	opened   map[string][]byte // ciphertext -> secret
+	verifier string               // key of the tags
+	replaced string               // what makes every master key another one
+	spoilt   bool                 // what was sealed looks like nothing sealed
+	opened   map[string][]byte    // ciphertext -> secret
+	calls    int                  // of what asks for keys
+	silent   func(call int) error // what such a call fails with; nil for never
+}
+
+// answers is what a call that asks for keys begins with.
+func (v *vault) answers() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.calls++
+	if v.silent == nil {
+		return nil
+	}
+	return v.silent(v.calls)
 }
 
 func newVault() *vault { return &vault{opened: map[string][]byte{}} }
 
 func (v *vault) Random(n int, use func([]byte) error) error {
+	if err := v.answers(); err != nil {
+		return err
+	}
 	v.mu.Lock()
 	v.n++
 	sum := sha256.Sum256([]byte{v.n})
@@ -45,10 +61,16 @@ func (v *vault) Random(n int, use func([]byte) error) error {
 }
 
 func (v *vault) Derived(master string, of KeyOf, use func([]byte) error) error {
+	if err := v.answers(); err != nil {
+		return err
+	}
 	return use(hmacOf(v.replaced+master, fmt.Sprint(of)))
 }
 
 func (v *vault) Master(name string) (string, error) {
+	if err := v.answers(); err != nil {
+		return "", err
+	}
 	return fmt.Sprintf("%x", hmacOf(v.replaced+name, "fingerprint"))[:16], nil
 }
 
@@ -80,6 +102,9 @@ func (v *vault) CheckSealed(text []byte, recipients int) error {
 
 // OpenUnlock opens what a test sealed: "unlock serial uid escrow permit password".
 func (v *vault) OpenUnlock(sealed []byte, use func(UnlockOf, []byte) error) error {
+	if err := v.answers(); err != nil {
+		return err
+	}
 	var of UnlockOf
 	var secret []byte
 	if n, err := fmt.Sscanf(string(sealed), "unlock %s %s %s %d %x", &of.Serial, &of.UID, &of.Escrow, &of.Permit, &secret); n != 5 {
@@ -89,8 +114,11 @@ func (v *vault) OpenUnlock(sealed []byte, use func(UnlockOf, []byte) error) erro
 	return use(of, secret)
 }
 
-func (v *vault) Tag(uid, escrow string, secret []byte) []byte {
-	return hmacOf("verifier"+v.verifier, uid+escrow+string(secret))
+func (v *vault) Tag(uid, escrow string, secret []byte) ([]byte, error) {
+	if err := v.answers(); err != nil {
+		return nil, err
+	}
+	return hmacOf("verifier"+v.verifier, uid+escrow+string(secret)), nil
 }
 
 // secretRecipe gives every kind of permanent step that goes together.

@@ -140,7 +140,9 @@ func (r *run) unlock(ctx context.Context) error {
 		if err := r.chip.Contact(ctx); err != nil {
 			return err
 		}
-		err := r.e.o.Secrets.OpenUnlock(r.o.Unlock, func(_ UnlockOf, secret []byte) (err error) {
+		err := lend(func(use func([]byte) error) error {
+			return r.e.o.Secrets.OpenUnlock(r.o.Unlock, func(_ UnlockOf, secret []byte) error { return use(secret) })
+		}, func(secret []byte) (err error) {
 			var pw flash.Password
 			if len(secret) != len(pw) {
 				return nil // no password of a chip

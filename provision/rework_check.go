@@ -2,6 +2,7 @@ package provision
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -188,7 +189,10 @@ func (r *run) checkUnlock(escrow string) error {
 	var of UnlockOf
 	err := r.e.o.Secrets.OpenUnlock(r.o.Unlock, func(got UnlockOf, _ []byte) error { of = got; return nil })
 	want := UnlockOf{Serial: r.o.Serial, UID: r.chip.UID(), Escrow: escrow, Permit: r.rework.permit.Index}
+	var keeper interface{ KeyServer() bool }
 	switch {
+	case errors.As(err, &keeper): // it does not answer, and the file may be as good as ever
+		return keyFailure(err)
 	case err != nil:
 		return refuse("unlock-file", "The file of --unlock does not open here: "+err.Error()+".", again)
 	case of != want:

@@ -11,7 +11,8 @@ import (
 	"station/recipes"
 )
 
-// Secrets makes, seals and tags chip secrets. What it lends is wiped when the callback returns, and never kept.
+// Secrets makes, seals and tags chip secrets. What it lends is wiped when the callback returns, and never kept. An error of whatever keeps the keys, and does not
+// answer, has a method KeyServer() bool: whether that is a key server. The chip learns nothing then, and the run can be done again.
 type Secrets interface {
 	// Random lends n random bytes.
 	Random(n int, use func(secret []byte) error) error
@@ -26,13 +27,49 @@ type Secrets interface {
 	// OpenUnlock lends a password that somebody who may open its escrow sealed to this station again, and says for which run.
 	OpenUnlock(sealed []byte, use func(of UnlockOf, password []byte) error) error
 	// Tag is what lets this station, and nobody else, recognise a secret again without keeping it.
-	Tag(uid, escrow string, secret []byte) []byte
+	Tag(uid, escrow string, secret []byte) ([]byte, error)
 }
 
 // KeyOf is what a derived key belongs to.
 type KeyOf struct {
 	Part, UID, Recipe string
 	Index             int // of the counter
+}
+
+// keyFailure blames whoever keeps the keys: the key server, or the station's own keyring.
+func keyFailure(err error) error {
+	var keeper interface{ KeyServer() bool }
+	if errors.As(err, &keeper) && keeper.KeyServer() {
+		return &stationError{"key-server", err}
+	}
+	return &stationError{"keyring", err}
+}
+
+// lend gives use what a keyring lends, and blames the keyring where it lends nothing.
+func lend(from func(use func([]byte) error) error, use func([]byte) error) error {
+	lent := false
+	err := from(func(b []byte) error {
+		lent = true
+		return use(b)
+	})
+	if err != nil && !lent {
+		return keyFailure(err)
+	}
+	return err
+}
+
+// random lends n random bytes.
+func (r *run) random(n int, use func([]byte) error) error {
+	return lend(func(use func([]byte) error) error { return r.e.o.Secrets.Random(n, use) }, use)
+}
+
+// tag is Secrets.Tag.
+func (r *run) tag(uid, escrow string, secret []byte) ([]byte, error) {
+	tag, err := r.e.o.Secrets.Tag(uid, escrow, secret)
+	if err != nil {
+		return nil, keyFailure(err)
+	}
+	return tag, nil
 }
 
 // master is the fingerprint of a master key, "" for none, and wants it to be that of the units before: another one would be told apart by nothing on a new chip.
@@ -42,7 +79,7 @@ func (r *run) master(name string) (string, error) {
 	}
 	now, err := r.e.o.Secrets.Master(name)
 	if err != nil {
-		return "", &stationError{"keyring", err}
+		return "", keyFailure(err)
 	}
 	was, _, err := r.e.journal.Master(name)
 	if err != nil {

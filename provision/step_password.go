@@ -158,7 +158,7 @@ func (p *password) learn(ctx context.Context) error {
 // write is W1 and W2. The password lives in here only.
 func (p *password) write(ctx context.Context) error {
 	r := p.r
-	return r.e.o.Secrets.Random(len(flash.Password{}), func(secret []byte) error {
+	return r.random(len(flash.Password{}), func(secret []byte) error {
 		pw := flash.Password(secret)
 		defer clear(pw[:])
 		sealed, text, err := r.seal(p.s.Escrow, secret)
@@ -166,8 +166,16 @@ func (p *password) write(ctx context.Context) error {
 			return err
 		}
 		intent := ledger.PasswordIntent{Run: r.id, Serial: r.o.Serial, UID: r.chip.UID(), Escrow: sealed}
+		tag, err := r.tag(intent.UID, sealed.ID, secret)
+		if err != nil {
+			return err
+		}
+		tagKey, err := r.tag(intent.UID, sealed.ID, nil)
+		if err != nil {
+			return err
+		}
 		err = r.commit(ctx, ledger.Change{Bodies: []ledger.Body{intent}, Escrow: map[string][]byte{sealed.ID: text},
-			Notes: map[string][]byte{NoteTag: r.e.o.Secrets.Tag(intent.UID, sealed.ID, secret), noteTagKey: r.e.o.Secrets.Tag(intent.UID, sealed.ID, nil)}})
+			Notes: map[string][]byte{NoteTag: tag, noteTagKey: tagKey}})
 		if err != nil {
 			return err
 		}
@@ -192,7 +200,8 @@ func (p *password) recognise(pw *flash.Password) error {
 		if err != nil {
 			return false, &stationError{"ledger", err}
 		}
-		return hmac.Equal(tag, p.r.e.o.Secrets.Tag(p.intent.UID, p.intent.Escrow.ID, of)), nil
+		again, err := p.r.tag(p.intent.UID, p.intent.Escrow.ID, of)
+		return err == nil && hmac.Equal(tag, again), err
 	}
 	// With another key no password is known again, and none of them is torn.
 	if same, err := made(noteTagKey, nil); err != nil || !same {

@@ -82,24 +82,16 @@ func (k *rootKey) keyName() string {
 
 // withKey lends the root key.
 func (r *run) withKey(derive string, index int, use func(key *[32]byte) error) error {
-	lend := func(b []byte) error {
+	given := func(b []byte) error {
 		key := [32]byte(b)
 		defer clear(key[:])
 		return use(&key)
 	}
 	if derive == "" {
-		return r.e.o.Secrets.Random(32, lend)
+		return r.random(32, given)
 	}
 	of := KeyOf{Part: r.chip.Part().Name, UID: r.chip.UID(), Recipe: r.o.Recipe.ID(), Index: index}
-	lent := false
-	err := r.e.o.Secrets.Derived(derive, of, func(b []byte) error {
-		lent = true
-		return lend(b)
-	})
-	if err != nil && !lent {
-		return &stationError{"keyring", err}
-	}
-	return err
+	return lend(func(use func([]byte) error) error { return r.e.o.Secrets.Derived(derive, of, use) }, given)
 }
 
 // install seals the key, commits it with the packets of its proof and the intent, and sends it once.

@@ -216,5 +216,9 @@ func (a *app) matches(db *store.DB, e store.Escrow, given []byte, identity strin
 	if err != nil {
 		return false, exit(exitError, err)
 	}
-	return hmac.Equal(tag, keys.Tag(e.UID, e.ID, given)), nil
+	now, err := keys.Tag(e.UID, e.ID, given)
+	if err != nil {
+		return false, exit(exitError, err)
+	}
+	return hmac.Equal(tag, now), nil
 }

@@ -30,7 +30,7 @@ func (s secrets) OpenUnlock(sealed []byte, use func(provision.UnlockOf, []byte) 
 	return s.keys.OpenUnlock(sealed, func(of keyring.Unlock, password []byte) error { return use(provision.UnlockOf(of), password) })
 }
 
-func (s secrets) Tag(uid, escrow string, secret []byte) []byte {
+func (s secrets) Tag(uid, escrow string, secret []byte) ([]byte, error) {
 	return s.keys.Tag(uid, escrow, secret)
 }
 
