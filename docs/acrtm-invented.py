@@ -6,7 +6,7 @@ u4 = lambda n: n.to_bytes(4, "big")
 u8 = lambda n: n.to_bytes(8, "big")
 
 factory = hashlib.sha256(b"station simulated factory key").digest()
-uid = bytes(range(0x10, 0x20))
+uid = bytes(range(0x10, 0x1E))
 power_on, counter = 7, 3
 secret = mac(factory, uid)
 session = mac(secret, u8(power_on))
