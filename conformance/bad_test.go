@@ -112,7 +112,10 @@ func TestRareLosses(t *testing.T) {
 }
 
 func TestEveryFaultIsTried(t *testing.T) {
-	tried := map[string]bool{"PasswordReadsFF": true} // 27 is a secret, and never sent
+	tried := map[string]bool{
+		"PasswordReadsFF": true, // 27 is a secret, and never sent
+		"ACRTM":           true, // of commands that no data sheet has
+	}
 	for _, row := range bad {
 		tried[row.name] = true
 	}

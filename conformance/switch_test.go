@@ -117,6 +117,7 @@ var unseen = map[string]string{
 	"FirstDieProtection": "a lock bit that E4 does not reach is permanent; TestLockBitsThatStay",
 	"LockedOTPSilent":    "42 is permanent",
 	"RPMC":               "9B is permanent",
+	"ACRTM":              "the map is invented: no data sheet has it",
 }
 
 func TestEverySwitchIsTried(t *testing.T) {

@@ -13,8 +13,21 @@ import (
 
 func (a *app) sim() *cobra.Command {
 	c := &cobra.Command{Use: "sim", Short: "Simulated boards and programmers, offered to other programs"}
-	c.AddCommand(a.simSerprog(), a.simUSBIP())
+	c.AddCommand(a.simSerprog(), a.simUSBIP(), a.simFactoryKey())
 	return c
+}
+
+func (a *app) simFactoryKey() *cobra.Command {
+	return &cobra.Command{
+		Use:     "factory-key",
+		Short:   "Print the published key of the simulated chips' authenticated commands: 64 hex digits; it protects nothing",
+		Example: "  station sim factory-key | station keyserver key create acrtm/factory --from -",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintf(a.stdout, "%x\n", nor.FactoryKey())
+			return err
+		},
+	}
 }
 
 func (a *app) simSerprog() *cobra.Command {

@@ -209,6 +209,8 @@ func (c *Chip) apply() {
 		c.applyOTP()
 	case checkCRC:
 		c.applyCRC()
+	case signedWrite, signedErase, signedProtect:
+		c.applyBlock()
 	}
 }
 
@@ -218,9 +220,9 @@ func (c *Chip) redo() {
 		return
 	}
 	switch op := &c.st.op; op.kind {
-	case program:
+	case program, signedWrite:
 		c.programPage(op.addr, &op.data)
-	case erase:
+	case erase, signedErase:
 		c.fail(c.board.blank(op.addr, op.n))
 	}
 }
@@ -264,10 +266,7 @@ func (c *Chip) tear() {
 	dice := rand.New(rand.NewPCG(c.opts.Seed, s.seq))
 	switch op := &s.op; op.kind {
 	case program:
-		for i := range op.data {
-			op.data[i] |= byte(dice.Uint32()) // some bits are not cleared yet
-		}
-		c.programPage(op.addr, &op.data)
+		c.tearProgram(op, dice)
 	case erase:
 		c.tearErase(op, dice)
 	case unlockAll:
@@ -280,7 +279,9 @@ func (c *Chip) tear() {
 		c.tearPacket(dice)
 	case programOTP:
 		c.tearOTP(dice)
-	case checkCRC: // nothing to harm
+	case signedWrite, signedErase, signedProtect:
+		c.tearBlock(dice)
+	case checkCRC, signedRead: // nothing to harm
 	default:
 		if dice.IntN(2) == 0 { // one cell: it holds or it does not
 			c.apply()
@@ -288,6 +289,14 @@ func (c *Chip) tear() {
 	}
 	s.running, s.suspended = false, false
 	s.op = operation{}
+}
+
+// tearProgram leaves some bits that are not cleared yet.
+func (c *Chip) tearProgram(op *operation, dice *rand.Rand) {
+	for i := range op.data {
+		op.data[i] |= byte(dice.Uint32())
+	}
+	c.programPage(op.addr, &op.data)
 }
 
 // tearErase leaves each 4 KiB of the unit as it was, erased, or of no defined value.

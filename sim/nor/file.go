@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// The board file, version 3. Integers are little-endian; a page is 4096 bytes.
+// The board file, version 4. Integers are little-endian; a page is 4096 bytes.
 //
 //	page 0    header: "NORBOARD", u16 version, u16 0, u32 array size, 32 bytes part name (NUL padded),
 //	          14 bytes UID, u32 CRC-32C of all before it
@@ -27,11 +27,11 @@ import (
 // then to the array; opening the file applies the record again. So a process may be killed between any two
 // writes. Nothing is synced: a crash of the host may lose what its kernel had not written yet.
 //
-// A file of version 2 has shorter slots. Opening it makes it version 3 before anything else is written, so that a program which
-// knows version 2 only cannot take one of its slots for the newest.
+// Files of versions 2 and 3 have shorter slots. Opening one makes it version 4 before anything else is written, so that a program which
+// knows older versions only cannot take one of its slots for the newest.
 const (
-	fileVersion = 3
-	oldVersion  = 2
+	fileVersion = 4
+	oldVersion  = 2 // the oldest that is known
 	filePage    = 4096
 	fileArray   = 3 * filePage
 	headerSize  = 8 + 2 + 2 + 4 + 32 + 14 + 4
@@ -136,7 +136,7 @@ func load(f *os.File, o Options) (*Chip, error) {
 	default:
 		return nil, fmt.Errorf("%w: both state slots are damaged", ErrCorrupt)
 	}
-	if binary.LittleEndian.Uint16(first[8:]) == oldVersion {
+	if binary.LittleEndian.Uint16(first[8:]) != fileVersion {
 		if _, err := f.WriteAt(header(p, uid), 0); err != nil {
 			return nil, err
 		}
@@ -190,8 +190,8 @@ func parseHeader(h []byte) (p part, uid [14]byte, err error) {
 	if !bytes.HasPrefix(h, fileMagic) {
 		return p, uid, fmt.Errorf("%w: it does not begin with %s", ErrCorrupt, fileMagic)
 	}
-	if v := binary.LittleEndian.Uint16(h[8:]); v != fileVersion && v != oldVersion {
-		return p, uid, fmt.Errorf("%w: version %d, only %d and %d are known", ErrCorrupt, v, oldVersion, fileVersion)
+	if v := binary.LittleEndian.Uint16(h[8:]); v > fileVersion || v < oldVersion {
+		return p, uid, fmt.Errorf("%w: version %d, only %d to %d are known", ErrCorrupt, v, oldVersion, fileVersion)
 	}
 	end := len(h) - 4
 	if crc32.Checksum(h[:end], castagnoli) != binary.LittleEndian.Uint32(h[end:]) {

@@ -119,19 +119,9 @@ func TestReopenPermanent(t *testing.T) {
 	}
 }
 
-// A board of version 2 opens as it was left, is version 3 from then on, and lacks nothing that came with it.
+// A board of version 2 opens as it was left, is version 4 from then on, and lacks nothing that came since.
 func TestVersion2(t *testing.T) {
-	old, err := os.ReadFile("testdata/v2.chip") // an Authenta board: the first pages, blank cells behind them
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "chip")
-	if err := os.WriteFile(path, old, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(path, 3*4096+16<<20); err != nil {
-		t.Fatal(err)
-	}
+	path := oldBoard(t, "testdata/v2.chip")
 	for range 2 { // as version 2, and as what opening it made of it
 		c, err := nor.Open(path, nor.Options{})
 		if err != nil {
@@ -149,12 +139,11 @@ func TestVersion2(t *testing.T) {
 		if c.PowerUps() != 0 || n[nor.CountOTP] != 0 {
 			t.Errorf("%d power-ups, counters %v", c.PowerUps(), n)
 		}
-		c.Close()
-		head, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
+		if got := signed(c); got != "power-on 1, command 0, range 0+0, 0 writes, 0 erases, 0 ranges" {
+			t.Error(got)
 		}
-		expect(t, "version", head[8:10], []byte{3, 0})
+		c.Close()
+		expectVersion4(t, path)
 	}
 	c, err := nor.Open(path, nor.Options{})
 	if err != nil {
@@ -167,6 +156,109 @@ func TestVersion2(t *testing.T) {
 	if got := c.OTP(); got[0x3F] != 0x77 || c.PowerUps() != 1 {
 		t.Errorf("what is new is not kept: OTP % X, %d power-ups", got, c.PowerUps())
 	}
+}
+
+// So does one of version 3, whose power-ups were counted.
+func TestVersion3(t *testing.T) {
+	path := oldBoard(t, "testdata/v3.chip")
+	for range 2 {
+		c, err := nor.Open(path, nor.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		root, ok := c.RootKey(3)
+		n := c.Counters()
+		if c.Part() != authenta || c.UID() != uid || !ok || !bytes.Equal(root, bytes.Repeat([]byte{0x5A}, 32)) || c.CounterValue(3) != 1 || c.Password() != [8]byte(secret) || c.PowerUps() != 2 ||
+			c.SPR() != 0xFFFF || n[nor.CountProgram] != 3 || n[nor.CountLock] != 1 || n[nor.CountPassword] != 1 || n[nor.CountIncrement] != 1 || n[nor.CountOTP] != 1 || c.OTP()[0x3F] != 0x77 {
+			t.Errorf("%s, UID %X, %d power-ups, OTP % X, %s", c.Part(), c.UID(), c.PowerUps(), c.OTP(), permanent(c))
+		}
+		expect(t, "registers", registers(c), []byte{0x00, 0x92, 0xFF, 0xFF, 0xFB, 0xFF, 0x00, 0x01, 0x00, 0x00})
+		expect(t, "array", slices.Concat(c.Bytes(0, 2), c.Bytes(0x200, 5), c.Bytes(0x300, 1)), []byte{0x42, 0xFF, 1, 2, 3, 4, 0xFF, 5})
+		message := append(bytes.Repeat([]byte{9}, 12), 0, 0, 0, 1)
+		expect(t, "reply", reply(c), slices.Concat([]byte{0x80}, message, mac(hmacKey(root, 7), message...)))
+		if got := signed(c); got != "power-on 3, command 0, range 0+0, 0 writes, 0 erases, 0 ranges" {
+			t.Error(got)
+		}
+		c.Close()
+		expectVersion4(t, path)
+	}
+	c, err := nor.Open(path, nor.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	relay(c, signerOf(c).write(0, []byte{0x40}))
+	c = reopen(t, c, path, nor.Options{})
+	defer c.Close()
+	if c.CommandCounter() != 1 || c.Bytes(0, 1)[0] != 0x40 {
+		t.Errorf("what is new is not kept: %s", signed(c))
+	}
+}
+
+// oldBoard is a copy of an Authenta board of an older version: testdata has the first pages, blank cells are behind them.
+func oldBoard(t *testing.T, name string) (path string) {
+	t.Helper()
+	old, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path = filepath.Join(t.TempDir(), "chip")
+	if err := os.WriteFile(path, old, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, 3*4096+16<<20); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func expectVersion4(t *testing.T, path string) {
+	t.Helper()
+	head, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, "version", head[8:10], []byte{4, 0})
+}
+
+// Counters, range and reply of the authenticated commands are kept, and a block goes on by wall time.
+func TestReopenSigned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := nor.Options{Pace: nor.Real}
+		path := filepath.Join(t.TempDir(), "chip")
+		c := create(t, path, authenta, o)
+		defer func() { c.Close() }()
+		wait := func() { time.Sleep(50 * time.Millisecond) }
+		do(c, 0, with(signerOf(c).protect(0x30000, 0x20000), 0x9B)...)
+		wait()
+		do(c, 0, with(signerOf(c).write(0x30000, []byte{0x5A}), 0x9B)...)
+		wait()
+		answered, held := do(c, 74, 0x96, 0), signed(c)
+		c = reopen(t, c, path, o)
+		expect(t, "reply", do(c, 74, 0x96, 0), answered)
+		if got := signed(c); got != held || held != "power-on 1, command 2, range 30000+20000, 1 writes, 0 erases, 1 ranges" {
+			t.Errorf("%s, before %s", got, held)
+		}
+		s := signerOf(c)
+		block := s.erase(0x30000)
+		do(c, 0, with(block, 0x9B)...)
+		time.Sleep(49 * time.Millisecond)
+		c = reopen(t, c, path, o)
+		expect(t, "still busy", append(do(c, 1, 0x96, 0), c.Bytes(0x30000, 1)...), []byte{0x01, 0x5A})
+		c.Close()
+		time.Sleep(time.Millisecond)
+		var err error
+		if c, err = nor.Open(path, o); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "done", do(c, 41, 0x96, 0), append([]byte{0x80}, s.reply(block)...))
+		expect(t, "erased", c.Bytes(0x30000, 1), []byte{0xFF})
+		c.Power(false)
+		c = reopen(t, c, path, o)
+		c.Power(true)
+		if got := signed(c); got != "power-on 2, command 3, range 30000+20000, 1 writes, 1 erases, 1 ranges" {
+			t.Errorf("after the power came back: %s", got)
+		}
+	})
 }
 
 // A stacked board keeps the flags of each die.
@@ -312,7 +404,7 @@ func TestDamagedFiles(t *testing.T) {
 // The process dies between the state and the array, or within the array: opening the file does the rest.
 func TestRedo(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "chip")
-	c := create(t, path, "MT25QL128ABA", nor.Options{})
+	c := create(t, path, authenta, nor.Options{})
 	defer func() { c.Close() }()
 	const array = 3 * 4096
 	for _, op := range [][]byte{
@@ -320,6 +412,8 @@ func TestRedo(t *testing.T) {
 		with(pageOf(0xF0F0F0F0), 0x02, 0x01, 0x23, 0x00),
 		{0x20, 0x01, 0x23, 0x45},
 		with(pageOf(0x05060708), 0x02, 0x01, 0x40, 0x80),
+		with(signer{uid, 1, 0}.write(0x12300, pageOf(0x01020304)), 0x9B),
+		with(signer{uid, 1, 1}.erase(0x12000), 0x9B),
 		{0xD8, 0x01, 0x00, 0x00},
 	} {
 		before, err := os.ReadFile(path)
@@ -328,6 +422,9 @@ func TestRedo(t *testing.T) {
 		}
 		write(c, op...)
 		want := c.Bytes(0, c.Size())
+		if c.CommandCounter() != map[byte]uint64{0x02: 0, 0x20: 0, 0x9B: uint64(op[2]) + 1, 0xD8: 2}[op[0]] {
+			t.Fatalf("% X: %s", op[:4], signed(c))
+		}
 		if err := c.Close(); err != nil {
 			t.Fatal(err)
 		}

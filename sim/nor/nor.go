@@ -14,7 +14,8 @@
 // suspend 75 and resume 7A; status, flag status, extended address and configuration registers;
 // 4-byte mode B7 E9; reset 66 99; deep power-down B9 AB; block protection; advanced sector protection
 // 2D 2C E8 E5 E0 E1 E2 E3 E4 A7 A6 with its password 27 28 29; one-time-programmable memory 4B 42; on standard parts
-// the check of the array 9B 27 with its result 96, on the others replay-protected monotonic counters, 9B 96; that a chip in
+// the check of the array 9B 27 with its result 96, on the others replay-protected monotonic counters, 9B 96, and authenticated commands
+// of an invented map; that a chip in
 // quad, dual or DTR protocol or in XIP is silent on one wire, 35 and the interface rescue. The array is NOR: programs clear
 // bits, only erases set them. Every other opcode is answered with FF and changes nothing, and so is every command that comes
 // while the chip is busy, 05, 70, 75 and the counters' 96 excepted. Writes take effect when chip select rises, on a
@@ -36,7 +37,8 @@
 // own page, erase unit or register, drawn from Options.Seed, and nothing else is harmed. Of the permanent
 // operations 28 leaves the password as it was, whole, or with any of the bits cleared that were to be, and so does 42 the OTP; 2C
 // holds or does not; a root key is not written, or is, or another is in its place, with some of its bits
-// still 1; a counter is incremented or is not.
+// still 1; a counter is incremented or is not. A signed write or erase leaves its range as a plain one does, and the command counter as it was or one more;
+// a range is protected, with the command counter, or is not.
 package nor
 
 import (
@@ -105,12 +107,13 @@ type Options struct {
 	NoRescue bool
 	// CRC is for standard parts.
 	CRC CRC
-	// RPMC is for the parts that have it.
-	RPMC RPMC
+	// RPMC and ACRTM are for the parts that have it.
+	RPMC  RPMC
+	ACRTM ACRTM
 
 	// Size makes a smaller part, for tests: a power of two from 1 MiB up to the part's own; 0 is that. READ ID and SFDP tell it.
 	Size uint32
-	// Permanent, where it is set, is told each command that can have an effect for ever (28, 2C, 42, 9B 00, 9B 02) as the chip takes it,
+	// Permanent, where it is set, is told each command that can have an effect for ever (28, 2C, 42, 9B with 00, 02, F1 or F2) as the chip takes it,
 	// before the effect: the opcode, and what follows it but addresses. garbled: a bit of it was flipped, or a byte lost, on its way. It must not call the chip.
 	Permanent func(command []byte, garbled bool)
 
@@ -122,9 +125,9 @@ type Faults struct {
 	// StuckBusy: an operation that starts never ends; WIP stays 1.
 	StuckBusy bool
 	// FailProgram: 02, 12, 28, 2C, 42, E3 and register writes time out inside: nothing changes, WEL clears,
-	// flag status bit 4. RPMC commands 00 and 02 end in extended status 20.
+	// flag status bit 4. RPMC commands 00 and 02, signed writes and the protection of a range end in extended status 20.
 	FailProgram bool
-	// FailErase: array erases and E4 time out inside: nothing changes, WEL clears, flag status bit 5.
+	// FailErase: array erases and E4 time out inside: nothing changes, WEL clears, flag status bit 5. Signed erases end in extended status 20.
 	FailErase bool
 	// IgnoreLocks: lock bits, volatile and not, read back as written and protect nothing.
 	IgnoreLocks bool
@@ -146,6 +149,8 @@ type Faults struct {
 	// It is torn as by Power(false), or, with CutDone, over before. Nobody is told; Power(true) brings the chip back.
 	Cut     int
 	CutDone bool
+	// ACRTM is for the parts that have it.
+	ACRTM ACRTMFaults
 }
 
 // ErrPart says that no such part is known; Parts lists those that are.
@@ -169,10 +174,11 @@ type Chip struct {
 	perByte time.Duration
 	onWire  bool
 
-	turns turns
-	slot  []byte    // reused by save
-	page  [256]byte // reused by programPage
-	err   error     // the board file failed: the chip is dead
+	packet [maxBlock + 1]byte // what came behind 9B in the last frame of it
+	turns  turns
+	slot   []byte    // reused by save
+	page   [256]byte // reused by programPage
+	err    error     // the board file failed: the chip is dead
 }
 
 // New makes a factory-blank chip in memory, powered up. The error is ErrPart, wrapped with the name.
@@ -243,6 +249,9 @@ func (c *Chip) Power(on bool) {
 	c.boot()
 	c.st.powered = true
 	c.st.powerUps++
+	if !c.opts.Faults.ACRTM.PowerOnStays {
+		c.st.acrtm.powerOn++
+	}
 	c.deafFor(powerUp)
 	c.save()
 }
@@ -317,16 +326,19 @@ const (
 	CountUnlockAll        = "nvlb_erase"        // E4 cleared the lock bits
 	CountProgram          = "array_program"     // 02 or 12
 	CountErase            = "array_erase"       // any array erase
+	CountSignedWrite      = "signed_write"      // A-CRTM F1 00
+	CountSignedErase      = "signed_erase"      // A-CRTM F1 01
+	CountProtect          = "protect"           // A-CRTM F2 00: permanent
 )
 
 // counted gives each counter its place in the board file; places are never reused.
 var counted = [...]string{CountSectorProtection, CountLock, CountUnlockAll, CountProgram, CountErase,
-	CountPassword, CountRootKey, CountIncrement, CountOTP}
+	CountPassword, CountRootKey, CountIncrement, CountOTP, CountSignedWrite, CountSignedErase, CountProtect}
 
 // Counters tells how often each operation took effect in the life of this board: every key above,
 // 0 included. An operation that was refused, failed, or was torn before it held is not counted, nor is
 // a 2C or E3 that had nothing to change. A 28 or 42 that the chip carries out is counted whatever it changed; a torn
-// one where it changed a bit, and a torn root key where one is there, right or wrong.
+// one where it changed a bit, and a torn root key where one is there, right or wrong. A signed command is counted where the command counter is.
 func (c *Chip) Counters() map[string]uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()

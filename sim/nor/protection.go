@@ -7,9 +7,11 @@ const (
 	sprFree       = 0xFFFF // as from the factory
 )
 
-// protected tells whether any byte of addr..addr+n-1 refuses programs and erases, section 6.7. The range does
-// not pass the end of the array.
-func (c *Chip) protected(addr, n uint32) bool {
+// protected tells whether any byte of addr..addr+n-1 refuses plain programs and erases. The range does not pass the end of the array.
+func (c *Chip) protected(addr, n uint32) bool { return c.inRange(addr, n) || c.locked(addr, n) }
+
+// locked tells whether any byte of it is locked, section 6.7.
+func (c *Chip) locked(addr, n uint32) bool {
 	if c.blockProtected(addr, n) {
 		return true
 	}

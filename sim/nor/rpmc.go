@@ -94,23 +94,36 @@ func (c *Chip) rpmcByte(i int) byte {
 	if i == 0 {
 		c.settle()
 	}
-	r := &c.st.rpmc
+	r, a := &c.st.rpmc, &c.st.acrtm
+	reply := r.reply[:]
+	if a.block {
+		reply = a.reply[:]
+	}
 	switch {
 	case i == 0 && c.st.busy():
 		return rpmcBusy
+	case i == 0 && a.block:
+		return r.status ^ c.opts.Faults.ACRTM.FlipStatus
 	case i == 0:
 		return r.status
-	case i > len(r.reply):
+	case i > len(reply):
 		return 0xFF
 	case c.st.busy():
 		return 0x00
 	}
-	return r.reply[i-1]
+	return reply[i-1]
 }
 
-// runPacket is 9B: a packet of any length, judged when its time is over. Meanwhile the chip is busy in every register
-// (assumed); WEL plays no part.
+// runPacket is 9B: a packet of any length, judged when its time is over, or a block of ACRTM. Meanwhile the chip is busy in every
+// register (assumed); WEL plays no part.
 func (c *Chip) runPacket(f *frame) {
+	if b := c.packet[:min(f.n-f.head, len(c.packet))]; len(b) >= 2 {
+		name := binary.BigEndian.Uint16(b)
+		if _, ok := payloads[name]; ok {
+			c.runBlock(name, b)
+			return
+		}
+	}
 	op := operation{kind: packet, n: uint32(min(f.n, len(operation{}.data)))}
 	op.data[0] = f.op
 	copy(op.data[1:op.n], f.data[:])
@@ -137,6 +150,7 @@ func (o RPMC) time(command byte) time.Duration {
 func (c *Chip) applyPacket() {
 	r := &c.st.rpmc
 	clear(r.reply[:])
+	c.st.acrtm.block = false
 	r.status = c.execute(c.st.op.data[:c.st.op.n])
 }
 

@@ -26,7 +26,8 @@ const slotCounters = 16 // places in the file; those without a name yet are kept
 // i64 nanoseconds left, the operation (u8 kind, u32 address, u32 n, u16 value, 256 bytes), 16 u64 counters, then RPMC: u8 extended status,
 // 48 bytes reply, u8 with bit i where counter i has a root key and bit 4+i where its HMAC key register is loaded, and
 // for each of 4 counters u32 value, 32 bytes root key, 32 bytes HMAC key; then, from version 3 on, u8 error bits of each of dies
-// 1 to 3, 65 bytes OTP with its control byte, u64 what 96 tells, u64 power-ups.
+// 1 to 3, 65 bytes OTP with its control byte, u64 what 96 tells, u64 power-ups; then, from version 4 on, A-CRTM: u64 power-on counter, u64
+// command counter, u32 address and u32 size of the protected range, u8 1 where 96 tells of a block, 72 bytes reply.
 func (s *state) encode(b []byte) []byte {
 	le := binary.LittleEndian
 	b = append(b, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -58,12 +59,13 @@ func (s *state) encode(b []byte) []byte {
 	b = append(append(b, s.errors[1:]...), s.otp[:]...)
 	b = le.AppendUint64(b, s.gprr)
 	b = le.AppendUint64(b, s.powerUps)
+	b = s.acrtm.encode(b)
 	le.PutUint32(b[4:], uint32(len(b)-8))
 	le.PutUint32(b, crc32.Checksum(b[8:], castagnoli))
 	return b
 }
 
-// decodeSlot reads what encode wrote, now or for version 2, whose slots are shorter: what they lack is blank. False is a slot
+// decodeSlot reads what encode wrote, now or for version 2 or 3, whose slots are shorter: what they lack is blank. False is a slot
 // that was never written or is damaged.
 func decodeSlot(p part, b []byte) (state, bool) {
 	le := binary.LittleEndian
@@ -73,7 +75,7 @@ func decodeSlot(p part, b []byte) (state, bool) {
 		return s, false
 	}
 	length, sum := int(le.Uint32(b[4:])), le.Uint32(b)
-	if length != old && length != old+slotVersion3 || len(b) < 8+length {
+	if length != old && length != old+slotVersion3 && length != old+slotVersion3+slotACRTM || len(b) < 8+length {
 		return s, false
 	}
 	b = b[8 : 8+length]
@@ -115,7 +117,13 @@ func decodeSlot(p part, b []byte) (state, bool) {
 	copy(s.otp[:], next(len(s.otp)))
 	s.gprr = le.Uint64(next(8))
 	s.powerUps = le.Uint64(next(8))
-	return s, s.op.fits(p)
+	if length == old+slotVersion3 {
+		s.acrtm.powerOn = 1 + s.powerUps // a board had power once before the first that came back
+		return s, s.op.kind <= checkCRC && s.op.fits(p)
+	}
+	s.acrtm.decode(next)
+	a := &s.acrtm
+	return s, s.op.fits(p) && a.size <= p.size && a.addr <= p.size-a.size
 }
 
 // slotVersion3 is the length of what version 2 does not have.
@@ -156,17 +164,47 @@ func (r *rpmc) decode(next func(int) []byte) {
 	}
 }
 
+// slotACRTM is the length of what version 3 does not have.
+const slotACRTM = 8 + 8 + 4 + 4 + 1 + 72
+
+func (a *acrtm) encode(b []byte) []byte {
+	le := binary.LittleEndian
+	b = le.AppendUint64(le.AppendUint64(b, a.powerOn), a.command)
+	b = le.AppendUint32(le.AppendUint32(b, a.addr), a.size)
+	var block byte
+	if a.block {
+		block = 1
+	}
+	return append(append(b, block), a.reply[:]...)
+}
+
+func (a *acrtm) decode(next func(int) []byte) {
+	le := binary.LittleEndian
+	a.powerOn, a.command = le.Uint64(next(8)), le.Uint64(next(8))
+	a.addr, a.size = le.Uint32(next(4)), le.Uint32(next(4))
+	a.block = next(1)[0] != 0
+	copy(a.reply[:], next(len(a.reply)))
+}
+
 // fits keeps a damaged record that has a right checksum away from the array.
 func (o operation) fits(p part) bool {
 	switch o.kind {
-	case program:
+	case signedRead, signedWrite, signedErase, signedProtect:
+		if !p.rpmc {
+			return false
+		}
+	}
+	switch o.kind {
+	case program, signedWrite:
 		return o.n == 256 && o.addr%256 == 0 && o.addr < p.size
-	case erase:
+	case erase, signedErase:
 		return o.n >= 4<<10 && o.n <= p.dieSize() && o.n&(o.n-1) == 0 && o.addr%o.n == 0 && o.addr < p.size
 	case lockSector, lockedSector:
 		return int(o.n) < p.sectors()
 	case packet:
 		return p.rpmc && o.n >= 1 && int(o.n) <= len(o.data)
+	case signedRead, signedProtect:
+		return o.n <= p.size && o.addr <= p.size-o.n
 	case checkCRC:
 		return !p.rpmc && o.n >= 1 && o.n <= p.size && o.addr <= p.size-o.n
 	}

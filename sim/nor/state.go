@@ -25,6 +25,7 @@ type state struct {
 
 	password [8]byte // as on the wire
 	rpmc     rpmc    // blank on standard parts
+	acrtm    acrtm   // likewise, but for the power-on counter
 	otp      [otpSize]byte
 	gprr     uint64 // what 96 tells on standard parts
 	powerUps uint64
@@ -58,10 +59,16 @@ const (
 	packet          kind = 11 // RPMC: data[:n], opcode included
 	programOTP      kind = 12 // data[:65] ANDed in
 	checkCRC        kind = 13 // of n bytes from addr on; data[:8] is what is expected, low byte first
+
+	// Blocks of ACRTM that were found good; of a measurement, and of a bad one, only the time passes.
+	signedRead    kind = 14
+	signedWrite   kind = 15 // as program
+	signedErase   kind = 16 // as erase
+	signedProtect kind = 17 // n bytes from addr on
 )
 
 // enabled tells whether the operation began with write enable: its end then clears WEL.
-func (k kind) enabled() bool { return k != comparePassword && k != packet && k != checkCRC }
+func (k kind) enabled() bool { return k != comparePassword && k != packet && k < checkCRC }
 
 // erases tells whether a failure of the operation is an erase failure (flag status bit 5, not 4).
 func (k kind) erases() bool { return k == erase || k == unlockAll }
@@ -97,7 +104,7 @@ func (c *Chip) vlbCell(addr uint32) int {
 
 func blankState(p part) state {
 	return state{
-		powered: true, nvcr: 0xFFFF, spr: sprFree, otp: blankOTP,
+		powered: true, nvcr: 0xFFFF, spr: sprFree, otp: blankOTP, acrtm: acrtm{powerOn: 1},
 		nvlb: make([]byte, (p.sectors()+7)/8),
 		vlb:  make([]byte, (p.vlbCells()+3)/4),
 	}
@@ -133,6 +140,7 @@ func (c *Chip) boot() {
 		}
 	}
 	s.rpmc.boot()
+	s.acrtm.boot()
 	s.gfb = !s.passwordMode() // only a password opens the freeze in password mode
 
 	s.vcr = byte(s.nvcr>>12)<<4 | 3

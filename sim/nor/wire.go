@@ -154,20 +154,23 @@ func (c *Chip) tellPermanent(f *frame) {
 	if c.opts.Permanent == nil {
 		return
 	}
+	data := f.data[:]
 	switch f.op {
 	case 0x28, 0x2C, 0x42:
 	case 0x9B:
-		if !c.part.rpmc || f.data[0] != cmdWriteRootKey && f.data[0] != cmdIncrement {
-			return
+		if b := f.data[0]; c.part.rpmc && (b == cmdWriteRootKey || b == cmdIncrement || b == blockWrite>>8 || b == blockProtect>>8) {
+			data = c.packet[:]
+			break
 		}
+		return
 	default:
 		return
 	}
-	n := min(f.n-f.head, len(f.data))
+	n := min(f.n-f.head, len(data))
 	if f.cmd.page { // its data lie where the address says
 		n = otpSize
 	}
-	c.opts.Permanent(append([]byte{f.op}, f.data[:n]...), f.garbled)
+	c.opts.Permanent(append([]byte{f.op}, data[:n]...), f.garbled)
 }
 
 // clock passes the top n bits of b, one by one.
@@ -211,6 +214,9 @@ func (c *Chip) take(b byte) {
 			i += int(f.at & 255) // wraps in its page; of more than 256 bytes the last remain
 		}
 		f.data[i&255] = b
+		if f.cmd.free && i < len(c.packet) {
+			c.packet[i] = b
+		}
 	}
 	f.n++
 	if f.cmd != nil && f.n == f.addrEnd {
