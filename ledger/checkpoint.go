@@ -3,6 +3,7 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/transparency-dev/formats/log"
@@ -25,28 +26,39 @@ type Checkpoint struct {
 	Root    tlog.Hash
 }
 
-// Sign returns the checkpoint as a signed note (C2SP tlog-checkpoint). The signer's name must be the
+// Sign returns the checkpoint as a note (C2SP tlog-checkpoint) that all of these sign. Their names must be the
 // station's Origin.
-func (c Checkpoint) Sign(s note.Signer) ([]byte, error) {
+func (c Checkpoint) Sign(signers ...note.Signer) ([]byte, error) {
 	if c.Size < 0 {
 		return nil, fmt.Errorf("%w: size %d", ErrCheckpoint, c.Size)
 	}
-	if s.Name() != Origin(c.Station) {
-		return nil, fmt.Errorf("%w: key %q cannot sign for %q", ErrCheckpoint, s.Name(), Origin(c.Station))
+	for _, s := range signers {
+		if s.Name() != Origin(c.Station) {
+			return nil, fmt.Errorf("%w: key %q cannot sign for %q", ErrCheckpoint, s.Name(), Origin(c.Station))
+		}
 	}
-	return note.Sign(&note.Note{Text: c.text()}, s)
+	return note.Sign(&note.Note{Text: c.text()}, signers...)
 }
 
-// OpenCheckpoint checks the signature that v's key made and reads the checkpoint. The origin must be v's name. Errors
+// OpenCheckpoint checks the signatures that all of these keys made, and reads the checkpoint. The origin must be the keys' name. Errors
 // wrap ErrCheckpoint.
-func OpenCheckpoint(text []byte, v note.Verifier) (Checkpoint, error) {
-	station, ok := strings.CutPrefix(v.Name(), originPrefix)
-	if !ok || station == "" {
-		return Checkpoint{}, fmt.Errorf("%w: key name %q does not begin with %q", ErrCheckpoint, v.Name(), originPrefix)
+func OpenCheckpoint(text []byte, keys ...note.Verifier) (Checkpoint, error) {
+	if len(keys) == 0 {
+		return Checkpoint{}, fmt.Errorf("%w: there is no key to hold it against", ErrCheckpoint)
 	}
-	head, _, n, err := log.ParseCheckpoint(text, v.Name(), v)
+	name := keys[0].Name()
+	station, ok := strings.CutPrefix(name, originPrefix)
+	if !ok || station == "" {
+		return Checkpoint{}, fmt.Errorf("%w: key name %q does not begin with %q", ErrCheckpoint, name, originPrefix)
+	}
+	head, _, n, err := log.ParseCheckpoint(text, name, keys[0], keys[1:]...)
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("%w: %v", ErrCheckpoint, err)
+	}
+	for _, v := range keys {
+		if !slices.ContainsFunc(n.Sigs, func(s note.Signature) bool { return s.Name == v.Name() && s.Hash == v.KeyHash() }) {
+			return Checkpoint{}, fmt.Errorf("%w: it has no signature by the key %s+%08x", ErrCheckpoint, v.Name(), v.KeyHash())
+		}
 	}
 	c := Checkpoint{Station: station, Size: int64(head.Size)}
 	if c.Size < 0 || len(head.Hash) != tlog.HashSize {

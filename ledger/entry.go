@@ -187,6 +187,10 @@ func decodeBody(kind string, b []byte) (Body, error) {
 		return unmarshal[LocksErased](b)
 	case KindStationEpoch:
 		return unmarshal[StationEpoch](b)
+	case KindStationKey:
+		return unmarshal[StationKey](b)
+	case KindMasterRetired:
+		return unmarshal[MasterRetired](b)
 	case "":
 		return nil, errors.New("no kind")
 	}

@@ -20,12 +20,13 @@
 // Digests are "sha256:" and 64 lower-case hex digits; addresses and sizes are JSON numbers, in bytes; durations are in
 // milliseconds; a list with nothing in it is [] or null. Order is by index in the tree, never by time.
 //
-// The first entry, and no other, is station.init. It names the key of the checkpoints. What a run's entries may be
+// The first entry, and no other, is station.init. It names the key of the checkpoints, until a station.key names another (Chain). What a run's entries may be
 // and in which order they stand is written at Progress.After, what holds across runs at RunStart.CheckRework. A ledger that was
 // restored from a copy goes on with station.epoch (StationEpoch). Station and simulated never change.
 //
 // The head of the tree is a C2SP tlog-checkpoint in a signed note: three lines, origin "station/<station id>", number
-// of entries, and root hash in base64, signed by the Ed25519 key whose name is the origin line.
+// of entries, and root hash in base64, signed by the Ed25519 key whose name is the origin line; the first one that covers a station.key is signed by the key before
+// it too (Chain.Signers).
 //
 // testdata/v1 holds entries, their leaf hashes and checkpoints over them, for whoever writes another reader.
 package ledger

@@ -40,20 +40,34 @@ type Finding struct {
 // Report is what Verify found. Findings holds the first of each sort only: what follows a first bad entry
 // is bad because of it.
 type Report struct {
-	Station     string // from the verifier's name
+	Station     string
 	Simulated   bool
 	Entries     int64     // entries checked; less than there are when the account breaks off
 	Checkpoints int64     // checkpoints checked
 	Signed      int64     // size of the last good checkpoint; entries after it are an unsigned tail, which is no failure
 	Root        tlog.Hash // tree hash over the entries checked
+	Keys        []Key     // of the checkpoints, oldest first
 	Findings    []Finding // by From; empty when all is well
+}
+
+// Key is one key of the checkpoints as Verify found it.
+type Key struct {
+	Link
+	Pinned bool
+	Signed int64 // size of the last good checkpoint that it signed, 0 for none
+	// Alone is, where the key before it was lost, the first entry that no key before it signed.
+	Alone int64
 }
 
 // Unsigned is how many of the checked entries no good checkpoint covers.
 func (r *Report) Unsigned() int64 { return max(0, r.Entries-r.Signed) }
 
 // Verify recomputes everything: each entry is canonical and stands where it may stand, each stored tree hash is that
-// of its entries, and each stored checkpoint carries v's signature over the tree as it was at its size.
+// of its entries, and each stored checkpoint carries the signatures that it has to have (Chain.Signers) over the tree as it was at its size.
+//
+// The keys are those that the ledger names, and have to be vouched for by the pinned ones: a key that signed vouches for all entries before, and for the key after it,
+// which signed the same checkpoint. Where a key was lost the chain is broken, and one on either side has to be pinned. Without any pinned key the ledger's own
+// word is taken, which proves nothing against somebody who rewrote it whole.
 //
 // What is wrong in the ledger is a Finding. An error means that the source could not be read, or that
 // ctx ended; then the report is not complete.
@@ -61,8 +75,8 @@ func (r *Report) Unsigned() int64 { return max(0, r.Entries-r.Signed) }
 // Not found, because nothing inside a ledger can tell: an unsigned tail that was rewritten together with its hashes, and
 // a rollback to an earlier checkpoint with all later ones removed. For these compare the size and root of
 // an earlier report.
-func Verify(ctx context.Context, src Source, v note.Verifier) (Report, error) {
-	w := walk{src: src, v: v, runs: map[string]Progress{}, seen: map[string]bool{}}
+func Verify(ctx context.Context, src Source, pinned ...note.Verifier) (Report, error) {
+	w := walk{src: src, pinned: pinned, runs: map[string]Progress{}, seen: map[string]bool{}, retired: map[string]bool{}}
 	size, err := src.Size()
 	if err != nil {
 		return w.Report, fmt.Errorf("ledger size: %w", err)
@@ -89,6 +103,7 @@ func Verify(ctx context.Context, src Source, v note.Verifier) (Report, error) {
 		}
 	}
 	w.Root = w.root()
+	w.vouch()
 	slices.SortStableFunc(w.Findings, func(a, b Finding) int { return cmp.Compare(a.From, b.From) })
 	return w.Report, nil
 }
@@ -97,11 +112,13 @@ func Verify(ctx context.Context, src Source, v note.Verifier) (Report, error) {
 type walk struct {
 	Report
 	src     Source
-	v       note.Verifier
+	pinned  []note.Verifier
+	chain   Chain
 	edge    []tlog.Hash // of the complete subtrees that make up the entries so far, the largest first
 	broken  bool        // content is not what was stored or signed; hashes say nothing from here on
 	runs    map[string]Progress
 	reworks Reworks
+	retired map[string]bool // masters
 	seen    map[string]bool // sorts of findings that there are already
 
 	kept int64  // the next checkpoint is kept under this size, -1 when there is none
@@ -114,6 +131,8 @@ const (
 	badForm       = "form"
 	badPlace      = "place"
 	badCheckpoint = "checkpoint"
+	notNamed      = "not named"
+	notPinned     = "not pinned"
 )
 
 func (w *walk) find(sort string, from, to int64, format string, args ...any) {
@@ -206,24 +225,30 @@ func (w *walk) place(i int64, e Entry) error {
 		w.Simulated = e.Simulated
 		w.Station = e.Station
 	}
-	init, isInit := e.Body.(StationInit)
+	_, isInit := e.Body.(StationInit)
 	switch {
-	case Origin(e.Station) != w.v.Name():
-		return fmt.Errorf("%w: it is of station %q, but the key is %q", ErrGrammar, e.Station, w.v.Name())
+	case len(w.pinned) > 0 && Origin(e.Station) != w.pinned[0].Name():
+		return fmt.Errorf("%w: it is of station %q, but the key is %q", ErrGrammar, e.Station, w.pinned[0].Name())
+	case w.Station != "" && e.Station != w.Station: // "" where entry 0 cannot be read
+		return fmt.Errorf("%w: it is of station %q, and entry 0 of %q", ErrGrammar, e.Station, w.Station)
 	case e.Simulated != w.Simulated:
 		return fmt.Errorf("%w: simulated changes from %t to %t", ErrGrammar, w.Simulated, e.Simulated)
 	case isInit != (i == 0):
 		return fmt.Errorf("%w: %s stands at 0 and nowhere else, this is %s", ErrGrammar, KindStationInit, e.Body.Kind())
-	case isInit:
-		return checkKey(init, w.v)
+	}
+	switch b := e.Body.(type) {
+	case Other:
+		return nil
+	case StationInit, StationKey:
+		return w.key(i, e)
+	case StationEpoch:
+		return w.epoch(i, b)
+	case MasterRetired:
+		err := b.Check(w.retired[b.Name])
+		w.retired[b.Name] = true
+		return err
 	}
 	run, _, _ := RunOf(e.Body)
-	if _, ok := e.Body.(Other); ok {
-		return nil
-	}
-	if epoch, ok := e.Body.(StationEpoch); ok {
-		return w.epoch(i, epoch)
-	}
 	if err := w.reworks.After(Record{Index: i, Entry: e}); err != nil {
 		return err
 	}
@@ -257,18 +282,6 @@ func (w *walk) epoch(i int64, e StationEpoch) error {
 	return nil
 }
 
-func checkKey(init StationInit, v note.Verifier) error {
-	named, err := note.NewVerifier(init.CheckpointKey)
-	if err != nil {
-		return fmt.Errorf("%w: its checkpoint key cannot be read", ErrGrammar)
-	}
-	if named.Name() != v.Name() || named.KeyHash() != v.KeyHash() {
-		return fmt.Errorf("%w: the ledger was begun with checkpoint key %s+%08x, not with %s+%08x",
-			ErrGrammar, named.Name(), named.KeyHash(), v.Name(), v.KeyHash())
-	}
-	return nil
-}
-
 // checkpoint checks the stored checkpoint whose size the walk has reached.
 func (w *walk) checkpoint() error {
 	c, ok := w.open()
@@ -279,7 +292,7 @@ func (w *walk) checkpoint() error {
 		return nil
 	}
 	if ok {
-		w.Signed = c.Size
+		w.sign(c.Size)
 	}
 	return w.nextCheckpoint(w.kept + 1)
 }
@@ -287,7 +300,11 @@ func (w *walk) checkpoint() error {
 // open checks the next checkpoint by itself.
 func (w *walk) open() (Checkpoint, bool) {
 	w.Checkpoints++
-	c, err := OpenCheckpoint(w.text, w.v)
+	verifiers, err := w.signers()
+	var c Checkpoint
+	if err == nil {
+		c, err = OpenCheckpoint(w.text, verifiers...)
+	}
 	if err == nil && c.Size != w.kept {
 		err = fmt.Errorf("%w: its size is %d", ErrCheckpoint, c.Size)
 	}
