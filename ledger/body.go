@@ -139,6 +139,7 @@ type Part struct {
 	Sector  int64    `json:"sector"`         // bytes that one nonvolatile lock bit protects
 	Assumed []string `json:"assumed"`        // facts of the profile that no source confirms
 	User    bool     `json:"user,omitempty"` // read from the user's own file, not shipped with the program
+	Map     string   `json:"map,omitempty"`  // of a run that relays authenticated commands: which map of them the profile has
 }
 
 // Chip names one physical flash.
@@ -168,7 +169,7 @@ type Region struct {
 type RegionProof struct {
 	Region string `json:"region"`
 	SHA256 string `json:"sha256"` // of the whole region as it stands on the chip, 64 hex digits
-	Proof  string `json:"proof"`  // "readback", or "crc" computed by the chip
+	Proof  string `json:"proof"`  // "readback", "crc" computed by the chip, "measurement" signed by the chip; of two, joined by ", "
 	Lock   string `json:"lock"`   // "nonvolatile", "volatile", "block" or "none"
 }
 

@@ -191,6 +191,10 @@ func decodeBody(kind string, b []byte) (Body, error) {
 		return unmarshal[StationKey](b)
 	case KindMasterRetired:
 		return unmarshal[MasterRetired](b)
+	case KindRelayIntent:
+		return unmarshal[RelayIntent](b)
+	case KindRelayAnswer:
+		return unmarshal[RelayAnswer](b)
 	case "":
 		return nil, errors.New("no kind")
 	}

@@ -24,6 +24,7 @@ type Progress struct {
 	Password Installed         `json:"password,omitzero"`
 	Mode     Installed         `json:"mode,omitzero"`       // ID is the mode
 	RootKeys map[int]Installed `json:"root_keys,omitempty"` // by counter index
+	Relay    Relayed           `json:"relay,omitzero"`
 }
 
 // Installed is how far one thing has come that a chip takes once: not at all, intended, or proven.
@@ -36,7 +37,7 @@ type Installed struct {
 func (p Progress) Open() bool { return p.Started && !p.Ended }
 
 // Unsettled names what the chip may have learned and has not shown yet, "" when there is nothing of that sort: a root key
-// between its intent and its proof or void, and likewise a password, which counts until its mode is proven.
+// between its intent and its proof or void, likewise a password, which counts until its mode is proven, and authenticated commands between their intent and their answer.
 func (p Progress) Unsettled() string {
 	switch {
 	case p.Password.ID != "" && !p.Password.Proven:
@@ -45,6 +46,8 @@ func (p Progress) Unsettled() string {
 		return "a mode"
 	case p.Password.Proven && !p.Mode.Proven:
 		return "the password mode"
+	case p.Relay.Open > 0:
+		return "a relayed command"
 	}
 	for _, i := range slices.Sorted(maps.Keys(p.RootKeys)) {
 		if k := p.RootKeys[i]; k.ID != "" && !k.Proven {
@@ -57,7 +60,7 @@ func (p Progress) Unsettled() string {
 // oneWay tells whether the chip was given, or may have been given, a secret or a mode.
 func (p Progress) oneWay() bool {
 	is := func(i Installed) bool { return i.ID != "" }
-	return is(p.Password) || is(p.Mode) || slices.ContainsFunc(slices.Collect(maps.Values(p.RootKeys)), is)
+	return is(p.Password) || is(p.Mode) || p.Relay.OneWay || slices.ContainsFunc(slices.Collect(maps.Values(p.RootKeys)), is)
 }
 
 // After returns the progress after one more entry of the run. The order of a run's entries is
@@ -72,6 +75,8 @@ func (p Progress) oneWay() bool {
 //	password.intent x ( password.void x | password.proven x ), again after a void, never after a proof
 //	root_key.intent x ( root_key.void x | root_key.proven x ), likewise, for each counter index
 //	mode.intent+ mode.proven, of one mode; mode password only after password.proven
+//	( relay.intent relay.answer | relay.answer )*, of one step after the other, their turns ascending; the answer to an intent is of its turn, one without an
+//	is of read-only commands alone; a step ends between them, or failed
 //	permanent.intent at any place
 //	password.opened and locks.erased at any place of a run that uses a permission
 //
@@ -133,6 +138,8 @@ func (p Progress) after(b Body) (Progress, error) {
 			return p, fmt.Errorf("number of steps changes from %d to %d", p.Of, b.Of)
 		case !slices.Contains(results, b.Result):
 			return p, fmt.Errorf("step %d has the unknown result %q", b.N, b.Result)
+		case p.Relay.Open > 0 && b.Result != Failed:
+			return p, fmt.Errorf("step %d is %s, and %s is not answered", b.N, b.Result, KindRelayIntent)
 		}
 		p.Of = b.Of
 	case RunStuck:

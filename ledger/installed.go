@@ -65,6 +65,14 @@ func (p Progress) afterSecret(b Body) (_ Progress, err error) {
 			return p, errors.New("an intent to do nothing")
 		}
 		err = p.sameChip(b.UID)
+	case RelayIntent:
+		if err = p.sameChip(b.UID); err == nil {
+			p.Relay, err = p.Relay.intend(b)
+		}
+	case RelayAnswer:
+		if err = p.sameChip(b.UID); err == nil {
+			p.Relay, err = p.Relay.answer(b)
+		}
 	default:
 		return p, fmt.Errorf("%s does not belong to a run", b.Kind())
 	}

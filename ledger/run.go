@@ -133,6 +133,10 @@ func RunOf(b Body) (run, serial, slot string) {
 		return b.Run, b.Serial, ""
 	case LocksErased:
 		return b.Run, b.Serial, ""
+	case RelayIntent:
+		return b.Run, b.Serial, ""
+	case RelayAnswer:
+		return b.Run, b.Serial, ""
 	}
 	return "", "", ""
 }

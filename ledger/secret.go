@@ -153,9 +153,11 @@ type UnitClose struct {
 
 // Permanent tells whether an entry says that something permanent is about to happen to the chip.
 func Permanent(b Body) bool {
-	switch b.(type) {
+	switch b := b.(type) {
 	case PasswordIntent, ModeIntent, RootKeyIntent, PermanentIntent:
 		return true
+	case RelayIntent:
+		return b.OneWay()
 	}
 	return false
 }

@@ -304,7 +304,7 @@ func TestVerifyErrors(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, leaf := range newBook(f, allBodies()).leaves {
+	for _, leaf := range newBook(f, append(allBodies(), relayBodies()...)).leaves {
 		f.Add(leaf)
 	}
 	f.Add([]byte(`{"boot_ns":"1","kind":"unit.seen","station":"s","time":"2026-11-23T09:30:00.000000Z","v":1,"why":1e+30}`))
