@@ -198,6 +198,9 @@ func decodeBody(kind string, b []byte) (Body, error) {
 	case "":
 		return nil, errors.New("no kind")
 	}
+	if body, err := decodeKeyServer(kind, b); body != nil || err != nil {
+		return body, err
+	}
 	return Other{kind, bytes.Clone(b)}, nil
 }
 

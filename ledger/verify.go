@@ -243,6 +243,8 @@ func (w *walk) place(i int64, e Entry) error {
 		return w.key(i, e)
 	case StationEpoch:
 		return w.epoch(i, b)
+	case KeyServerEntry:
+		return b.Check()
 	case MasterRetired:
 		err := b.Check(w.retired[b.Name])
 		w.retired[b.Name] = true
