@@ -102,5 +102,20 @@ func TestPermanentIsTold(t *testing.T) {
 	write(c, 0x02, 0, 0, 0, 0)
 	write(c, 0xE3, 0, 0, 0, 0)
 	write(c, 0x2C, 0xFB, 0xFF)
-	expect(t, "told", heard, []byte{0x28, secret[0], 0x42, 0x11, 0x9B, 0, 0x9B, 2, 0x2C, 0xFB})
+	s := signerOf(c)
+	do(c, 0, with(counters, 0x9B)...)
+	do(c, 0, with(s.measure(0, 1), 0x9B)...)
+	do(c, 0, with(s.write(0x100, nil), 0x9B)...)
+	do(c, 0, with(signerOf(c).erase(0x1000), 0x9B)...)
+	do(c, 0, with(signerOf(c).protect(0, 0x10000), 0x9B)...)
+	expect(t, "told", heard, []byte{0x28, secret[0], 0x42, 0x11, 0x9B, 0, 0x9B, 2, 0x2C, 0xFB, 0x9B, 0xF1, 0x9B, 0xF1, 0x9B, 0xF2})
+}
+
+// Of a block all of it is told, what lies behind its 256th byte too.
+func TestPermanentBlockIsToldWhole(t *testing.T) {
+	var heard []byte
+	c := newChip(t, authenta, nor.Options{Permanent: func(command []byte, _ bool) { heard = command }})
+	block := signerOf(c).write(0, secret)
+	relay(c, block)
+	expect(t, "told", heard, with(block, 0x9B))
 }

@@ -47,6 +47,7 @@ var childRounds = map[string]struct {
 }{
 	"array":     {rounds, round},
 	"permanent": {permanentRounds, permanentRound},
+	"signed":    {func(c *nor.Chip) uint32 { return uint32(c.CommandCounter()) }, signedRound},
 }
 
 // kill starts a child on the board file, kills it some time after its first word, and returns how many rounds it has
@@ -138,6 +139,46 @@ func TestKill(t *testing.T) {
 		c.Close()
 	}
 	t.Logf("%d rounds under %d kills", total, kills)
+}
+
+// signedRound n protects four erase units first, and then does in them with signed blocks what round does with plain commands.
+func signedRound(c *nor.Chip, n uint32) {
+	s := signerOf(c)
+	switch page := (n - 1) % (ring + 4); {
+	case n == 0:
+		op1(c, with(s.protect(0, 0x10000), 0x9B))
+	case page%17 == 0:
+		op1(c, with(s.erase(page/17*4096), 0x9B))
+	default:
+		op1(c, with(s.write((page-page/17-1)*256, pageOf(n)), 0x9B))
+	}
+}
+
+// The same for signed blocks: each acknowledged one holds, with the counter, and none holds twice.
+func TestKillSigned(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "chip")
+	dice := rand.New(rand.NewPCG(7, 8))
+	create(t, path, authenta, nor.Options{}).Close()
+	model, done := newChip(t, authenta, nor.Options{}), uint32(0)
+	for range 20 {
+		acknowledged := kill(t, path, "signed", time.Duration(dice.IntN(3000))*time.Microsecond)
+		c, err := nor.Open(path, nor.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		total := uint32(c.CommandCounter())
+		if total < acknowledged || total > acknowledged+1 {
+			t.Fatalf("the chip holds %d blocks, %d were acknowledged", total, acknowledged)
+		}
+		for ; done < total; done++ {
+			signedRound(model, done)
+		}
+		if got, want := signed(c), signed(model); got != want || !bytes.Equal(c.Bytes(0, 5*4096), model.Bytes(0, 5*4096)) {
+			t.Fatalf("after %d blocks the board holds %s, and not %s, or other cells", total, got, want)
+		}
+		c.Close()
+	}
+	t.Logf("%d blocks under 20 kills", done)
 }
 
 // permanentRound n is a root key, then a bit of the password, then password mode, then increments for ever.

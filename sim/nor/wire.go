@@ -158,7 +158,7 @@ func (c *Chip) tellPermanent(f *frame) {
 	switch f.op {
 	case 0x28, 0x2C, 0x42:
 	case 0x9B:
-		if b := f.data[0]; c.part.rpmc && (b == cmdWriteRootKey || b == cmdIncrement || b == blockWrite>>8 || b == blockProtect>>8) {
+		if b := c.packet[0]; c.part.rpmc && f.n > f.head && (b == cmdWriteRootKey || b == cmdIncrement || b == blockWrite>>8 || b == blockProtect>>8) {
 			data = c.packet[:]
 			break
 		}
