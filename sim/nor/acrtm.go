@@ -36,10 +36,10 @@ type ACRTMFaults struct {
 
 // acrtm is the state of the engine. The status byte is that of RPMC.
 type acrtm struct {
-	powerOn, command uint64 // the two counters
-	addr, size       uint32 // the protected range; none where size is 0
-	block            bool   // 96 tells of a block: this reply, not RPMC's
-	reply            [72]byte
+	powerOn, command uint64   // the two counters
+	addr, size       uint32   // the protected range; none where size is 0
+	block            bool     // 96 tells of a block: this reply, not RPMC's
+	reply            [72]byte // zeros where it failed; stale where block is false
 }
 
 // Commands, each the first two bytes of a block.
@@ -260,4 +260,4 @@ func (c *Chip) inRange(addr, n uint32) bool {
 }
 
 // boot is what power-up and reset do to it.
-func (a *acrtm) boot() { a.block, a.reply = false, [72]byte{} }
+func (a *acrtm) boot() { a.block = false }

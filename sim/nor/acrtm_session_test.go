@@ -43,7 +43,7 @@ func TestReplayAndReorder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other.SetCounters(c.PowerOnCounter(), c.CommandCounter())
+	other.SetACRTM(c.PowerOnCounter(), c.CommandCounter())
 	taken(t, other, "on another chip with the same counters", measure, 0x04)
 	if got := signed(c); got != "power-on 1, command 2, range 0+0, 1 writes, 1 erases, 0 ranges" {
 		t.Error(got)

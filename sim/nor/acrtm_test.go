@@ -129,7 +129,7 @@ func TestInventedVectors(t *testing.T) {
 					write(c, with(filled(256, 0xA5), 0x02, byte(page>>16), byte(page>>8), 0)...)
 				}
 			}
-			c.SetCounters(v.PowerOn, v.Counter)
+			c.SetACRTM(v.PowerOn, v.Counter)
 			status, reply := relay(c, unhex(v.Blocks[name].Block))
 			expect(t, name, append([]byte{status}, reply...), append([]byte{0x80}, padded(unhex(v.Blocks[name].Reply))...))
 			if got, want := effect(c); got != want {
@@ -248,7 +248,7 @@ func TestBlockStatus(t *testing.T) {
 	}
 	for _, row := range rows {
 		c := newChip(t, authenta, nor.Options{})
-		c.SetCounters(5, 9)
+		c.SetACRTM(5, 9)
 		relay(c, signerOf(c).write(0, []byte{0x5A})) // 10 now
 		if row.before != nil {
 			row.before(c)
