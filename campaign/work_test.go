@@ -99,8 +99,12 @@ func (k *work) equip(t testing.TB, master string) (dir string) {
 		t.Fatal(err)
 	}
 	k.recipient = auditor.Recipient().String()
-	if k.keys, err = keyring.Create(filepath.Join(dir, "keys"), "campaign"); err == nil {
-		err = k.keys.CreateMaster(master)
+	files, err := keyring.CreateFile(filepath.Join(dir, "keys"), nil)
+	if err == nil {
+		k.keys, err = keyring.Create(files, "campaign")
+	}
+	if err == nil {
+		err = k.keys.CreateMaster(master, nil)
 	}
 	if err := errors.Join(err, os.WriteFile(k.identity, []byte(auditor.String()+"\n"), 0o600)); err != nil {
 		t.Fatal(err)

@@ -9,33 +9,34 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"golang.org/x/mod/sumdb/note"
 )
 
 const (
-	checkpointFile = "checkpoint.key"
-	verifierFile   = "verifier.key"
-	keyPrefix      = "station/" // the key's name is the origin line of the checkpoints
-	maxKeyFile     = 4096       // bytes; a key line has about 120
-	keySize        = 32         // bytes of the verifier key and of a master key
+	keySuffix  = ".key"
+	maxKeyFile = 4096 // bytes; a key line has about 120, and an age file around it 220 more
 )
 
-// Create makes the checkpoint key and the verifier key of station stationID in dir, which is made too when it does not
-// exist, and opens the keyring. An existing checkpoint key is never overwritten: ErrExists. A verifier key without one is
-// what a Create leaves that died in between; it is kept. When Create returns, the keys are durable.
-func Create(dir, stationID string) (*Keyring, error) {
-	if stationID == "" || !utf8.ValidString(stationID) || strings.ContainsRune(stationID, '+') || strings.ContainsFunc(stationID, unicode.IsSpace) {
-		return nil, fmt.Errorf("station id %q: a key's name may have no spaces and no plus sign", stationID)
-	}
+// leftover is what writeNew leaves of a key when it is killed; no name ends like it.
+var leftover = regexp.MustCompile(`\.new-[0-9]*$`)
+
+// File is a Provider in a directory: files of mode 0600, encrypted where it was made with a passphrase. Printing it in any way shows no key.
+type File struct {
+	dir  string
+	lock *lock // nil where files are not encrypted
+}
+
+// CreateFile makes dir, which may be there already, and opens it.
+func CreateFile(dir string, passphrase []byte) (*File, error) {
 	if err := os.Mkdir(dir, 0o700); err == nil {
 		if err := syncDir(filepath.Dir(dir)); err != nil {
 			return nil, err
@@ -46,77 +47,186 @@ func Create(dir, stationID string) (*Keyring, error) {
 	if err := checkDir(dir); err != nil {
 		return nil, err
 	}
-	path := filepath.Join(dir, checkpointFile)
-	if _, err := os.Lstat(path); err == nil {
-		return nil, fmt.Errorf("%s: %w and is never overwritten", path, ErrExists)
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	if passphrase != nil {
+		if err := createLock(dir, passphrase); err != nil && !errors.Is(err, ErrExists) {
+			return nil, err
+		}
 	}
-	// The checkpoint key comes last: it is what says that a keyring is there.
-	if err := CreateVerifier(dir); err != nil && !errors.Is(err, ErrExists) {
-		return nil, err
-	}
-	if _, err := readVerifier(dir); err != nil {
-		return nil, err
-	}
-	skey, _, err := note.GenerateKey(rand.Reader, keyPrefix+stationID)
-	if err != nil {
-		return nil, fmt.Errorf("making the checkpoint key: %w", err)
-	}
-	if err := writeNew(path, []byte(skey+"\n")); err != nil {
-		return nil, err
-	}
-	return Open(dir)
+	return OpenFile(dir, passphrase)
 }
 
-// CreateVerifier gives a verifier key to a keyring that was made before there was one. It makes no key beside an existing
-// one: ErrExists. Beside a ledger with open runs a new verifier key is wrong: their tags were made with the old one.
-func CreateVerifier(dir string) error { return createRandom(filepath.Join(dir, verifierFile)) }
+// OpenFile opens the keys in dir; passphrase is nil where they are not encrypted. Keys that are encrypted and keys that are not are never in one directory. Errors wrap
+// ErrMissing, ErrMode, ErrKey or, where the passphrase is not theirs, ErrProvider.
+func OpenFile(dir string, passphrase []byte) (*File, error) {
+	f := &File{dir: dir}
+	if err := checkDir(dir); errors.Is(err, fs.ErrNotExist) && passphrase == nil {
+		return f, nil // every key says that it is missing
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	path := filepath.Join(dir, lockFile)
+	_, err := os.Lstat(path)
+	if passphrase == nil {
+		if err == nil {
+			return nil, fmt.Errorf("%s: the keys beside it are encrypted, and no passphrase was given: %w", path, ErrProvider)
+		}
+		return f, nil
+	}
+	plain, err := f.Names()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range plain {
+		if !strings.HasSuffix(f.path(name), lockSuffix) {
+			return nil, fmt.Errorf("%s: %w: it is not encrypted, and a passphrase was given for it", f.path(name), ErrKey)
+		}
+	}
+	if f.lock, err = openLock(path, passphrase); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
 
-// createRandom makes a file of keySize random bytes.
-func createRandom(path string) error {
+// path is where a key is.
+func (f *File) path(name string) string {
+	file := url.PathEscape(name)
+	if !strings.HasPrefix(name, masterPrefix) {
+		file += keySuffix
+	}
+	if f.lock != nil {
+		file += lockSuffix
+	}
+	return filepath.Join(f.dir, file)
+}
+
+func (f *File) MAC(name string, message []byte) ([]byte, error) {
+	raw, err := f.read(name)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(raw)
+	if len(raw) != keySize {
+		return nil, fmt.Errorf("%s: %w: it must have %d bytes", f.path(name), ErrKey, keySize)
+	}
+	mac := hmac.New(sha256.New, raw)
+	mac.Write(message)
+	return mac.Sum(nil), nil
+}
+
+func (f *File) Sign(name string, message []byte) ([]byte, error) {
+	private, err := f.signing(name)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(private)
+	return ed25519.Sign(private, message), nil
+}
+
+func (f *File) Public(name string) (ed25519.PublicKey, error) {
+	private, err := f.signing(name)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(private)
+	return slices.Clone(private.Public().(ed25519.PublicKey)), nil
+}
+
+// Random leaves b as it is: this machine's random bytes are added to it as to every provider's.
+func (f *File) Random(b []byte) error { return nil }
+
+func (f *File) CreateMAC(name string, value []byte) error {
 	key := make([]byte, keySize)
 	defer clear(key)
-	rand.Read(key)
-	return writeNew(path, key)
+	switch {
+	case value == nil:
+		rand.Read(key)
+	case len(value) != keySize:
+		return fmt.Errorf("%w: a key has %d bytes, not %d", ErrKey, keySize, len(value))
+	default:
+		copy(key, value)
+	}
+	return f.create(name, key)
 }
 
-// Open reads the keyring in dir. Errors wrap ErrMissing, ErrMode or ErrKey.
-func Open(dir string) (*Keyring, error) {
-	path := filepath.Join(dir, checkpointFile)
-	text, err := readKey(path, "because entries signed by another key would look forged")
+func (f *File) CreateSigning(name string) error {
+	skey, _, err := note.GenerateKey(rand.Reader, originPrefix+name)
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("making the key %s: %w", name, err)
 	}
-	defer clear(text)
-	k, err := parse(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	k.dir = dir
-	if k.tags, err = readVerifier(dir); err != nil {
-		return nil, err
-	}
-	return k, nil
+	line := []byte(skey + "\n")
+	defer clear(line)
+	return f.create(name, line)
 }
 
-// readVerifier returns HMAC-SHA-256 with the verifier key.
-func readVerifier(dir string) (func() hash.Hash, error) {
-	path := filepath.Join(dir, verifierFile)
-	raw, err := readKey(path, "because secrets tagged with another key would look foreign")
-	if err != nil {
-		return nil, err
+func (f *File) create(name string, content []byte) error {
+	if f.lock != nil {
+		var err error
+		if content, err = f.lock.seal(content); err != nil {
+			return err
+		}
 	}
-	if len(raw) != keySize {
-		clear(raw)
-		return nil, fmt.Errorf("%s: %w: it must have %d bytes", path, ErrKey, keySize)
-	}
-	return func() hash.Hash { return hmac.New(sha256.New, raw) }, nil
+	return writeNew(f.path(name), content)
 }
 
-// readKey reads a key file, and its directory's and its own mode. Its caller wipes it.
-func readKey(path, whyNotAnew string) ([]byte, error) {
-	missing := fmt.Errorf("%s: %w. Restore it from the backup: it is never made anew beside an existing ledger, %s", path, ErrMissing, whyNotAnew)
+func (f *File) Destroy(name string) error {
+	if err := os.Remove(f.path(name)); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w", f.path(name), ErrMissing)
+	} else if err != nil {
+		return err
+	}
+	return syncDir(f.dir)
+}
+
+// Names leaves out what a creation left that was killed, and what somebody else put there.
+func (f *File) Names() ([]string, error) {
+	files, err := os.ReadDir(f.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("keyring: %w", err)
+	}
+	names := []string{}
+	for _, file := range files {
+		if name, ok := f.nameOf(file.Name()); ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// nameOf undoes path.
+func (f *File) nameOf(file string) (name string, ok bool) {
+	text, ok := file, true
+	if f.lock != nil {
+		text, ok = strings.CutSuffix(text, lockSuffix)
+	}
+	if ok && !strings.HasPrefix(text, masterPrefix) {
+		text, ok = strings.CutSuffix(text, keySuffix)
+	}
+	name, err := url.PathUnescape(text)
+	return name, ok && err == nil && name != "" && !leftover.MatchString(name) && filepath.Base(f.path(name)) == file && file != unlockFile
+}
+
+// String says where the files are.
+func (f *File) String() string { return f.dir }
+
+func (f *File) Close() error { return nil }
+
+// read returns what a key file holds. Its caller wipes it.
+func (f *File) read(name string) ([]byte, error) {
+	text, err := readKey(f.path(name))
+	if err != nil || f.lock == nil {
+		return text, err
+	}
+	plain, err := f.lock.open(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: it is no age file for the identity in %s", f.path(name), ErrKey, lockFile)
+	}
+	return plain, nil
+}
+
+// readKey reads a file of keys, and its directory's and its own mode. Its caller wipes it.
+func readKey(path string) ([]byte, error) {
+	missing := fmt.Errorf("%s: %w", path, ErrMissing)
 	if err := checkDir(filepath.Dir(path)); errors.Is(err, fs.ErrNotExist) {
 		return nil, missing
 	} else if err != nil {
@@ -149,14 +259,28 @@ func readKey(path, whyNotAnew string) ([]byte, error) {
 	return text[:n], nil
 }
 
+// signing returns a signing key. Its caller wipes it.
+func (f *File) signing(name string) (ed25519.PrivateKey, error) {
+	text, err := f.read(name)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(text)
+	private, err := parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.path(name), err)
+	}
+	return private, nil
+}
+
 // parse reads the one line of a key file. No error of note is passed on: some quote their input.
-func parse(text []byte) (*Keyring, error) {
+func parse(text []byte) (ed25519.PrivateKey, error) {
 	line, ok := bytes.CutSuffix(text, []byte("\n"))
 	if !ok {
 		return nil, fmt.Errorf("%w: the line is not complete", ErrKey)
 	}
 	signer, err := note.NewSigner(string(line))
-	if err != nil || !strings.HasPrefix(signer.Name(), keyPrefix) || signer.Name() == keyPrefix {
+	if err != nil || !strings.HasPrefix(signer.Name(), originPrefix) || signer.Name() == originPrefix {
 		return nil, ErrKey
 	}
 	// PRIVATE+KEY+<name>+<hash>+<key>: base64 of the algorithm byte and the 32-byte seed. The key may hold "+".
@@ -166,8 +290,8 @@ func parse(text []byte) (*Keyring, error) {
 		return nil, ErrKey
 	}
 	defer clear(seed)
-	public := ed25519.NewKeyFromSeed(seed[1:]).Public().(ed25519.PublicKey)
-	vkey, err := note.NewEd25519VerifierKey(signer.Name(), public)
+	private := ed25519.NewKeyFromSeed(seed[1:])
+	vkey, err := note.NewEd25519VerifierKey(signer.Name(), private.Public().(ed25519.PublicKey))
 	if err != nil {
 		return nil, ErrKey
 	}
@@ -175,7 +299,7 @@ func parse(text []byte) (*Keyring, error) {
 	if err != nil || v.KeyHash() != signer.KeyHash() {
 		return nil, fmt.Errorf("%w: its hash does not fit it", ErrKey)
 	}
-	return &Keyring{signer: signer, vkey: vkey}, nil
+	return private, nil
 }
 
 func checkDir(dir string) error {

@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"errors"
 	"os"
 	"path/filepath"
@@ -12,9 +13,27 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
+// createIn makes a keyring of files that are not encrypted.
+func createIn(dir, station string) (*Keyring, error) {
+	f, err := CreateFile(dir, nil)
+	if err != nil {
+		return nil, err
+	}
+	return Create(f, station)
+}
+
+// openIn opens the keyring of line1.
+func openIn(dir string) (*Keyring, error) {
+	f, err := OpenFile(dir, nil)
+	if err != nil {
+		return nil, err
+	}
+	return Open(f, "line1", "")
+}
+
 func TestCreateOpenSign(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "keys")
-	made, err := Create(dir, "line1")
+	made, err := createIn(dir, "line1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +42,7 @@ func TestCreateOpenSign(t *testing.T) {
 			t.Errorf("%s: mode %v, %v", path, info.Mode(), err)
 		}
 	}
-	k, err := Open(dir)
+	k, err := openIn(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +68,7 @@ func TestCreateOpenSign(t *testing.T) {
 
 func TestCreateNeverOverwrites(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "keys")
-	if _, err := Create(dir, "line1"); err != nil {
+	if _, err := createIn(dir, "line1"); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "checkpoint.key")
@@ -57,14 +76,14 @@ func TestCreateNeverOverwrites(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Create(dir, "line1"); !errors.Is(err, ErrExists) {
+	if _, err := createIn(dir, "line1"); !errors.Is(err, ErrExists) {
 		t.Errorf("create again: %v", err)
 	}
 	// Even a file that is no key is somebody's.
 	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Create(dir, "line1"); !errors.Is(err, ErrExists) {
+	if _, err := createIn(dir, "line1"); !errors.Is(err, ErrExists) {
 		t.Errorf("create over another file: %v", err)
 	}
 	if after, err := os.ReadFile(path); err != nil || string(after) != "x" {
@@ -73,7 +92,7 @@ func TestCreateNeverOverwrites(t *testing.T) {
 	if err := os.WriteFile(path, before, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(dir); err != nil {
+	if _, err := openIn(dir); err != nil {
 		t.Error(err)
 	}
 }
@@ -85,7 +104,7 @@ func TestCreateAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range results {
 		wg.Go(func() {
-			k, err := Create(dir, "line1")
+			k, err := createIn(dir, "line1")
 			if err != nil && !errors.Is(err, ErrExists) {
 				t.Error(err)
 			}
@@ -93,7 +112,7 @@ func TestCreateAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	k, err := Open(dir)
+	k, err := openIn(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +136,7 @@ func TestMissingKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{empty, filepath.Join(empty, "absent")} {
-		_, err := Open(dir)
+		_, err := openIn(dir)
 		if !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), filepath.Join(dir, "checkpoint.key")) ||
 			!strings.Contains(err.Error(), "never made anew beside an existing ledger") {
 			t.Errorf("%v", err)
@@ -130,7 +149,7 @@ func TestMissingKey(t *testing.T) {
 
 func TestLooseModes(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "keys")
-	if _, err := Create(dir, "line1"); err != nil {
+	if _, err := createIn(dir, "line1"); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "checkpoint.key")
@@ -141,7 +160,7 @@ func TestLooseModes(t *testing.T) {
 		if err := os.Chmod(c.path, c.loose); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(dir); !errors.Is(err, ErrMode) || !strings.Contains(err.Error(), "chmod") {
+		if _, err := openIn(dir); !errors.Is(err, ErrMode) || !strings.Contains(err.Error(), "chmod") {
 			t.Errorf("%s with mode %o: %v", c.path, c.loose, err)
 		}
 		if err := os.Chmod(c.path, c.good); err != nil {
@@ -151,14 +170,14 @@ func TestLooseModes(t *testing.T) {
 	if err := os.Chmod(path, 0o400); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(dir); err != nil {
+	if _, err := openIn(dir); err != nil {
 		t.Errorf("a stricter mode: %v", err)
 	}
 	loose := t.TempDir()
 	if err := os.Chmod(loose, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Create(loose, "line1"); !errors.Is(err, ErrMode) {
+	if _, err := createIn(loose, "line1"); !errors.Is(err, ErrMode) {
 		t.Errorf("create in a loose directory: %v", err)
 	}
 }
@@ -166,11 +185,11 @@ func TestLooseModes(t *testing.T) {
 func TestBadStationID(t *testing.T) {
 	for _, id := range []string{"", "a b", "a+b", "a\nb", "a\u00a0b", "\xff"} {
 		dir := filepath.Join(t.TempDir(), "keys")
-		if _, err := Create(dir, id); err == nil {
+		if _, err := createIn(dir, id); err == nil {
 			t.Errorf("station id %q was accepted", id)
 		}
-		if _, err := os.Stat(dir); err == nil {
-			t.Errorf("station id %q left a directory", id)
+		if files, err := os.ReadDir(dir); err != nil || len(files) > 0 {
+			t.Errorf("station id %q left %v, %v", id, files, err)
 		}
 	}
 }
@@ -178,7 +197,7 @@ func TestBadStationID(t *testing.T) {
 // No error says anything of a key, however much of it is right.
 func TestSpoiledKeyAndNoSecretInErrors(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "keys")
-	if _, err := Create(dir, "line1"); err != nil {
+	if _, err := createIn(dir, "line1"); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "checkpoint.key")
@@ -188,14 +207,14 @@ func TestSpoiledKeyAndNoSecretInErrors(t *testing.T) {
 	}
 	parts := bytes.SplitN(bytes.TrimSpace(good), []byte("+"), 5)
 	secret := parts[4]
-	other := bytes.Replace(good, []byte("line1"), []byte("line2"), 1)
+	other := bytes.Replace(good, []byte("station/checkpoint"), []byte("station/elsewhere"), 1)
 	for name, content := range map[string][]byte{
 		"empty":          nil,
 		"cut":            good[:len(good)-10],
 		"no line end":    good[:len(good)-1],
 		"two lines":      append(bytes.Clone(good), good...),
 		"another name":   other,
-		"no station key": bytes.Replace(good, []byte("station/line1"), []byte("else"), 1),
+		"no station key": bytes.Replace(good, []byte("station/checkpoint"), []byte("else"), 1),
 		"flipped":        append(bytes.Clone(good[:len(good)-4]), "AA=\n"...),
 		"no base64":      append(bytes.Clone(good[:len(good)-4]), "!!!\n"...),
 		"long":           bytes.Repeat(good, 1000),
@@ -203,7 +222,7 @@ func TestSpoiledKeyAndNoSecretInErrors(t *testing.T) {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := Open(dir)
+		_, err := openIn(dir)
 		if !errors.Is(err, ErrKey) {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -220,7 +239,7 @@ func TestSpoiledKeyAndNoSecretInErrors(t *testing.T) {
 	if err := os.Mkdir(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(dir); !errors.Is(err, ErrKey) {
+	if _, err := openIn(dir); !errors.Is(err, ErrKey) {
 		t.Errorf("a directory in place of the key: %v", err)
 	}
 }
@@ -230,15 +249,19 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("PRIVATE+KEY+station/+6c2288f1+AQ==\n"))
 	f.Add([]byte("\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		k, err := parse(text)
+		private, err := parse(text)
 		if err != nil {
 			if !errors.Is(err, ErrKey) {
 				t.Fatal(err)
 			}
 			return
 		}
-		if v, err := note.NewVerifier(k.VerifierKey()); err != nil || v.Name() != k.Signer().Name() || v.KeyHash() != k.Signer().KeyHash() {
-			t.Fatalf("verifier %v, %v", v, err)
+		signer, err := note.NewSigner(strings.TrimSuffix(string(text), "\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if theirs, err := signer.Sign([]byte("x")); err != nil || !bytes.Equal(theirs, ed25519.Sign(private, []byte("x"))) {
+			t.Fatalf("%x, %v", theirs, err)
 		}
 	})
 }

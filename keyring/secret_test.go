@@ -19,7 +19,7 @@ import (
 func newKeyring(t *testing.T) (*Keyring, string) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "keys")
-	k, err := Create(dir, "line1")
+	k, err := createIn(dir, "line1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,9 @@ func TestVectors(t *testing.T) {
 			Index             int
 			Key               string
 		}
-		Tags []struct{ UID, Escrow, Secret, Tag string }
+		Tags       []struct{ UID, Escrow, Secret, Tag string }
+		TagKeys    []struct{ UID, Escrow, Key string }
+		Identities []struct{ Station, Identity string }
 	}
 	if err := json.Unmarshal(text, &v); err != nil {
 		t.Fatal(err)
@@ -59,12 +61,22 @@ func TestVectors(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	k, err := Open(dir)
+	k, err := openIn(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(v.Keys) != 4 || len(v.Tags) != 3 {
-		t.Fatalf("%d keys and %d tags in the file", len(v.Keys), len(v.Tags))
+	if len(v.Keys) != 4 || len(v.Tags) != 3 || len(v.TagKeys) != 3 || len(v.Identities) != 2 {
+		t.Fatalf("%d keys, %d tags, %d tag keys, %d identities in the file", len(v.Keys), len(v.Tags), len(v.TagKeys), len(v.Identities))
+	}
+	for _, c := range v.TagKeys {
+		if got, err := k.TagKey(c.UID, c.Escrow); err != nil || hex.EncodeToString(got) != c.Key {
+			t.Errorf("%+v: %x, %v", c, got, err)
+		}
+	}
+	for _, c := range v.Identities {
+		if id, err := (&Keyring{p: k.p, station: c.Station}).identity(); err != nil || id.String() != c.Identity {
+			t.Errorf("%+v: %v, %v", c, id, err)
+		}
 	}
 	if got, err := k.MasterFingerprint("line/root-2026"); got != v.Fingerprint || len(got) != 16 || err != nil {
 		t.Errorf("fingerprint %s, %v", got, err)
@@ -118,7 +130,7 @@ func TestTagOfAnotherStation(t *testing.T) {
 	if hmac.Equal(tag, tagOf(t, b)) {
 		t.Error("two stations make the same tag")
 	}
-	again, err := Open(dir)
+	again, err := openIn(dir)
 	if err != nil || !hmac.Equal(tag, tagOf(t, again)) {
 		t.Errorf("the tag changes with a restart, %v", err)
 	}
@@ -127,7 +139,7 @@ func TestTagOfAnotherStation(t *testing.T) {
 // What is lent is gone when the callback returns, whichever way it does.
 func TestLentSecretsAreWiped(t *testing.T) {
 	k, _ := newKeyring(t)
-	if err := k.CreateMaster("m"); err != nil {
+	if err := k.CreateMaster("m", nil); err != nil {
 		t.Fatal(err)
 	}
 	identity, recipient := newIdentity(t)
@@ -201,10 +213,10 @@ func TestMasters(t *testing.T) {
 	names := []string{"line/root-2026", "line-root-2026", "a/b/c", "A_1.x", strings.Repeat("x/", 31) + "yz"}
 	keys := map[string]bool{}
 	for _, name := range names {
-		if err := k.CreateMaster(name); err != nil {
+		if err := k.CreateMaster(name, nil); err != nil {
 			t.Fatalf("%q: %v", name, err)
 		}
-		if err := k.CreateMaster(name); !errors.Is(err, ErrExists) {
+		if err := k.CreateMaster(name, nil); !errors.Is(err, ErrExists) {
 			t.Errorf("%q again: %v", name, err)
 		}
 		key, err := derive(k, name, of)
@@ -224,7 +236,7 @@ func TestMasters(t *testing.T) {
 	}
 	bad := []string{"", "\xff", strings.Repeat("x", maxMaster+1), "../x", "..", "/x", "x/", "x//y", "line%2Froot-2026", "a b", "x\n", "\x1b[2J", "ß", "-x", "x.new-123"}
 	for _, name := range bad {
-		if err := k.CreateMaster(name); !errors.Is(err, ErrName) {
+		if err := k.CreateMaster(name, nil); !errors.Is(err, ErrName) {
 			t.Errorf("%q: %v", name, err)
 		}
 		if _, err := k.MasterFingerprint(name); !errors.Is(err, ErrName) {
@@ -281,37 +293,37 @@ func TestMasters(t *testing.T) {
 }
 
 func TestVerifierKeyFile(t *testing.T) {
-	_, dir := newKeyring(t)
+	k, dir := newKeyring(t)
 	path := filepath.Join(dir, "verifier.key")
 	key, err := os.ReadFile(path)
 	if err != nil || len(key) != 32 {
 		t.Fatalf("%d bytes, %v", len(key), err)
 	}
-	if err := CreateVerifier(dir); !errors.Is(err, ErrExists) {
+	if err := k.p.CreateMAC("verifier", nil); !errors.Is(err, ErrExists) {
 		t.Errorf("a second verifier key: %v", err)
 	}
 	if err := os.WriteFile(path, key[:31], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(dir); !errors.Is(err, ErrKey) {
+	if _, err := openIn(dir); !errors.Is(err, ErrKey) {
 		t.Errorf("31 bytes: %v", err)
 	}
 	if err := os.Chmod(path, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(dir); !errors.Is(err, ErrMode) {
+	if _, err := openIn(dir); !errors.Is(err, ErrMode) {
 		t.Errorf("loose mode: %v", err)
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(dir); !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), path) {
+	if _, err := openIn(dir); !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), path) {
 		t.Errorf("missing: %v", err)
 	}
-	if err := CreateVerifier(dir); err != nil { // a keyring from before there was one
+	if err := k.p.CreateMAC("verifier", nil); err != nil { // a keyring from before there was one
 		t.Fatal(err)
 	}
-	if _, err := Open(dir); err != nil {
+	if _, err := openIn(dir); err != nil {
 		t.Error(err)
 	}
 	// A Create that died before the checkpoint key is finished by the next, with the verifier key that is there.
@@ -322,7 +334,7 @@ func TestVerifierKeyFile(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "checkpoint.key")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Create(dir, "line1"); err != nil {
+	if _, err := createIn(dir, "line1"); err != nil {
 		t.Fatal(err)
 	}
 	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, whole) {

@@ -1,11 +1,10 @@
 package keyring
 
 import (
+	"encoding/base32"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -26,43 +25,33 @@ type Unlock struct {
 	Permit int64  // index of the rework.permit
 }
 
-// CreateRecipient returns the recipient (age1...) to which an auditor re-seals a password for this station, and makes its identity where there is
-// none yet. A lost one is no loss but of files that were sealed to it.
-func (k *Keyring) CreateRecipient() (string, error) {
+// Recipient is the recipient (age1...) to which an auditor re-seals a password for this station.
+func (k *Keyring) Recipient() (string, error) {
 	id, err := k.identity()
-	if !errors.Is(err, ErrMissing) {
-		return recipientOf(id, err)
-	}
-	fresh, err := age.GenerateX25519Identity()
-	if err != nil {
-		return "", fmt.Errorf("making the unlock key: %w", err)
-	}
-	text := []byte(fresh.String() + "\n")
-	defer clear(text)
-	// Where another process made one meanwhile, that one counts.
-	if err := writeNew(filepath.Join(k.dir, unlockFile), text); err != nil && !errors.Is(err, ErrExists) {
-		return "", err
-	}
-	return k.Recipient()
-}
-
-// Recipient is CreateRecipient for a keyring that has an identity: ErrMissing where it has none.
-func (k *Keyring) Recipient() (string, error) { return recipientOf(k.identity()) }
-
-func recipientOf(id *age.X25519Identity, err error) (string, error) {
 	if err != nil {
 		return "", err
 	}
 	return id.Recipient().String(), nil
 }
 
-// identity passes on no error of age: they quote what they cannot read.
+// identity is the station's own age identity: derived, or in the file that an earlier version made.
 func (k *Keyring) identity() (*age.X25519Identity, error) {
-	path := filepath.Join(k.dir, unlockFile)
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w: the next permission for rework makes it", path, ErrMissing)
+	if f, ok := k.p.(*File); ok && k.suffix == "" && f.lock == nil {
+		if id, err := readIdentity(filepath.Join(f.dir, unlockFile)); !errors.Is(err, ErrMissing) {
+			return id, err
+		}
 	}
-	text, err := readKey(path, "")
+	scalar, err := k.mac(k.verifier(), fields([]byte(identityLabel), []byte(k.station)))
+	if err != nil {
+		return nil, err
+	}
+	defer clear(scalar)
+	return age.ParseX25519Identity(bech32("AGE-SECRET-KEY-", scalar))
+}
+
+// readIdentity passes on no error of age: they quote what they cannot read.
+func readIdentity(path string) (*age.X25519Identity, error) {
+	text, err := readKey(path)
 	if err != nil {
 		return nil, err
 	}
@@ -73,6 +62,38 @@ func (k *Keyring) identity() (*age.X25519Identity, error) {
 		return nil, fmt.Errorf("%s: %w: it must be one line, an age identity (AGE-SECRET-KEY-1) and no more", path, ErrKey)
 	}
 	return id, nil
+}
+
+// bech32 writes data as age writes an identity (BIP 173), in upper case. age reads one, and makes random ones only.
+func bech32(prefix string, data []byte) string {
+	const alphabet = "QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L"
+	sum := uint32(1)
+	add := func(v byte) {
+		top := sum >> 25
+		sum = sum&0x1FFFFFF<<5 ^ uint32(v)
+		for i, g := range [5]uint32{0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3} {
+			sum ^= g * (top >> i & 1)
+		}
+	}
+	low := strings.ToLower(prefix)
+	for _, c := range []byte(low) {
+		add(c >> 5)
+	}
+	add(0)
+	for _, c := range []byte(low) {
+		add(c & 31)
+	}
+	text := base32.NewEncoding(alphabet).WithPadding(base32.NoPadding).EncodeToString(data) // its digits are those of bech32
+	for _, c := range []byte(text) {
+		add(byte(strings.IndexByte(alphabet, c)))
+	}
+	for range 6 {
+		add(0)
+	}
+	for i := range 6 {
+		text += string(alphabet[(sum^1)>>(5*(5-i))&31])
+	}
+	return prefix + "1" + text
 }
 
 // SealUnlock seals a password to a station's recipient, for one run and no other. Errors wrap ErrRecipient.

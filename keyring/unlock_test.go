@@ -20,20 +20,14 @@ func openUnlock(k *Keyring, sealed []byte) (of Unlock, password []byte, err erro
 
 func TestUnlock(t *testing.T) {
 	k, dir := newKeyring(t)
-	if _, err := k.Recipient(); !errors.Is(err, ErrMissing) {
-		t.Errorf("no identity yet: %v", err)
-	}
-	recipient, err := k.CreateRecipient()
+	recipient, err := k.Recipient()
 	if err != nil || !strings.HasPrefix(recipient, "age1") {
 		t.Fatalf("%q, %v", recipient, err)
 	}
-	if info, err := os.Stat(filepath.Join(dir, unlockFile)); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v, %v", info, err)
-	}
-	for range 2 {
-		if again, err := k.CreateRecipient(); err != nil || again != recipient {
-			t.Errorf("again %q, %v", again, err)
-		}
+	if again, err := openIn(dir); err != nil {
+		t.Fatal(err)
+	} else if r, err := again.Recipient(); err != nil || r != recipient {
+		t.Errorf("again %q, %v", r, err)
 	}
 	password := []byte("\x01\x02\x03\x04\xA5\xA6\xA7\xA8")
 	sealed, err := SealUnlock(recipient, testUnlock, password)
@@ -50,12 +44,6 @@ func TestUnlock(t *testing.T) {
 	}
 	// Another station, a file for nobody, an escrow, and one that was altered.
 	other, _ := newKeyring(t)
-	if _, _, err := openUnlock(other, sealed); !errors.Is(err, ErrMissing) {
-		t.Errorf("a station without identity: %v", err)
-	}
-	if _, err := other.CreateRecipient(); err != nil {
-		t.Fatal(err)
-	}
 	if _, _, err := openUnlock(other, sealed); !errors.Is(err, ErrIdentity) {
 		t.Errorf("another station: %v", err)
 	}
@@ -73,11 +61,11 @@ func TestUnlock(t *testing.T) {
 		}
 	}
 	// What was given by mistake is not quoted: it may be an identity.
-	identity, err := os.ReadFile(filepath.Join(dir, unlockFile))
+	identity, err := k.identity()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := openUnlock(k, identity); !errors.Is(err, ErrSealed) || strings.Contains(err.Error(), string(identity[:20])) {
+	if _, _, err := openUnlock(k, []byte(identity.String())); !errors.Is(err, ErrSealed) || strings.Contains(err.Error(), identity.String()[:20]) {
 		t.Errorf("an identity in place of the file: %v", err)
 	}
 	for name, of := range map[string]Unlock{"no serial": {UID: "u", Escrow: "e"}, "no chip": {Serial: "s", Escrow: "e"}, "no escrow": {Serial: "s", UID: "u"}} {
@@ -93,18 +81,26 @@ func TestUnlock(t *testing.T) {
 	}
 }
 
-// No error and no way of printing shows the identity, and a spoilt or open key file is refused.
+// An identity that an earlier version made is the station's as long as it is there. No error and no way of printing shows it, and a spoilt or open file is refused.
 func TestUnlockKeyFile(t *testing.T) {
 	k, dir := newKeyring(t)
-	if _, err := k.CreateRecipient(); err != nil {
-		t.Fatal(err)
-	}
 	path := filepath.Join(dir, unlockFile)
-	text, err := os.ReadFile(path)
+	made, recipient := newIdentity(t)
+	text, err := os.ReadFile(made)
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret := strings.TrimSpace(string(text))
+	_, line, _ := strings.Cut(string(text), "\n") // behind a comment, which the file never had
+	if err := os.WriteFile(path, []byte(line), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := k.Recipient(); err != nil || got != recipient {
+		t.Errorf("%q, %v; the file is that of %q", got, err, recipient)
+	}
+	if names, err := k.p.Names(); err != nil || len(names) != 2 {
+		t.Errorf("keys %q, %v", names, err)
+	}
+	secret := strings.TrimSpace(line)
 	if shown := fmt.Sprintf("%v %+v %#v %s", k, k, k, k); strings.Contains(shown, secret) {
 		t.Error("printing shows the identity")
 	}
@@ -112,7 +108,7 @@ func TestUnlockKeyFile(t *testing.T) {
 		if err := os.WriteFile(path, []byte(spoilt), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := k.CreateRecipient(); !errors.Is(err, ErrKey) || strings.Contains(strings.ToUpper(err.Error()), secret[:30]) {
+		if _, err := k.Recipient(); !errors.Is(err, ErrKey) || strings.Contains(strings.ToUpper(err.Error()), secret[:30]) {
 			t.Errorf("%d bytes: %v", len(spoilt), err)
 		}
 	}
@@ -134,15 +130,23 @@ func TestAgeOpensUnlock(t *testing.T) {
 		t.Skip("NOT RUN: the program age is not installed (Debian package age)")
 	}
 	k, dir := newKeyring(t)
-	recipient, err := k.CreateRecipient()
+	recipient, err := k.Recipient()
 	if err != nil {
+		t.Fatal(err)
+	}
+	identity, err := k.identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "identity")
+	if err := os.WriteFile(file, []byte(identity.String()+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	sealed, err := SealUnlock(recipient, Unlock{"S", "U", "E", 258}, []byte("12345678"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command(ageProgram, "-d", "-i", filepath.Join(dir, unlockFile))
+	c := exec.Command(ageProgram, "-d", "-i", file)
 	c.Stdin = bytes.NewReader(sealed)
 	got, err := c.Output()
 	if want := "\x00\x11station/unlock/v1\x00\x01S\x00\x01U\x00\x01E\x00\x08\x00\x00\x00\x00\x00\x00\x01\x02\x00\x0812345678"; err != nil || string(got) != want {

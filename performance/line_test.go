@@ -90,7 +90,9 @@ func newLine(t testing.TB, paced bool, programmers ...programmer) *line {
 	must(t, err)
 
 	dir := t.TempDir()
-	keys, err := keyring.Create(filepath.Join(dir, "keys"), "bench")
+	files, err := keyring.CreateFile(filepath.Join(dir, "keys"), nil)
+	must(t, err)
+	keys, err := keyring.Create(files, "bench")
 	must(t, err)
 	l.db, err = store.Create(filepath.Join(dir, "ledger.db"), store.Options{Station: "bench", Simulated: true, Software: "bench", Signer: keys.Signer(), VerifierKey: keys.VerifierKey()})
 	must(t, err)

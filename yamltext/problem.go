@@ -96,7 +96,7 @@ func (pg *Page) Report(line, column int, message, suggestion string) {
 }
 
 // inline finds secrets in a line: what follows a key that is named like one, age identities, and eight bytes in hexadecimal or more that are no digest.
-var inline = regexp.MustCompile(`(?i)sha256["']?\s*:\s*["']?[0-9a-f]+|[\w-]*(?:password|passphrase|secret|token|key)[\w-]*["']?\s*:\s+([^\s{\[].*)|(AGE-SECRET-KEY-\S*)|((?:[0-9a-f]{2}[ :-]?){7,}[0-9a-f]{2,})`)
+var inline = regexp.MustCompile(`(?i)sha256["']?\s*:\s*["']?[0-9a-f]+|(?:[\w-]*(?:password|passphrase|secret|token|key)[\w-]*|\bpin)["']?\s*:\s+([^\s{\[].*)|(AGE-SECRET-KEY-\S*)|((?:[0-9a-f]{2}[ :-]?){7,}[0-9a-f]{2,})`)
 
 // starred is a source line without the secrets that somebody may have written into it, where none belongs: messages go to logs and to other people. Every
 // character has its star, so that carets point to the same place. A word that stands in the line below its key is not seen.

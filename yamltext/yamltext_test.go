@@ -53,6 +53,8 @@ func TestSecretsAreNotQuoted(t *testing.T) {
 		"  - password: {escrow: [audit], exercise: true}":   "  - password: {escrow: [audit], exercise: true}",
 		"    key: {derive: line/root-2026}":                 "    key: {derive: line/root-2026}",
 		"root_key:":                                         "root_key:",
+		"keys: {provider: x, pin: 1234}":                    "keys: {provider: x, pin: *****",
+		"mapping: 12, pinned: 34":                           "mapping: 12, pinned: 34",
 	} {
 		pg := New("x.yaml", "recipe", []byte(line+"\nb: 1\nc: 2\n"))
 		pg.Report(1, 3, "here", "")

@@ -23,13 +23,15 @@ import (
 
 // config is what config.yaml says: facts about this station, never flow.
 type config struct {
-	Station  string
-	Data     string // absolute, or relative to the working directory
-	Listen   string
-	Slots    []slot
-	Escrow   []escrowGroup
-	AllowRaw bool   `mapstructure:"allow_raw"` // recipes with raw steps may run
-	Mirror   string `mapstructure:"-"`         // directory, absolute or relative to the working directory; "" for none
+	Station   string
+	Data      string // absolute, or relative to the working directory
+	Listen    string
+	Slots     []slot
+	Escrow    []escrowGroup
+	AllowRaw  bool   `mapstructure:"allow_raw"` // recipes with raw steps may run
+	Mirror    string `mapstructure:"-"`         // directory, absolute or relative to the working directory; "" for none
+	Keys      keysConfig
+	KeyServer *keyServerConfig `mapstructure:"key_server"` // nil for none
 
 	tell func(string) // told what becomes of the mirror
 }
@@ -90,6 +92,10 @@ func (a *app) parseConfig(name string, text []byte, dir string) (*config, error)
 	if c.Mirror = v.GetString("mirror.dir"); c.Mirror != "" && !filepath.IsAbs(c.Mirror) {
 		c.Mirror = filepath.Join(dir, c.Mirror)
 	}
+	c.Keys.resolve(dir)
+	if c.KeyServer != nil {
+		c.KeyServer.resolve(dir)
+	}
 	c.tell = func(line string) { printf(a.stderr, "MIRROR: %s\n", line) }
 	return &c, nil
 }
@@ -129,7 +135,7 @@ func checkConfig(name string, text []byte) error {
 	if doc == nil {
 		return pg.Err()
 	}
-	top, _ := pg.Group(doc, doc, "the configuration", []string{"station", "data", "slots"}, []string{"listen", "escrow", "mirror", "allow_raw"}, nil)
+	top, _ := pg.Group(doc, doc, "the configuration", []string{"station", "data", "slots"}, []string{"listen", "escrow", "mirror", "keys", "key_server", "allow_raw"}, nil)
 	check := func(key, what string, wrong func(string) string) {
 		f, ok := top[key]
 		if !ok {
@@ -167,6 +173,7 @@ func checkConfig(name string, text []byte) error {
 			pg.Text(found["dir"].Value, "dir")
 		}
 	}
+	checkRemoteKeys(pg, top)
 	if f, ok := top["allow_raw"]; ok && f.Value.Tag != "!!bool" {
 		pg.At(f.Value, fmt.Sprintf("allow_raw is true or false, not %s", yamltext.Quote(f.Value.Value)), "")
 	}

@@ -142,7 +142,7 @@ func (a *app) feed(ctx context.Context, b *bench, recipe *recipes.Recipe, first 
 func demoMaster(b *bench, recipe *recipes.Recipe) error {
 	for _, s := range recipe.Steps() {
 		if k, ok := s.(recipes.RootKey); ok && k.Derive != "" {
-			if err := b.secrets.keys.CreateMaster(k.Derive); err != nil && !errors.Is(err, keyring.ErrExists) {
+			if err := b.secrets.keys.(masterMaker).CreateMaster(k.Derive, nil); err != nil && !errors.Is(err, keyring.ErrExists) {
 				return err
 			}
 		}

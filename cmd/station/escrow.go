@@ -208,14 +208,11 @@ func (a *app) matches(db *store.DB, e store.Escrow, given []byte, identity strin
 	if err != nil {
 		return false, exit(exitRefused, errors.New("the unit's run is settled, so the station cannot tell any more: give --identity"))
 	}
-	data, err := a.data()
+	keys, err := a.openKeys()
 	if err != nil {
 		return false, err
 	}
-	keys, err := keyring.Open(keysDir(data))
-	if err != nil {
-		return false, exit(exitError, err)
-	}
+	defer keys.Close()
 	now, err := keys.Tag(e.UID, e.ID, given)
 	if err != nil {
 		return false, exit(exitError, err)

@@ -15,19 +15,18 @@ func (a *app) key() *cobra.Command {
 	return c
 }
 
-func (a *app) openKeys() (*keyring.Keyring, error) {
-	data, err := a.data()
+func (a *app) openKeys() (keyholder, error) {
+	cfg, err := a.config()
 	if err != nil {
 		return nil, err
 	}
-	if _, err := isSimulated(data); err != nil {
-		return nil, ledgerErr(data, err)
-	}
-	keys, err := keyring.Open(keysDir(data))
-	if err != nil {
-		return nil, exit(exitError, err)
-	}
-	return keys, nil
+	keys, err := keysOf(cfg, ledgerFile(cfg.Data))
+	return keys, ledgerErr(cfg.Data, err)
+}
+
+// masterMaker makes master keys: a keyring of the station's own does.
+type masterMaker interface {
+	CreateMaster(name string, value []byte) error
 }
 
 func (a *app) keyCreate() *cobra.Command {
@@ -40,6 +39,11 @@ func (a *app) keyCreate() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			defer keys.Close()
+			maker, ok := keys.(masterMaker)
+			if !ok {
+				return exit(exitRefused, fmt.Errorf("the master keys of this station are made on its key server: `station keyserver key create %s`, there", args[0]))
+			}
 			db, _, err := a.openLedgerReadOnly()
 			if err != nil {
 				return err
@@ -51,7 +55,7 @@ func (a *app) keyCreate() *cobra.Command {
 			if _, err := keys.MasterFingerprint(args[0]); used && errors.Is(err, keyring.ErrMissing) {
 				return exit(exitRefused, fmt.Errorf("units of this ledger have their keys from the master %s: restore its file from the copy of the keys. If it is lost for good, a new master has another name", args[0]))
 			}
-			err = keys.CreateMaster(args[0])
+			err = maker.CreateMaster(args[0], nil)
 			switch {
 			case errors.Is(err, keyring.ErrExists), errors.Is(err, keyring.ErrName):
 				return exit(exitRefused, err)
@@ -74,21 +78,19 @@ func (a *app) keyList() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			defer keys.Close()
 			masters, err := keys.Masters()
 			if err != nil {
 				return exit(exitError, err)
 			}
-			recipient, err := keys.Recipient() // "" where no permission for rework has needed it yet
-			if err != nil && !errors.Is(err, keyring.ErrMissing) {
+			recipient, err := keys.Recipient()
+			if err != nil {
 				return exit(exitError, err)
 			}
 			if a.json {
 				return a.printJSON(map[string]any{"checkpoint": keys.VerifierKey(), "masters": masters, "recipient": recipient})
 			}
-			rows := [][]string{{"KIND", "NAME"}, {"checkpoint", keys.VerifierKey()}}
-			if recipient != "" {
-				rows = append(rows, []string{"recipient", recipient})
-			}
+			rows := [][]string{{"KIND", "NAME"}, {"checkpoint", keys.VerifierKey()}, {"recipient", recipient}}
 			for _, m := range masters {
 				rows = append(rows, []string{"master", m})
 			}

@@ -19,7 +19,11 @@ func TestMasterNames(t *testing.T) {
 	if err := writeRecipe(dir); err != nil {
 		t.Fatal(err)
 	}
-	keys, err := keyring.Create(filepath.Join(dir, "keys"), "line1")
+	files, err := keyring.CreateFile(filepath.Join(dir, "keys"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := keyring.Create(files, "line1")
 	if err != nil {
 		t.Fatal(err)
 	}

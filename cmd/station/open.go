@@ -13,7 +13,6 @@ import (
 	"station/fixtures"
 	"station/fixtures/libusb"
 	"station/fixtures/usb"
-	"station/keyring"
 	"station/ledger"
 	"station/sim"
 	"station/sim/ch341a"
@@ -61,16 +60,13 @@ func initialise(data string, cfg *config, simulated bool) error {
 	if err := os.MkdirAll(data, 0o755); err != nil {
 		return exit(exitError, err)
 	}
-	keys, err := keyring.Create(keysDir(data), cfg.Station)
-	if errors.Is(err, keyring.ErrExists) {
-		if err := ledgerLost(data); err != nil {
-			return exit(exitError, err)
-		}
-		keys, err = keyring.Open(keysDir(data))
-	}
-	if err != nil {
+	keys, err := createKeys(cfg)
+	if errors.Is(err, errKeysOfOther) {
+		return exit(exitRefused, err)
+	} else if err != nil {
 		return exit(exitError, err)
 	}
+	defer keys.Close()
 	db, err := store.Create(ledgerFile(data), storeOptions(cfg, keys, simulated))
 	if err != nil {
 		return exit(exitError, err)
@@ -92,7 +88,7 @@ func ledgerLost(data string) error {
 	return nil
 }
 
-func storeOptions(cfg *config, keys *keyring.Keyring, simulated bool) store.Options {
+func storeOptions(cfg *config, keys keyholder, simulated bool) store.Options {
 	return store.Options{Station: cfg.Station, Simulated: simulated, Software: software(), Signer: keys.Signer(), VerifierKey: keys.VerifierKey(),
 		Mirror: cfg.Mirror, Tell: cfg.tell}
 }
@@ -109,8 +105,8 @@ func (a *app) openLedgerReadOnly() (*store.DB, string, error) {
 
 func ledgerErr(data string, err error) error {
 	switch {
-	case err == nil:
-		return nil
+	case err == nil, errors.As(err, new(*exitErr)): // which names another culprit than the ledger
+		return err
 	case errors.Is(err, fs.ErrNotExist):
 		if lost := ledgerLost(data); lost != nil {
 			return exit(exitError, lost)
@@ -150,10 +146,11 @@ func (a *app) openOver(ctx context.Context, cfg *config, overBus func(*bench, co
 	if err := b.checkSlots(); err != nil {
 		return nil, err
 	}
-	keys, err := keyring.Open(keysDir(b.data))
+	keys, err := keysOf(cfg, ledgerFile(b.data))
 	if err != nil {
-		return nil, exit(exitError, err)
+		return nil, ledgerErr(b.data, err)
 	}
+	b.closers = append(b.closers, keys.Close)
 	b.secrets = secrets{keys, cfg.Escrow}
 	if b.db, err = store.Open(ledgerFile(b.data), storeOptions(cfg, keys, b.simulated)); err != nil {
 		return nil, ledgerErr(b.data, err)

@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"station/keyring"
 	"station/ledger"
 	"station/store"
 )
@@ -51,10 +50,11 @@ func (a *app) restore() *cobra.Command {
 			if err != nil {
 				return restoreErr(err)
 			}
-			keys, err := keyring.Open(keysDir(cfg.Data))
+			keys, err := keysOf(cfg, from.Backup)
 			if err != nil {
-				return exit(exitError, err)
+				return restoreErr(err)
 			}
+			defer keys.Close()
 			db, epoch, err := store.Restore(c.Context(), ledgerFile(cfg.Data), storeOptions(cfg, keys, simulated), from)
 			if err != nil {
 				return restoreErr(err)
@@ -86,6 +86,8 @@ func (a *app) restore() *cobra.Command {
 
 func restoreErr(err error) error {
 	switch {
+	case errors.As(err, new(*exitErr)):
+		return err
 	case errors.Is(err, fs.ErrExist):
 		return exit(exitRefused, fmt.Errorf("%w; nothing was changed, and nothing is ever restored over it", err))
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, store.ErrMismatch):

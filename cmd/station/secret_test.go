@@ -2,6 +2,10 @@ package main
 
 import (
 	"bytes"
+	"crypto/ecdh"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base32"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
@@ -106,10 +110,11 @@ func (s search) addKeys(dir string) error {
 			continue
 		}
 		key, err := os.ReadFile(filepath.Join(dir, f.Name()))
-		if text, is := strings.CutPrefix(strings.TrimSpace(string(key)), "AGE-SECRET-KEY-1"); is && f.Name() == "unlock.key" && err == nil {
-			s.pattern("the unlock key, as in its file", []byte(text))
-			s.pattern("the unlock key, in lower case", []byte(strings.ToLower(text)))
-			continue
+		if f.Name() == "verifier.key" && err == nil {
+			identity := unlockIdentity(key)
+			s.add("the unlock key", identity)
+			s.pattern("the unlock key, as age writes it", bech32Digits(identity))
+			s.pattern("the unlock key, in lower case", bytes.ToLower(bech32Digits(identity)))
 		}
 		if err != nil || len(key) != 32 {
 			return fmt.Errorf("%s has another form than this test knows: %d bytes, %v", f.Name(), len(key), err)
@@ -117,6 +122,18 @@ func (s search) addKeys(dir string) error {
 		s.add(f.Name(), key)
 	}
 	return err
+}
+
+// unlockIdentity is the scalar of the age identity of station line1, which every position here is (keyring, "identity").
+func unlockIdentity(verifier []byte) []byte {
+	h := hmac.New(sha256.New, verifier)
+	h.Write([]byte("\x00\x1astation/unlock-identity/v1\x00\x05line1"))
+	return h.Sum(nil)
+}
+
+// bech32Digits are what an age identity holds of its scalar, before its checksum.
+func bech32Digits(data []byte) []byte {
+	return []byte(base32.NewEncoding("QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L").WithPadding(base32.NoPadding).EncodeToString(data))
 }
 
 func (s search) addChip(file string) error {
@@ -230,9 +247,25 @@ func TestSecretIsFound(t *testing.T) {
 	}
 	secrets["master key"] = master
 	p.expect(exitDone, "unit", "rework", "TB-0001", "--reason", "test", "--by", "sup2")
-	identity, err := os.ReadFile(filepath.Join(keysDir(p.data()), "unlock.key"))
-	if err != nil || leaks(p.data(), identity) == nil || leaks(p.data(), bytes.ToLower(identity)) == nil {
-		t.Errorf("the unlock key: not found in the output; %v", err)
+	verifier, err := os.ReadFile(filepath.Join(keysDir(p.data()), "verifier.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets["unlock key"] = unlockIdentity(verifier)
+	keys, err := keysOf(&config{Station: "line1", Data: p.data()}, ledgerFile(p.data()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := ecdh.X25519().NewPrivateKey(secrets["unlock key"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	// This test's own reading of how the key is made gives the recipient that the program tells.
+	if recipient, err := keys.Recipient(); err != nil || !strings.HasPrefix(recipient, "age1"+strings.ToLower(string(bech32Digits(private.PublicKey().Bytes())))) {
+		t.Errorf("recipient %s, %v", recipient, err)
+	}
+	if text := bech32Digits(secrets["unlock key"]); leaks(p.data(), text) == nil || leaks(p.data(), bytes.ToLower(text)) == nil {
+		t.Error("the unlock key: not found in the output")
 	}
 	search, err := secretsOf(p.data())
 	if err != nil {

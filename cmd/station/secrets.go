@@ -12,13 +12,19 @@ import (
 	"station/store"
 )
 
-// secrets is the keyring and the escrow groups of the configuration, as the engine asks for them.
+// secrets is the station's keys and the escrow groups of the configuration, as the engine asks for them.
 type secrets struct {
-	keys   *keyring.Keyring
+	keys   keyholder
 	groups []escrowGroup
 }
 
-func (s secrets) Random(n int, use func([]byte) error) error { return keyring.RandomSecret(n, use) }
+// Random asks the keyring, which knows more than this machine's random bytes where it is a token. What is for a chip a key server never sees.
+func (s secrets) Random(n int, use func([]byte) error) error {
+	if k, ok := s.keys.(*keyring.Keyring); ok {
+		return k.RandomSecret(n, use)
+	}
+	return keyring.RandomSecret(n, use)
+}
 
 func (s secrets) Derived(master string, of provision.KeyOf, use func([]byte) error) error {
 	return s.keys.DerivedKey(master, keyring.KeyOf(of), use)
@@ -97,6 +103,9 @@ func (s secrets) ready(r *recipes.Recipe, db *store.DB) error {
 			errs = append(errs, fmt.Errorf("the recipe derives a root key from the master %q, which this station does not have: `station key create %s` makes it", k.Derive, k.Derive))
 		case errors.Is(err, keyring.ErrName):
 			errs = append(errs, fmt.Errorf("the recipe derives a root key from a master that no station can have: %w", err))
+		case errors.As(err, new(interface{ KeyServer() bool })):
+			code = exitError
+			errs = append(errs, fmt.Errorf("the recipe derives a root key from the master %q: %w", k.Derive, err))
 		case err != nil:
 			code = exitError
 			errs = append(errs, fmt.Errorf("the recipe derives a root key from the master %q, which cannot be read: %w. If the file is spoilt, restore it from the backup", k.Derive, err))

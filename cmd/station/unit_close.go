@@ -32,10 +32,11 @@ func (a *app) unitClose() *cobra.Command {
 			if err := readable("--by", by, longestName); err != nil {
 				return err
 			}
-			cfg, _, db, err := a.openLedgerToDecide()
+			cfg, keys, db, err := a.openLedgerToDecide()
 			if err != nil {
 				return err
 			}
+			defer keys.Close()
 			defer db.Close()
 			runs, err := runsOf(db, args[0])
 			if err != nil {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"station/keyring"
 	"station/ledger"
 	"station/store"
 )
@@ -36,6 +35,7 @@ func (a *app) unitRework() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			defer keys.Close()
 			defer db.Close()
 			if withdraw {
 				return a.withdraw(c.Context(), db, cfg.Data, ledger.ReworkWithdrawn{Serial: args[0], Reason: reason, By: by})
@@ -51,7 +51,7 @@ func (a *app) unitRework() *cobra.Command {
 			} else if _, behind, err = passwordOf(db, p.Serial, p.UID); err != nil {
 				return err
 			} else if behind {
-				if p.Recipient, err = keys.CreateRecipient(); err != nil {
+				if p.Recipient, err = keys.Recipient(); err != nil {
 					return exit(exitError, err)
 				}
 			}
@@ -185,7 +185,7 @@ func (a *app) printPermission(p ledger.ReworkPermit, index int64, behind bool) e
 }
 
 // openLedgerToDecide opens the ledger for whoever writes a decision into it, without any slot.
-func (a *app) openLedgerToDecide() (*config, *keyring.Keyring, *store.DB, error) {
+func (a *app) openLedgerToDecide() (*config, keyholder, *store.DB, error) {
 	cfg, err := a.config()
 	if err != nil {
 		return nil, nil, nil, err
@@ -194,10 +194,13 @@ func (a *app) openLedgerToDecide() (*config, *keyring.Keyring, *store.DB, error)
 	if err != nil {
 		return nil, nil, nil, ledgerErr(cfg.Data, err)
 	}
-	keys, err := keyring.Open(keysDir(cfg.Data))
+	keys, err := keysOf(cfg, ledgerFile(cfg.Data))
 	if err != nil {
-		return nil, nil, nil, exit(exitError, err)
+		return nil, nil, nil, ledgerErr(cfg.Data, err)
 	}
 	db, err := store.Open(ledgerFile(cfg.Data), storeOptions(cfg, keys, simulated))
+	if err != nil {
+		keys.Close()
+	}
 	return cfg, keys, db, ledgerErr(cfg.Data, err)
 }
