@@ -168,9 +168,9 @@ func (w *world) Escrow(id string) ([]byte, error) { return w.db.Escrow(id) }
 
 func (w *world) Note(run, name string) ([]byte, error) { return w.db.Note(run, name) }
 
-func (w *world) Master(name string) (fingerprint string, used bool, err error) {
+func (w *world) Master(name string) (fingerprint string, used, retired bool, err error) {
 	if w.dead.Load() {
-		return "", false, errDead
+		return "", false, false, errDead
 	}
 	return w.db.Master(name)
 }

@@ -54,6 +54,23 @@ func (b MasterRetired) Check(retired bool) error {
 	return fmt.Errorf("%w: %s: %w", ErrGrammar, KindMasterRetired, err)
 }
 
+// RootKeyFrom tells whether the run's chip has, or may have, the root key of this counter from a master key: it was intended, and not void.
+func (r *Run) RootKeyFrom(master string, index int) (has bool) {
+	for _, rec := range r.Records {
+		switch b := rec.Entry.Body.(type) {
+		case RootKeyIntent:
+			if b.Index == index {
+				has = b.MasterKey() == master
+			}
+		case RootKeyVoid:
+			if b.Index == index {
+				has = false
+			}
+		}
+	}
+	return has
+}
+
 // Link is one key of the checkpoints, and since when.
 type Link struct {
 	Index int64  `json:"index"` // of the entry that names it: station.init, or a station.key
@@ -121,17 +138,25 @@ func (c Chain) Present() string {
 	return c[len(c)-1].Key
 }
 
+// Has tells whether a verifier key is one of them.
+func (c Chain) Has(key string) bool {
+	return slices.ContainsFunc(c, func(l Link) bool { return l.Key == key })
+}
+
+// SameStart tells whether two ledgers were begun with the same key.
+func (c Chain) SameStart(other Chain) bool {
+	return len(c) > 0 && len(other) > 0 && c[0] == other[0]
+}
+
 // Signers are the verifier keys that have to have signed the next checkpoint after the one of size signed, when it is of this size: the key of then,
-// and those that came in between, with those that they replaced and that were not lost. Oldest first.
+// and those that came in between, but for all that came before a loss. Oldest first.
 func (c Chain) Signers(signed, size int64) (keys []string) {
 	for k, l := range c {
 		switch {
 		case k > 0 && l.Index >= size:
 			return keys
-		case k > 0 && l.Index < signed:
+		case k > 0 && l.Index < signed, l.Lost:
 			keys = keys[:0]
-		case l.Lost:
-			keys = keys[:len(keys)-1]
 		}
 		keys = append(keys, l.Key)
 	}

@@ -236,7 +236,7 @@ func TestSigners(t *testing.T) {
 	for _, w := range []struct {
 		signed, size int64
 		keys         string
-	}{{0, 1, "a"}, {0, 3, "a"}, {0, 4, "ab"}, {3, 4, "ab"}, {4, 5, "b"}, {4, 6, "c"}, {0, 6, "ac"}, {6, 8, "c"}, {6, 9, "cd"}, {9, 9, "d"}, {9, 20, "d"}, {0, 20, "acd"}} {
+	}{{0, 1, "a"}, {0, 3, "a"}, {0, 4, "ab"}, {3, 4, "ab"}, {4, 5, "b"}, {4, 6, "c"}, {0, 6, "c"}, {6, 8, "c"}, {6, 9, "cd"}, {9, 9, "d"}, {9, 20, "d"}, {0, 20, "cd"}} {
 		if got := strings.Join(c.Signers(w.signed, w.size), ""); got != w.keys {
 			t.Errorf("%d after %d: %s, want %s", w.size, w.signed, got, w.keys)
 		}
@@ -291,10 +291,8 @@ func (h history) signers(signed, size int64) (out []keyPair) {
 		if at >= size {
 			break
 		}
-		if at < signed {
+		if at < signed || h.lost[k] {
 			out = nil
-		} else if h.lost[k] {
-			out = out[:len(out)-1]
 		}
 		out = append(out, h.keys[k+1])
 	}

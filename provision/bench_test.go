@@ -126,6 +126,7 @@ type account struct {
 	notes   map[string][]byte // run and name
 	fail    error
 	full    error                           // what Room says
+	retired map[string]bool                 // masters
 	reads   func(n int, text []byte) []byte // what the n-th read of an escrow tells, when set
 	readN   int
 	before  func(ledger.Change) error // called before each change
@@ -231,7 +232,7 @@ func (a *account) Permissions(serial string) (out []ledger.Record, _ error) {
 	return out, nil
 }
 
-func (a *account) Master(name string) (fingerprint string, used bool, _ error) {
+func (a *account) Master(name string) (fingerprint string, used, retired bool, _ error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, rec := range a.records {
@@ -239,7 +240,7 @@ func (a *account) Master(name string) (fingerprint string, used bool, _ error) {
 			fingerprint, used = b.Master, true
 		}
 	}
-	return fingerprint, used, nil
+	return fingerprint, used, a.retired[name], nil
 }
 
 func (a *account) Runs(serial, uid string) ([]ledger.Run, error) {

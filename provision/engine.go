@@ -190,7 +190,7 @@ func (r *run) carryOut(ctx context.Context) error {
 	if err := r.checkCounters(); err != nil {
 		return err
 	}
-	if err := r.checkMasters(); err != nil {
+	if err := r.checkMasters(runs); err != nil {
 		return err
 	}
 	switch {

@@ -158,3 +158,92 @@ func TestRootKeyRefusedLater(t *testing.T) {
 		})
 	}
 }
+
+// A master that was retired gives no chip a key any more; one that has its key from it goes on.
+func TestRetiredMaster(t *testing.T) {
+	const atIntent, afterIntent, atCounter = "at the intent", "after the intent", "at the counter"
+	for _, c := range []struct {
+		name, before string // nothing; S1 passes and is permitted a rework on the same chip, or a new one; or the station dies there
+		outcome      ledger.Outcome
+		cause        string
+	}{
+		{"a new unit", "", ledger.Refused, "master-retired"},
+		{"a rework", ledger.SameChip, ledger.Pass, ""},
+		{"a rework with a new chip", ledger.NewChip, ledger.Refused, "master-retired"},
+		{"a resume before the key", atIntent, ledger.Refused, "master-retired"},
+		{"a resume with a key that may be there", afterIntent, ledger.Pass, ""},
+		{"a resume at the counter", atCounter, ledger.Pass, ""},
+	} {
+		bubble(t, c.name, func(t *testing.T) {
+			l := newSecretLine(t, newVault())
+			r := secretRecipe(t, masterSteps)
+			chip := authenta(t, 1)
+			l.socket.put("1", chip)
+			switch c.before {
+			case "":
+			case ledger.SameChip, ledger.NewChip:
+				l.want(l.run(r, "1", "S1"), ledger.Pass, "")
+				l.permit("S1", c.before)
+				if c.before == ledger.NewChip {
+					chip = authenta(t, 2)
+					l.socket.put("1", chip)
+				}
+			default:
+				dead := false
+				die := func(here bool) error {
+					if dead = dead || here; dead {
+						return errDead
+					}
+					return nil
+				}
+				l.socket.before = func(_ string, f spi.Frame) error {
+					return die(c.before == atCounter && bytes.HasPrefix(f.Out, []byte{0x9B, 2}))
+				}
+				l.books.before = func(ch ledger.Change) error {
+					return die(c.before == atIntent && ch.Bodies[0].Kind() == ledger.KindRootKeyIntent)
+				}
+				if c.before == afterIntent {
+					l.socket.before = func(_ string, f spi.Frame) error { return die(bytes.HasPrefix(f.Out, []byte{0x9B, 1})) } // the key is there
+				}
+				if l.run(r, "1", "S1"); !dead {
+					t.Fatal("it did not die")
+				}
+				l.revive()
+				l.socket.before, l.books.before = nil, nil
+			}
+			l.books.retired = map[string]bool{"line/root": true}
+			before := permanentOf(chip)
+			res := l.want(l.run(r, "1", "S1"), c.outcome, c.cause)
+			if after := permanentOf(chip); c.cause != "" && !maps.Equal(before, after) {
+				t.Errorf("%v, before %v", after, before)
+			}
+			if c.cause != "" && !strings.Contains(res.Message, "line/root was retired") {
+				t.Error(res.Message)
+			}
+		})
+	}
+	// It is retired while the run is at work: no intent, and no key.
+	bubble(t, "in mid-run", func(t *testing.T) {
+		l := newSecretLine(t, newVault())
+		r := secretRecipe(t, masterSteps)
+		chip := authenta(t, 1)
+		l.socket.put("1", chip)
+		l.books.after = func(ch ledger.Change) error {
+			if ch.Bodies[0].Kind() == ledger.KindRunStart {
+				l.books.retired = map[string]bool{"line/root": true}
+			}
+			return nil
+		}
+		before := permanentOf(chip)
+		l.want(l.run(r, "1", "S1"), ledger.Error, "keyring")
+		if after := permanentOf(chip); !maps.Equal(before, after) {
+			t.Errorf("%v, before %v", after, before)
+		}
+		for _, rec := range l.books.records {
+			if rec.Entry.Body.Kind() == ledger.KindRootKeyIntent {
+				t.Error("it intended a key")
+			}
+		}
+		l.want(l.run(r, "1", "S1"), ledger.Refused, "master-retired")
+	})
+}

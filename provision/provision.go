@@ -39,8 +39,9 @@ type Journal interface {
 	Room() error
 	// Runs returns every run of this serial or of the chip with this UID, oldest first. "" matches nothing.
 	Runs(serial, uid string) ([]ledger.Run, error)
-	// Master tells of the newest root_key.intent that names this master key whether there is one, and the master's fingerprint, "" where that is not known.
-	Master(name string) (fingerprint string, used bool, err error)
+	// Master tells of the newest root_key.intent that names this master key whether there is one, and the master's fingerprint, "" where that is not known; and whether
+	// the master was retired (ledger.MasterRetired).
+	Master(name string) (fingerprint string, used, retired bool, err error)
 	// Permissions returns every rework.permit and rework.withdrawn of this serial, oldest first.
 	Permissions(serial string) ([]ledger.Record, error)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"station/ledger"
 	"station/recipes"
@@ -81,7 +82,7 @@ func (r *run) master(name string) (string, error) {
 	if err != nil {
 		return "", keyFailure(err)
 	}
-	was, _, err := r.e.journal.Master(name)
+	was, _, _, err := r.e.journal.Master(name)
 	if err != nil {
 		return "", &stationError{"ledger", err}
 	}
@@ -91,10 +92,31 @@ func (r *run) master(name string) (string, error) {
 	return now, nil
 }
 
-// checkMasters looks at every master key of the recipe before anything is touched.
-func (r *run) checkMasters() error {
+// retired tells whether a master key was retired; one without a name never is.
+func (r *run) retired(name string) (bool, error) {
+	if name == "" {
+		return false, nil
+	}
+	_, _, retired, err := r.e.journal.Master(name)
+	if err != nil {
+		return false, &stationError{"ledger", err}
+	}
+	return retired, nil
+}
+
+// checkMasters looks at every master key of the recipe before anything is touched. runs are all of the unit and its chip: one that has its key from a master that was retired
+// since goes on.
+func (r *run) checkMasters(runs []ledger.Run) error {
 	for _, s := range r.o.Recipe.Steps() {
 		if k, is := s.(recipes.RootKey); is {
+			has := slices.ContainsFunc(runs, func(run ledger.Run) bool {
+				return run.Chip() != nil && run.Chip().UID == r.chip.UID() && run.RootKeyFrom(k.Derive, k.Index)
+			})
+			if retired, err := r.retired(k.Derive); err != nil {
+				return err
+			} else if retired && !has {
+				return refuse("master-retired", fmt.Sprintf("the master key %s was retired, and no chip gets a key from it any more", k.Derive), "Run the unit with a recipe that names another master.")
+			}
 			if _, err := r.master(k.Derive); err != nil {
 				return err
 			}

@@ -97,6 +97,11 @@ func (r *run) withKey(derive string, index int, use func(key *[32]byte) error) e
 // install seals the key, commits it with the packets of its proof and the intent, and sends it once.
 func (k *rootKey) install(ctx context.Context) error {
 	r := k.r
+	if retired, err := r.retired(k.s.Derive); err != nil {
+		return err
+	} else if retired { // since the run began
+		return &stationError{"keyring", fmt.Errorf("the master key %s was retired, and no chip gets a key from it any more: close the unit", k.s.Derive)}
+	}
 	master, err := r.master(k.s.Derive)
 	if err != nil {
 		return err

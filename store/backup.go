@@ -11,7 +11,6 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
-	"golang.org/x/mod/sumdb/note"
 
 	"station/ledger"
 )
@@ -60,7 +59,7 @@ func (d *DB) Copy(w io.Writer) error {
 	})
 }
 
-// CheckFile opens a ledger file for reading and runs every check there is: Check, and ledger.Verify with the key that the ledger names itself. What they
+// CheckFile opens a ledger file for reading and runs every check there is: Check, and ledger.Verify with the keys that the ledger names itself. What they
 // find is ErrDamaged.
 func CheckFile(ctx context.Context, path string) (h Head, err error) {
 	d, err := OpenReadOnly(path)
@@ -68,19 +67,7 @@ func CheckFile(ctx context.Context, path string) (h Head, err error) {
 		return h, err
 	}
 	defer d.Close()
-	first, err := d.Entry(0)
-	if err != nil {
-		return h, err
-	}
-	init, ok := first.Entry.Body.(ledger.StationInit)
-	if !ok {
-		return h, fmt.Errorf("%s: %w: entry 0 is %s", path, ErrDamaged, first.Entry.Body.Kind())
-	}
-	v, err := note.NewVerifier(init.CheckpointKey)
-	if err != nil {
-		return h, fmt.Errorf("%s: %w: its checkpoint key cannot be read", path, ErrDamaged)
-	}
-	r, err := ledger.Verify(ctx, d, v)
+	r, err := ledger.Verify(ctx, d)
 	if err != nil {
 		return h, fmt.Errorf("%s: %w", path, err)
 	}

@@ -69,7 +69,7 @@ func checkIndexes(ctx context.Context, tx *bolt.Tx) error {
 	if size := last(tx.Bucket(bucketCheckpoints)); size > next {
 		return fmt.Errorf("%w: a checkpoint of size %d, but %d entries", ErrDamaged, size, next)
 	}
-	for _, name := range indexes {
+	for _, name := range indexesOf(tx) {
 		want := fresh[string(name)]
 		found := 0
 		err := tx.Bucket(name).ForEach(func(k, v []byte) error {
@@ -162,6 +162,15 @@ func (m memoryRows) put(bucket, key, value []byte) error {
 
 func (m memoryRows) remove(bucket, key []byte) error {
 	delete(m[string(bucket)], string(key))
+	return nil
+}
+
+func (m memoryRows) each(bucket []byte, do func(key []byte) error) error {
+	for key := range m[string(bucket)] {
+		if err := do([]byte(key)); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

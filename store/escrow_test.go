@@ -254,7 +254,7 @@ func TestCheckFindsEscrowDamage(t *testing.T) {
 	sound(t, d, o.VerifierKey)
 }
 
-// TestVersion1 reads a file of version 1 as it is, and makes version 2 of it when it is opened for writing.
+// TestVersion1 reads a file of version 1 as it is, and makes the present version of it when it is opened for writing.
 func TestVersion1(t *testing.T) {
 	o := options(t, "line1", 1)
 	d, path := create(t, o)
@@ -263,7 +263,7 @@ func TestVersion1(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := d.bolt.Update(func(tx *bolt.Tx) error {
-		return errors.Join(tx.DeleteBucket(bucketEscrow), tx.DeleteBucket(bucketNotes), tx.Bucket(bucketStore).Put([]byte("version"), []byte("1")))
+		return errors.Join(tx.DeleteBucket(bucketEscrow), tx.DeleteBucket(bucketNotes), tx.DeleteBucket(bucketKeys), tx.DeleteBucket(bucketMasters), tx.Bucket(bucketStore).Put([]byte("version"), []byte("1")))
 	})
 	if err := errors.Join(err, d.Close()); err != nil {
 		t.Fatal(err)

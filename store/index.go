@@ -35,6 +35,7 @@ type rows interface {
 	get(bucket, key []byte) []byte
 	put(bucket, key, value []byte) error
 	remove(bucket, key []byte) error
+	each(bucket []byte, do func(key []byte) error) error
 }
 
 type bucketRows struct{ tx *bolt.Tx }
@@ -42,6 +43,9 @@ type bucketRows struct{ tx *bolt.Tx }
 func (r bucketRows) get(bucket, key []byte) []byte       { return r.tx.Bucket(bucket).Get(key) }
 func (r bucketRows) put(bucket, key, value []byte) error { return r.tx.Bucket(bucket).Put(key, value) }
 func (r bucketRows) remove(bucket, key []byte) error     { return r.tx.Bucket(bucket).Delete(key) }
+func (r bucketRows) each(bucket []byte, do func(key []byte) error) error {
+	return r.tx.Bucket(bucket).ForEach(func(key, _ []byte) error { return do(key) })
+}
 
 // runRow is how far a run has come.
 type runRow struct {
@@ -58,7 +62,9 @@ func index(r rows, rec ledger.Record) (settled string, err error) {
 		if rec.Index != 0 {
 			return "", fmt.Errorf("%w: %s at index %d", ledger.ErrGrammar, b.Kind(), rec.Index)
 		}
-		return "", nil
+		return "", indexKey(r, rec)
+	case ledger.StationKey, ledger.MasterRetired:
+		return "", indexKey(r, rec)
 	case ledger.StationEpoch:
 		if err := b.Check(rec.Index); err != nil {
 			return "", err
@@ -75,6 +81,10 @@ func index(r rows, rec ledger.Record) (settled string, err error) {
 	case ledger.RunStart:
 		uid, digest = b.Chip.UID, b.Recipe.Digest
 		if err := checkRework(r, b); err != nil {
+			return "", err
+		}
+	case ledger.RootKeyIntent:
+		if err := indexKey(r, rec); err != nil {
 			return "", err
 		}
 	case ledger.RunEnd:

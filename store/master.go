@@ -1,47 +1,63 @@
 package store
 
 import (
-	"bytes"
-	"encoding/binary"
+	"encoding/json"
+	"fmt"
 
 	bolt "go.etcd.io/bbolt"
 
 	"station/ledger"
 )
 
-// Master looks for the newest root_key.intent whose key is derived from this master key: whether there is one, and the fingerprint of the master that it
-// tells, "" where it is of an earlier version. It reads the ledger from its end, which is long only for a master that was not used for long.
-func (d *DB) Master(name string) (fingerprint string, used bool, err error) {
-	// Names of masters need no escape in JSON, so an entry without these bytes is not it, and need not be decoded.
-	key := []byte(`"derive:` + name + `"`)
-	for end := int64(-1); end != 0 && !used; {
-		err = d.view(func(tx *bolt.Tx) error {
-			b := tx.Bucket(bucketEntries)
-			if end < 0 {
-				end = last(b) + 1
-			}
-			c := b.Cursor()
-			from := max(0, end-chunk)
-			k, leaf := c.Seek(number(end - 1))
-			for ; k != nil && bytes.Compare(k, number(from)) >= 0; k, leaf = c.Prev() {
-				if !bytes.Contains(leaf, key) {
-					continue
-				}
-				r, err := record(int64(binary.BigEndian.Uint64(k)), leaf)
-				if err != nil {
-					return err
-				}
-				if b, is := r.Entry.Body.(ledger.RootKeyIntent); is && b.MasterKey() == name {
-					fingerprint, used = b.Master, true
-					return nil
-				}
-			}
-			end = from
-			return nil
-		})
+// Master is what the ledger tells of a master key.
+type Master struct {
+	Fingerprint string `json:"fingerprint"` // in the newest root_key.intent that names it; "" where there is none, or one of an earlier version
+	Used        bool   `json:"used"`        // there is such an entry
+	Retired     int64  `json:"retired"`     // index of its master.retired, 0 for none
+}
+
+// Master is what the ledger tells of this master key.
+func (d *DB) Master(name string) (fingerprint string, used, retired bool, err error) {
+	var m Master
+	err = d.view(func(tx *bolt.Tx) error {
+		r, err := keyRows(tx)
 		if err != nil {
-			return "", false, err
+			return err
+		}
+		m, err = readMaster(r, name)
+		return err
+	})
+	return m.Fingerprint, m.Used, m.Retired != 0, err
+}
+
+// Masters are all that the ledger tells of, by name.
+func (d *DB) Masters() (map[string]Master, error) {
+	all := map[string]Master{}
+	err := d.view(func(tx *bolt.Tx) error {
+		r, err := keyRows(tx)
+		if err != nil {
+			return err
+		}
+		return r.each(bucketMasters, func(name []byte) error {
+			all[string(name)], err = readMaster(r, string(name))
+			return err
+		})
+	})
+	return all, err
+}
+
+func readMaster(r rows, name string) (m Master, err error) {
+	if text := r.get(bucketMasters, []byte(name)); name != "" && text != nil {
+		if err := json.Unmarshal(text, &m); err != nil {
+			return m, fmt.Errorf("%w: row of the master %q: %v", ErrDamaged, name, err)
 		}
 	}
-	return fingerprint, used, nil
+	return m, nil
+}
+
+func putMaster(r rows, name string, m Master) error {
+	if len(name) > maxName {
+		return fmt.Errorf("%w: a name of a master of %d bytes, %d are allowed", ledger.ErrGrammar, len(name), maxName)
+	}
+	return putJSON(r, bucketMasters, []byte(name), m)
 }

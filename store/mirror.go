@@ -14,7 +14,6 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
-	"golang.org/x/mod/sumdb/note"
 
 	"station/ledger"
 )
@@ -249,16 +248,23 @@ func (m *mirror) bringUp(d *DB) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openWriting(m.path(), d.o)
+	db, err := openWriting(m.path(), d.o)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.upgraded(); err != nil {
+		return nil, errors.Join(err, db.bolt.Close())
+	}
+	return db, nil
 }
 
 // behind compares the mirror with the ledger. Errors wrap ErrFork, or are those of inspect.
 func (m *mirror) behind(d *DB) (bool, error) {
-	v, err := note.NewVerifier(d.o.VerifierKey)
+	ours, err := d.Keys()
 	if err != nil {
 		return false, err
 	}
-	err = inspect(m.path(), d.o, v)
+	err = inspect(m.path(), d.o, ours.SameStart)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
 	} else if err != nil {
@@ -269,14 +275,14 @@ func (m *mirror) behind(d *DB) (bool, error) {
 		return false, err
 	}
 	defer r.Close()
-	ours, theirs, prefix, err := compare(d, r)
+	us, them, prefix, err := compare(d, r)
 	if err != nil {
 		return false, err
 	}
 	if !prefix {
-		return false, forked(d, r, ours, theirs)
+		return false, forked(d, r, us, them)
 	}
-	return ours != theirs, nil
+	return us != them, nil
 }
 
 // forked names both heads of a ledger and of a mirror that is not its beginning, and what to do.

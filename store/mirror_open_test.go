@@ -71,7 +71,7 @@ func TestNotTheMirror(t *testing.T) {
 		says []string
 	}{
 		{"another station's", func(t *testing.T) { other(t, file, "line2", 1) }, ErrMismatch, []string{`station "line2"`, "Move it away"}},
-		{"another key's", func(t *testing.T) { other(t, file, "line1", 2) }, ErrMismatch, []string{"was begun with the checkpoint key", "Move it away"}},
+		{"another key's", func(t *testing.T) { other(t, file, "line1", 2) }, ErrMismatch, []string{"its checkpoint key is", "Move it away"}},
 		{"no ledger", func(t *testing.T) { write(t, file, "no ledger") }, nil, []string{file, "it is damaged", "Move it away"}},
 		{"ahead", ahead, ErrFork, []string{file + " has 3 entries (tree hash ", path + " has 2 entries (tree hash ", "rolled back. Move it away and have `station restore`"}},
 		{"a fork", func(t *testing.T) {

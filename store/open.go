@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,7 +15,6 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
-	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"station/ledger"
@@ -55,11 +55,6 @@ func Create(path string, o Options) (*DB, error) {
 		return nil, err
 	}
 	err = d.bolt.Update(func(tx *bolt.Tx) error {
-		for _, name := range buckets {
-			if _, err := tx.CreateBucket(name); err != nil {
-				return err
-			}
-		}
 		if err := upgrade(tx); err != nil {
 			return err
 		}
@@ -82,39 +77,61 @@ func Create(path string, o Options) (*DB, error) {
 // Open opens an existing ledger and signs its tail when that is unsigned. Errors wrap ErrInUse, ErrMismatch when it is
 // the ledger of another station, of the other of real and simulated, or of another key, and ErrDamaged.
 func Open(path string, o Options) (*DB, error) {
-	v, err := o.check()
-	if err != nil {
+	if _, err := o.check(); err != nil {
 		return nil, err
 	}
-	if err := inspect(path, o, v); errors.Is(err, errOtherKey) {
-		return nil, fmt.Errorf("%w. Restore that key from the backup", err)
+	if err := inspect(path, o, o.present); errors.Is(err, errOtherKey) {
+		return nil, fmt.Errorf("%w. Restore that key from the backup; if it is lost for good: `station key rotate checkpoint --lost`", err)
 	} else if err != nil {
 		return nil, err
 	}
+	d, err := openUpgraded(path, o)
+	if err != nil {
+		return nil, err
+	}
+	return d.start()
+}
+
+// openUpgraded opens a ledger that was inspected.
+func openUpgraded(path string, o Options) (*DB, error) {
 	d, err := open(path, o)
 	if err != nil {
 		return nil, err
 	}
+	if err := d.upgraded(); err != nil {
+		return nil, errors.Join(err, d.shut())
+	}
+	return d, nil
+}
+
+// upgraded makes the present version of the file where it is not.
+func (d *DB) upgraded() error {
 	var old bool
-	err = d.view(func(tx *bolt.Tx) error {
-		old = version(tx) == fileVersion1
+	err := d.view(func(tx *bolt.Tx) error {
+		old = version(tx) != fileVersion
 		return nil
 	})
 	if err == nil && old {
 		err = d.guard(func() error { return d.bolt.Update(upgrade) })
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: making it file version %s: %w", path, fileVersion, err), d.shut())
+		return fmt.Errorf("%s: making it file version %s: %w", d.path, fileVersion, err)
 	}
-	return d.start()
+	return nil
 }
 
 func version(tx *bolt.Tx) string { return string(tx.Bucket(bucketStore).Get([]byte("version"))) }
 
-// upgrade makes the present version of a file that has the buckets of version 1.
+// upgrade makes the present version of an empty file, or of one of an earlier version.
 func upgrade(tx *bolt.Tx) error {
-	for _, name := range kept {
-		if _, err := tx.CreateBucket(name); err != nil {
+	fresh := tx.Bucket(bucketKeys) == nil
+	for _, name := range slices.Concat(buckets, kept, ofKeys) {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+			return err
+		}
+	}
+	if fresh {
+		if err := indexKeys(bucketRows{tx}, tx); err != nil {
 			return err
 		}
 	}
@@ -122,8 +139,8 @@ func upgrade(tx *bolt.Tx) error {
 }
 
 // inspect looks at a ledger before it is opened for writing. bbolt's way of opening it reads every page in a goroutine
-// of its own, where nothing catches the panic of a damaged one; so every page is read here first.
-func inspect(path string, o Options, v note.Verifier) error {
+// of its own, where nothing catches the panic of a damaged one; so every page is read here first. known says whether its checkpoint keys are those of this station.
+func inspect(path string, o Options, known func(ledger.Chain) bool) error {
 	d, err := openReadOnly(path, o.Timeout)
 	if err != nil {
 		return err
@@ -137,7 +154,14 @@ func inspect(path string, o Options, v note.Verifier) error {
 		if err := checkOwner(tx, o); err != nil {
 			return err
 		}
-		return checkHead(tx, v)
+		chain, err := chainIn(tx)
+		if err != nil {
+			return err
+		}
+		if !known(chain) {
+			return fmt.Errorf("%w: %w %s, and the keyring holds %s", ErrMismatch, errOtherKey, chain.Present(), o.VerifierKey)
+		}
+		return checkHead(tx, chain)
 	})
 	if err != nil {
 		err = fmt.Errorf("%s: %w", path, err)
@@ -229,12 +253,17 @@ func (d *DB) openFile(timeout time.Duration, o *bolt.Options) error {
 	})
 }
 
-// start opens the mirror, starts the signer and has it sign the tail.
-func (d *DB) start() (*DB, error) {
+// start opens the mirror, starts the signer, appends what is to come first, and has the tail signed.
+func (d *DB) start(first ...ledger.Body) (*DB, error) {
 	if err := d.mirrored(); err != nil {
 		return nil, errors.Join(err, d.shut())
 	}
 	d.signer = newSigner(d)
+	if len(first) > 0 {
+		if _, err := d.Append(context.Background(), first...); err != nil {
+			return nil, errors.Join(err, d.Close())
+		}
+	}
 	if err := d.Sign(context.Background()); err != nil {
 		return nil, errors.Join(fmt.Errorf("signing the tail of %s: %w", d.path, err), d.Close())
 	}
@@ -272,8 +301,8 @@ func checkBuckets(tx *bolt.Tx) error {
 	if b == nil {
 		return fmt.Errorf("%w: it is not a ledger of this program", ErrDamaged)
 	}
-	if v := version(tx); v != fileVersion && v != fileVersion1 {
-		return fmt.Errorf("the ledger's file version is %q, and this program knows %q and %q", v, fileVersion1, fileVersion)
+	if v := version(tx); v != fileVersion && v != fileVersion2 && v != fileVersion1 {
+		return fmt.Errorf("the ledger's file version is %q, and this program knows %q, %q and %q", v, fileVersion1, fileVersion2, fileVersion)
 	}
 	for _, name := range bucketsOf(tx) {
 		if tx.Bucket(name) == nil {
@@ -285,22 +314,35 @@ func checkBuckets(tx *bolt.Tx) error {
 
 // bucketsOf are the buckets that a file of its version has.
 func bucketsOf(tx *bolt.Tx) [][]byte {
-	if version(tx) == fileVersion1 {
+	switch version(tx) {
+	case fileVersion1:
 		return buckets
+	case fileVersion2:
+		return slices.Concat(buckets, kept)
 	}
-	return slices.Concat(buckets, kept)
+	return slices.Concat(buckets, kept, ofKeys)
 }
 
-// errOtherKey means that the file was begun with another key. Where it is the station's ledger, the key is what is wrong.
-var errOtherKey = errors.New("it was begun with the checkpoint key")
+// indexesOf are those of them that follow from the entries.
+func indexesOf(tx *bolt.Tx) [][]byte {
+	if version(tx) == fileVersion {
+		return slices.Concat(indexes, ofKeys)
+	}
+	return indexes
+}
+
+// errOtherKey means that the file's checkpoints have another key. Where it is the station's ledger, the key is what is wrong.
+var errOtherKey = errors.New("its checkpoint key is")
+
+// present says whether the newest of these keys is the one that the options have.
+func (o *Options) present(c ledger.Chain) bool { return c.Present() == o.VerifierKey }
 
 func checkOwner(tx *bolt.Tx, o Options) error {
 	e, err := ledger.Decode(tx.Bucket(bucketEntries).Get(number(0)))
 	if err != nil {
 		return fmt.Errorf("%w: entry 0: %v", ErrDamaged, err)
 	}
-	init, ok := e.Body.(ledger.StationInit)
-	switch {
+	switch _, ok := e.Body.(ledger.StationInit); {
 	case !ok:
 		return fmt.Errorf("%w: entry 0 is %s, not %s", ErrDamaged, e.Body.Kind(), ledger.KindStationInit)
 	case e.Station != o.Station:
@@ -309,23 +351,30 @@ func checkOwner(tx *bolt.Tx, o Options) error {
 		return fmt.Errorf("%w: it is the ledger of a simulated station, and this is a real one", ErrMismatch)
 	case !e.Simulated && o.Simulated:
 		return fmt.Errorf("%w: it is the ledger of a real station, and this is a simulated one", ErrMismatch)
-	case init.CheckpointKey != o.VerifierKey:
-		return fmt.Errorf("%w: %w %s, and the keyring holds %s", ErrMismatch, errOtherKey, init.CheckpointKey, o.VerifierKey)
 	}
 	return nil
 }
 
 // checkHead compares the newest checkpoint with the tree, so that nothing is appended to a ledger that was cut off.
-func checkHead(tx *bolt.Tx, v note.Verifier) error {
+func checkHead(tx *bolt.Tx, chain ledger.Chain) error {
 	size := last(tx.Bucket(bucketEntries)) + 1
 	if hashes := last(tx.Bucket(bucketHashes)) + 1; hashes != tlog.StoredHashCount(size) {
 		return fmt.Errorf("%w: %d entries with %d tree hashes", ErrDamaged, size, hashes)
 	}
-	k, text := tx.Bucket(bucketCheckpoints).Cursor().Last()
+	cursor := tx.Bucket(bucketCheckpoints).Cursor()
+	k, text := cursor.Last()
 	if k == nil {
 		return nil
 	}
-	c, err := ledger.OpenCheckpoint(text, v)
+	signed, before := last(tx.Bucket(bucketCheckpoints)), int64(0)
+	if k, _ := cursor.Prev(); len(k) == 8 {
+		before = int64(binary.BigEndian.Uint64(k))
+	}
+	vs, err := verifiers(chain.Signers(before, signed))
+	if err != nil {
+		return fmt.Errorf("%w: %v", ErrDamaged, err)
+	}
+	c, err := ledger.OpenCheckpoint(text, vs...)
 	if err != nil {
 		return fmt.Errorf("%w: newest checkpoint: %v", ErrDamaged, err)
 	}

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 
 	bolt "go.etcd.io/bbolt"
-	"golang.org/x/mod/sumdb/note"
 
 	"station/ledger"
 )
@@ -21,14 +20,15 @@ type Restoration struct {
 	Backup     string // file
 	Mirror     string // directory of the mirror, "" where it is lost too
 	Reason, By string
+	// LostKey goes on with another checkpoint key than that of the copy, which is lost (ledger.StationKey).
+	LostKey bool
 }
 
 // Restore makes a ledger at path of a backup or, where the mirror is there and is the backup with more entries, of the mirror, appends station.epoch, and
 // opens it. Both are checked whole first (CheckFile). An existing ledger is never touched: fs.ErrExist. It appears whole or not at all. Errors are those of
 // Open and CheckFile.
 func Restore(ctx context.Context, path string, o Options, from Restoration) (d *DB, epoch ledger.StationEpoch, err error) {
-	v, err := o.check()
-	if err != nil {
+	if _, err := o.check(); err != nil {
 		return nil, epoch, err
 	}
 	if _, err := os.Lstat(path); err == nil {
@@ -37,16 +37,25 @@ func Restore(ctx context.Context, path string, o Options, from Restoration) (d *
 	if _, err := os.Lstat(filepath.Join(o.Mirror, MirrorFile)); err == nil && o.Mirror != "" && !sameDir(o.Mirror, from.Mirror) {
 		return nil, epoch, fmt.Errorf("%s: %w, and would not be restored from: name its directory as the mirror to restore from, or move it away", filepath.Join(o.Mirror, MirrorFile), fs.ErrExist)
 	}
-	head, err := o.copyOf(ctx, from.Backup, v)
-	if err != nil {
-		return nil, epoch, err
+	known := o.present
+	if from.LostKey {
+		known = func(c ledger.Chain) bool { return !c.Has(o.VerifierKey) }
 	}
 	epoch = ledger.StationEpoch{Software: o.Software, From: ledger.FromBackup, Reason: from.Reason, By: from.By}
-	source := from.Backup
+	source, ofBackup := from.Backup, known
 	if from.Mirror != "" {
 		source = filepath.Join(from.Mirror, MirrorFile)
 		epoch.From = ledger.FromMirror
-		theirs, err := o.copyOf(ctx, source, v)
+		if theirs, err := KeysOf(source); err == nil { // the key may have changed since the backup
+			ofBackup = theirs.SameStart
+		}
+	}
+	head, err := o.copyOf(ctx, from.Backup, ofBackup)
+	if err != nil {
+		return nil, epoch, err
+	}
+	if from.Mirror != "" {
+		theirs, err := o.copyOf(ctx, source, known)
 		if err == nil {
 			err = continues(source, from.Backup)
 		}
@@ -56,7 +65,15 @@ func Restore(ctx context.Context, path string, o Options, from Restoration) (d *
 		head = theirs
 	}
 	epoch.Known, epoch.Root = head.Entries, head.Root
-	d, err = o.goOn(path, source, epoch)
+	bodies := []ledger.Body{epoch}
+	if from.LostKey {
+		was, err := KeysOf(source)
+		if err != nil {
+			return nil, epoch, err
+		}
+		bodies = append(bodies, ledger.StationKey{From: was.Present(), To: o.VerifierKey, Lost: true, Reason: from.Reason, By: from.By})
+	}
+	d, err = o.goOn(path, source, bodies)
 	return d, epoch, err
 }
 
@@ -68,8 +85,8 @@ func sameDir(a, b string) bool {
 }
 
 // copyOf checks a copy of the ledger of this station.
-func (o Options) copyOf(ctx context.Context, path string, v note.Verifier) (h Head, err error) {
-	if err := inspect(path, o, v); err != nil {
+func (o Options) copyOf(ctx context.Context, path string, known func(ledger.Chain) bool) (h Head, err error) {
+	if err := inspect(path, o, known); err != nil {
 		return h, DamagedCopy(err)
 	}
 	h, err = CheckFile(ctx, path)
@@ -109,8 +126,8 @@ func continues(mirror, backup string) error {
 	return fmt.Errorf("the mirror %s does not go on from the backup: it has %s, and %s has %s. The ledger went on from a copy between the two, and no ledger can be made of both. %s", mirror, theirs, backup, ours, keepMirror)
 }
 
-// goOn makes a ledger of a copy, with one entry more.
-func (o Options) goOn(path, source string, epoch ledger.StationEpoch) (d *DB, err error) {
+// goOn makes a ledger of a copy, with these entries more.
+func (o Options) goOn(path, source string, bodies []ledger.Body) (d *DB, err error) {
 	removeStale(path)
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+freshSuffix)
 	if err != nil {
@@ -130,12 +147,10 @@ func (o Options) goOn(path, source string, epoch ledger.StationEpoch) (d *DB, er
 	}
 	err = d.guard(func() error {
 		return d.bolt.Update(func(tx *bolt.Tx) error {
-			if version(tx) == fileVersion1 {
-				if err := upgrade(tx); err != nil {
-					return err
-				}
+			if err := upgrade(tx); err != nil {
+				return err
 			}
-			_, err := put(tx, d.entry(), epoch)
+			_, err := put(tx, d.entry(), bodies...)
 			return err
 		})
 	})

@@ -115,20 +115,13 @@ func (s *signer) stop() error {
 
 // sign makes a checkpoint of the present size where there is none.
 func (d *DB) sign() error {
-	c, signed, err := d.head()
+	c, signed, keys, err := d.head()
 	if err != nil || c.Size == signed {
 		return err
 	}
-	text, err := c.Sign(d.o.Signer)
-	if err != nil {
-		return fmt.Errorf("signing checkpoint of size %d: %w", c.Size, err)
-	}
-	v, err := note.NewVerifier(d.o.VerifierKey)
+	text, err := d.o.sign(c, keys)
 	if err != nil {
 		return err
-	}
-	if _, err := ledger.OpenCheckpoint(text, v); err != nil {
-		return fmt.Errorf("the checkpoint key signed what its own verifier key refuses: %w", err)
 	}
 	_, err = d.update(context.Background(), false, func(tx *bolt.Tx, _ ledger.Entry) (int64, error) {
 		return 0, tx.Bucket(bucketCheckpoints).Put(number(c.Size), text)
@@ -136,25 +129,80 @@ func (d *DB) sign() error {
 	return err
 }
 
-// head returns the unsigned checkpoint of the present size, and the size that was signed last.
-func (d *DB) head() (c ledger.Checkpoint, signed int64, err error) {
+// sign signs a checkpoint with each of these verifier keys' private halves.
+func (o *Options) sign(c ledger.Checkpoint, keys []string) ([]byte, error) {
+	var signers []note.Signer
+	for _, key := range keys {
+		s, err := o.signer(key)
+		if err != nil {
+			return nil, fmt.Errorf("signing checkpoint of size %d: %w", c.Size, err)
+		}
+		signers = append(signers, s)
+	}
+	text, err := c.Sign(signers...)
+	if err != nil {
+		return nil, fmt.Errorf("signing checkpoint of size %d: %w", c.Size, err)
+	}
+	vs, err := verifiers(keys)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := ledger.OpenCheckpoint(text, vs...); err != nil {
+		return nil, fmt.Errorf("the checkpoint key signed what its own verifier key refuses: %w", err)
+	}
+	return text, nil
+}
+
+// signer is the private half of a verifier key.
+func (o *Options) signer(key string) (note.Signer, error) {
+	if key == o.VerifierKey {
+		return o.Signer, nil
+	}
+	if o.Earlier == nil {
+		return nil, fmt.Errorf("the checkpoint key %s has to sign it too, and is not there", key)
+	}
+	s, err := o.Earlier(key)
+	if err != nil {
+		return nil, fmt.Errorf("the checkpoint key %s, which was replaced, has to sign it too: %w. If it is lost for good: `station key rotate checkpoint --lost`", key, err)
+	}
+	return s, nil
+}
+
+func verifiers(keys []string) (out []note.Verifier, err error) {
+	for _, key := range keys {
+		v, err := note.NewVerifier(key)
+		if err != nil {
+			return nil, fmt.Errorf("checkpoint verifier key: %w", err)
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+// head returns the unsigned checkpoint of the present size, the size that was signed last, and the keys that have to sign.
+func (d *DB) head() (c ledger.Checkpoint, signed int64, keys []string, err error) {
 	// Nobody may write meanwhile: between a failed commit and the note of it the file shows what was never committed.
 	release, err := d.hold(context.Background())
 	if err != nil {
-		return c, 0, err
+		return c, 0, nil, err
 	}
 	defer release()
 	if err := d.writable(); err != nil {
-		return c, 0, err
+		return c, 0, nil, err
 	}
 	err = d.view(func(tx *bolt.Tx) (err error) {
 		c.Station = d.o.Station
 		c.Size = last(tx.Bucket(bucketEntries)) + 1
-		signed = last(tx.Bucket(bucketCheckpoints))
+		signed = max(0, last(tx.Bucket(bucketCheckpoints)))
+		chain, err := chainIn(tx)
+		if err != nil {
+			return err
+		}
+		keys = chain.Signers(signed, c.Size)
 		c.Root, err = tlog.TreeHash(c.Size, hashes{tx})
 		return err
 	})
-	return c, signed, err
+	return c, signed, keys, err
 }
 
 // Sign makes sure that a checkpoint covers every entry that is there now.

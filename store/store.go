@@ -4,11 +4,11 @@
 // What an entry means, in which order entries may stand, and how a ledger is verified, belong to package ledger; keys
 // belong to keyring.
 //
-// # File, version 2
+// # File, version 3
 //
 // Numbers in keys are eight bytes, big-endian; (s) is two bytes of length and the string. Buckets:
 //
-//	store            "version" -> "2"
+//	store            "version" -> "3"
 //	entries          index -> canonical bytes
 //	hashes           tlog storage index -> 32 bytes
 //	checkpoints      size -> signed note
@@ -26,8 +26,11 @@
 //	units            serial -> newest state (JSON)
 //	units_by_time    time, index -> serial; time is microseconds since 1970 with the sign bit flipped
 //	units_by_digest  (recipe digest), time, index -> serial
+//	keys             "checkpoint" -> the keys of the checkpoints (JSON, ledger.Chain)
+//	masters          name of a master key -> what the newest entries tell of it (JSON)
 //
-// Version 1 has no buckets escrow and notes, and no entries that would need them. Open makes version 2 of it; reading leaves it.
+// Version 2 has no buckets keys and masters, and no entries that would change the first key. Version 1 has no buckets escrow and notes either, and no entries that would need
+// them. Open makes version 3 of both; reading leaves them.
 //
 // Deleted bytes stay in the file until bbolt uses their page again. No secret is ever in it: escrow is ciphertext, and notes
 // are tags and packets that do not tell the key they were made with.
@@ -67,7 +70,9 @@ type Options struct {
 	Software    string      // name and version of the program, for station.init
 	Signer      note.Signer // signs checkpoints; its name is ledger.Origin(Station)
 	VerifierKey string      // Signer's public half, as note.NewVerifier reads it
-	Mirror      string      // directory of the mirror, on another disk; "" for none
+	// Earlier finds the signer of an earlier verifier key. It is asked while the checkpoint that both have to sign is not there yet; nil where there is none.
+	Earlier func(verifierKey string) (note.Signer, error)
+	Mirror  string // directory of the mirror, on another disk; "" for none
 
 	Now     func() time.Time     // wall time; nil means time.Now
 	Boot    func() time.Duration // time since the PC booted; nil means what Linux tells
@@ -108,8 +113,9 @@ var (
 )
 
 const (
-	fileVersion  = "2"
-	fileVersion1 = "1" // has no kept buckets
+	fileVersion  = "3"
+	fileVersion2 = "2" // has no rows of keys
+	fileVersion1 = "1" // nor kept buckets
 )
 
 // check makes the options complete.

@@ -48,9 +48,12 @@ func (a *app) keyCreate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, used, err := db.Master(args[0])
+			_, used, retired, err := db.Master(args[0])
 			if err := errors.Join(err, db.Close()); err != nil {
 				return exit(exitError, err)
+			}
+			if retired {
+				return exit(exitRefused, fmt.Errorf("the master %s was retired: a new master has another name", args[0]))
 			}
 			if _, err := keys.MasterFingerprint(args[0]); used && errors.Is(err, keyring.ErrMissing) {
 				return exit(exitRefused, fmt.Errorf("units of this ledger have their keys from the master %s: restore its file from the copy of the keys. If it is lost for good, a new master has another name", args[0]))

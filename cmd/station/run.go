@@ -91,7 +91,7 @@ func (a *app) run() *cobra.Command {
 			}
 			defer b.Close()
 			b.offerBackups()
-			if err := b.secrets.ready(recipe, b.db); err != nil {
+			if err := b.secrets.ready(recipe, b.db, scans); err != nil {
 				return err
 			}
 			if simHands && !b.simulated {

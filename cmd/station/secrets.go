@@ -76,8 +76,22 @@ func (s secrets) group(name string) (escrowGroup, bool) {
 	return s.groups[i], true
 }
 
-// ready says what the station lacks for a recipe, before any slot is opened.
-func (s secrets) ready(r *recipes.Recipe, db *store.DB) error {
+// haveKeysFrom tells whether one of these units has, or may have, the root key of a step; the engine looks at each. Where nobody has said yet which units come, it is so.
+func haveKeysFrom(db *store.DB, k recipes.RootKey, units []pair) (bool, error) {
+	for _, u := range units {
+		runs, err := db.Runs(u.value, "")
+		if err != nil {
+			return false, err
+		}
+		if slices.ContainsFunc(runs, func(r ledger.Run) bool { return r.RootKeyFrom(k.Derive, k.Index) }) {
+			return true, nil
+		}
+	}
+	return len(units) == 0, nil
+}
+
+// ready says what the station lacks for a recipe, before any slot is opened. units are the scanned serials by slot, none where they are scanned later.
+func (s secrets) ready(r *recipes.Recipe, db *store.DB, units []pair) error {
 	var errs []error
 	for _, name := range r.EscrowGroups() {
 		if _, ok := s.group(name); !ok {
@@ -90,9 +104,15 @@ func (s secrets) ready(r *recipes.Recipe, db *store.DB) error {
 		if !ok || k.Derive == "" {
 			continue
 		}
-		theirs, used, err := db.Master(k.Derive)
+		theirs, used, retired, err := db.Master(k.Derive)
 		if err != nil {
 			return exit(exitError, err)
+		}
+		if has, err := haveKeysFrom(db, k, units); err != nil {
+			return exit(exitError, err)
+		} else if retired && !has {
+			errs = append(errs, fmt.Errorf("the recipe derives a root key from the master %q, which was retired: no chip gets a key from it any more. A recipe with a master of another name goes on", k.Derive))
+			continue
 		}
 		switch ours, err := s.keys.MasterFingerprint(k.Derive); {
 		case errors.Is(err, keyring.ErrMissing) && used:
