@@ -17,7 +17,9 @@ import (
 // The newest entry that names a master tells its fingerprint, and no other name's, kind's or serial's does; one that was retired is so for ever. The same of a file of
 // version 2, which has no rows of it: read as it is, and made the present version with its mirror.
 func TestMaster(t *testing.T) {
+	s := &told{}
 	o := options(t, "line1", 1)
+	o.Tell = s.tell
 	o.Mirror = filepath.Join(t.TempDir(), "mirror")
 	if err := os.Mkdir(o.Mirror, 0o755); err != nil {
 		t.Fatal(err)
@@ -123,5 +125,5 @@ func TestMaster(t *testing.T) {
 		}
 	}
 	inStep(t, d, o)
+	s.want(t, "same file system", "same file system") // and nothing of a mirror that is lost
 }
-
