@@ -25,8 +25,9 @@ type auditJSON struct {
 	OK          bool          `json:"ok"`
 	Station     string        `json:"station"`
 	Simulated   bool          `json:"simulated"`
-	Key         string        `json:"key"`    // verifier key that the checkpoints were held against
-	Pinned      bool          `json:"pinned"` // the key came from the auditor, not from the ledger itself
+	Key         string        `json:"key"`    // verifier key that signs the checkpoints now
+	Pinned      bool          `json:"pinned"` // keys came from the auditor, not from the ledger itself
+	Keys        []keyJSON     `json:"keys"`   // all that signed them, oldest first
 	Entries     int64         `json:"entries"`
 	Checkpoints int64         `json:"checkpoints"`
 	Signed      int64         `json:"signed"`   // entries that a checkpoint covers
@@ -35,6 +36,15 @@ type auditJSON struct {
 	Epochs      []epochJSON   `json:"epochs"`   // where the ledger goes on from a copy
 	Findings    []findingJSON `json:"findings"`
 	Store       string        `json:"store"` // what is wrong with the file or its indexes, "" for nothing
+}
+
+type keyJSON struct {
+	Index  int64  `json:"index"` // of the entry that names it
+	Key    string `json:"key"`
+	Pinned bool   `json:"pinned"`
+	Signed int64  `json:"signed"` // entries that it signed for, 0 for none
+	Lost   bool   `json:"lost"`   // the key before it was lost
+	Alone  int64  `json:"alone"`  // where it was: the first entry that no key before signed
 }
 
 type findingJSON struct {
@@ -50,13 +60,15 @@ type epochJSON struct {
 }
 
 func (a *app) auditVerify() *cobra.Command {
-	var key string
+	var keys []string
 	c := &cobra.Command{
 		Use:   "verify",
 		Short: "Recompute the whole ledger: every entry, hash, signature and index",
 		Long: "Recompute the whole ledger: every entry, every tree hash, every checkpoint's signature, and the indexes.\n\n" +
-			"Without --key the checkpoints are held against the key that the ledger names itself, which proves nothing against\n" +
-			"somebody who rewrote the whole ledger. Keep the key that `station audit verify` prints in a safe place, and pin it.",
+			"Without --key the checkpoints are held against the keys that the ledger names itself, which proves nothing against\n" +
+			"somebody who rewrote the whole ledger. Keep the key that `station audit verify` prints in a safe place, and pin it.\n\n" +
+			"One key vouches for the whole ledger, also where the key changed: a checkpoint with both signatures says so. Where a key was\n" +
+			"lost there is none, and one of before and one of after have to be pinned.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			db, _, err := a.openLedgerReadOnly()
@@ -67,7 +79,7 @@ func (a *app) auditVerify() *cobra.Command {
 				return err
 			}
 			defer db.Close()
-			j, err := verifyLedger(c.Context(), db, key)
+			j, err := verifyLedger(c.Context(), db, keys...)
 			if errors.Is(err, store.ErrDamaged) {
 				return exit(exitNo, err)
 			}
@@ -83,31 +95,28 @@ func (a *app) auditVerify() *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringVar(&key, "key", "", "hold the checkpoints against this verifier `KEY`")
+	c.Flags().StringArrayVar(&keys, "key", nil, "hold the checkpoints against this verifier `KEY`; repeat for more")
 	return c
 }
 
 // verifyLedger runs every check that the product has over a ledger.
-func verifyLedger(ctx context.Context, db *store.DB, key string) (auditJSON, error) {
-	j := auditJSON{Key: key, Pinned: key != "", Epochs: []epochJSON{}, Findings: []findingJSON{}}
-	if key == "" {
-		first, err := db.Entry(0)
+func verifyLedger(ctx context.Context, db *store.DB, keys ...string) (auditJSON, error) {
+	j := auditJSON{Pinned: len(keys) > 0, Keys: []keyJSON{}, Epochs: []epochJSON{}, Findings: []findingJSON{}}
+	var pinned []note.Verifier
+	for _, key := range keys {
+		v, err := note.NewVerifier(key)
 		if err != nil {
-			return j, exit(exitNo, fmt.Errorf("the first entry cannot be read, so there is no key to verify with (pin one with --key): %w", err))
+			return j, exit(exitRefused, fmt.Errorf("%q is no verifier key: %w", key, err))
 		}
-		start, ok := first.Entry.Body.(ledger.StationInit)
-		if !ok {
-			return j, exit(exitNo, errors.New("the first entry is not station.init, so there is no key to verify with (pin one with --key)"))
-		}
-		j.Key = start.CheckpointKey
+		pinned = append(pinned, v)
 	}
-	verifier, err := note.NewVerifier(j.Key)
-	if err != nil {
-		return j, exit(exitRefused, fmt.Errorf("%q is no verifier key: %w", j.Key, err))
-	}
-	r, err := ledger.Verify(ctx, db, verifier)
+	r, err := ledger.Verify(ctx, db, pinned...)
 	if err != nil {
 		return j, exit(exitError, err)
+	}
+	for _, k := range r.Keys {
+		j.Key = k.Key
+		j.Keys = append(j.Keys, keyJSON{k.Index, k.Key, k.Pinned, k.Signed, k.Lost, k.Alone})
 	}
 	j.Station, j.Simulated, j.Entries, j.Checkpoints = r.Station, r.Simulated, r.Entries, r.Checkpoints
 	j.Signed, j.Unsigned, j.Root = r.Signed, r.Unsigned(), hex.EncodeToString(r.Root[:])
@@ -154,8 +163,26 @@ func (a *app) printAudit(j auditJSON) error {
 	if j.Simulated {
 		verdict += " (SIMULATED)"
 	}
-	pinned := map[bool]string{true: "pinned", false: "named by the ledger itself"}[j.Pinned]
-	_, err := printf(a.stdout, "%s: station %s, %d entries and %d checkpoints checked, %d entries signed, %d not yet\nroot %s\nkey  %s (%s)\n",
-		verdict, cmp.Or(j.Station, "?"), j.Entries, j.Checkpoints, j.Signed, j.Unsigned, j.Root, j.Key, pinned)
-	return err
+	for _, k := range j.Keys {
+		if k.Lost {
+			printf(a.stdout, "LOST KEY entry %d: the key before it was lost; from entry %d on only the new key vouches\n", k.Index, k.Alone)
+		}
+	}
+	printf(a.stdout, "%s: station %s, %d entries and %d checkpoints checked, %d entries signed, %d not yet\nroot %s\n",
+		verdict, cmp.Or(j.Station, "?"), j.Entries, j.Checkpoints, j.Signed, j.Unsigned, j.Root)
+	for _, k := range j.Keys {
+		how := "named by the ledger itself"
+		if k.Pinned {
+			how = "pinned"
+		} else if j.Pinned {
+			how = "named by the ledger"
+		}
+		if k.Index > 0 {
+			how += fmt.Sprintf("; since entry %d", k.Index)
+		}
+		if _, err := printf(a.stdout, "key  %s (%s)\n", k.Key, how); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -91,7 +91,7 @@ func (a *app) runDemo(ctx context.Context) error {
 	if err := a.conclude(results); err != nil {
 		return err
 	}
-	j, err := verifyLedger(ctx, b.db, "")
+	j, err := verifyLedger(ctx, b.db)
 	if err != nil {
 		return err
 	}
