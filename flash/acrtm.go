@@ -2,6 +2,7 @@ package flash
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -86,4 +87,55 @@ type ACRTMReply struct {
 	Command *ACRTMCommand
 	Status  byte
 	Reply   []byte // Command.Reply bytes; nothing is known of it where Status is not OK
+}
+
+// rpmcCommands are the sub-commands of Op1 that RPMC has (JESD260): 00 to 03. SendRPMC alone sends them.
+const rpmcCommands = 4
+
+// Check is the entry that lists the block, its length included. It is pure, and sees nothing of the block but the bytes that entries want and its
+// length. Errors wrap ErrBlock. The sub-commands of RPMC are refused whatever the table says.
+func (t *ACRTM) Check(block []byte) (*ACRTMCommand, error) {
+	switch {
+	case len(block) == 0:
+		return nil, fmt.Errorf("%w: it is empty", ErrBlock)
+	case block[0] < rpmcCommands:
+		return nil, fmt.Errorf("%w: sub-command %02X is RPMC's", ErrBlock, block[0])
+	case len(block) > t.MaxWrite:
+		return nil, fmt.Errorf("%w: it has %d bytes, at most %d go out at once", ErrBlock, len(block), t.MaxWrite)
+	}
+	var found *ACRTMCommand
+	for i := range t.Commands {
+		if c := &t.Commands[i]; c.matches(block) {
+			if found != nil {
+				return nil, fmt.Errorf("%w: it is %s and %s at once", ErrBlock, found.Name, c.Name)
+			}
+			found = c
+		}
+	}
+	switch {
+	case found == nil:
+		return nil, fmt.Errorf("%w: no entry of the part's table lists sub-command %X", ErrBlock, block[:min(2, len(block))])
+	case len(block) < found.Min || len(block) > found.Max:
+		return nil, fmt.Errorf("%w: %s has %d to %d bytes, not %d", ErrBlock, found.Name, found.Min, found.Max, len(block))
+	}
+	return found, nil
+}
+
+// Command is the entry of that name, nil where there is none.
+func (t *ACRTM) Command(name string) *ACRTMCommand {
+	for i := range t.Commands {
+		if t.Commands[i].Name == name {
+			return &t.Commands[i]
+		}
+	}
+	return nil
+}
+
+func (c *ACRTMCommand) matches(block []byte) bool {
+	for _, m := range c.Match {
+		if m.At < 0 || m.At >= len(block) || block[m.At] != m.Value {
+			return false
+		}
+	}
+	return len(c.Match) > 0
 }

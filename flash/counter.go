@@ -47,10 +47,18 @@ func (c *Chip) SendRPMC(ctx context.Context, packet []byte, secret bool) (status
 	}
 	if err == nil {
 		op = fmt.Sprintf("RPMC command %02X of counter %d", packet[1], packet[2])
-		_, err = c.ready(ctx, c.part.Longest())
+		status, err = c.packet(ctx, r.port(), op, packet, secret)
+	} else {
+		err = &SentError{op, spi.No, err}
 	}
-	if err == nil {
-		_, err = c.idle(ctx, r, op, time.Now())
+	return status, err
+}
+
+// packet waits until the chip is idle, sends a packet once, and polls until it is idle again: extended status. The end of ctx acts before the packet, never
+// during it. Every error is a *SentError.
+func (c *Chip) packet(ctx context.Context, p port, op string, packet []byte, secret bool) (status byte, err error) {
+	if _, err = c.ready(ctx, c.part.Longest()); err == nil {
+		_, err = c.idle(ctx, p, op, time.Now())
 	}
 	if err == nil {
 		err = ctx.Err()
@@ -58,13 +66,13 @@ func (c *Chip) SendRPMC(ctx context.Context, packet []byte, secret bool) (status
 	if err != nil {
 		return 0, &SentError{op, spi.No, err}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.Limit+linkLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.limit+linkLimit)
 	defer cancel()
 	start := time.Now()
 	if err := c.conn.Do(ctx, spi.Frame{Out: packet, Secret: secret}); err != nil {
 		return 0, whetherSent(op, err)
 	}
-	if status, err = c.idle(ctx, r, op, start); err != nil {
+	if status, err = c.idle(ctx, p, op, start); err != nil {
 		return 0, &SentError{op, spi.Yes, err}
 	}
 	return status, nil
@@ -79,41 +87,49 @@ func (c *Chip) ReadRPMC(ctx context.Context) (reply [ReplySize]byte, err error) 
 		_, err = c.ready(ctx, c.part.Longest())
 	}
 	if err == nil {
-		_, err = c.idle(ctx, r, op, time.Now())
+		_, err = c.idle(ctx, r.port(), op, time.Now())
 	}
 	if err != nil {
 		return reply, fmt.Errorf("%s: %w", op, err)
 	}
-	got, err := c.twice(ctx, op, ReplySize, func(in []byte) []spi.Frame { return []spi.Frame{r.read(in)} })
+	got, err := c.twice(ctx, op, ReplySize, func(in []byte) []spi.Frame { return []spi.Frame{r.port().read(in)} })
 	if err != nil {
 		return reply, err
 	}
 	return [ReplySize]byte(got), nil
 }
 
-// read is OP2: opcode, one dummy byte, then extended status and reply.
-func (r *RPMC) read(in []byte) spi.Frame { return spi.Frame{Out: []byte{r.Op2, 0}, In: in} }
+// port is how the end of a packet is awaited, and its reply read.
+type port struct {
+	op2, busy   byte // busy are bits of the extended status
+	poll, limit time.Duration
+}
 
-// idle polls until RPMC is not busy, for at most its limit from start on, and returns an extended status that was read
+func (r *RPMC) port() port { return port{r.Op2, RPMCBusy, r.Poll, r.Limit} }
+
+// read is OP2: opcode, one dummy byte, then extended status and reply.
+func (p port) read(in []byte) spi.Frame { return spi.Frame{Out: []byte{p.op2, 0}, In: in} }
+
+// idle polls until the chip is not busy with a packet, for at most the port's limit from start on, and returns an extended status that was read
 // twice alike between two good ID reads. Busy is told where SFDP says so: by bit 0 of the extended or of the status register.
-func (c *Chip) idle(ctx context.Context, r *RPMC, op string, start time.Time) (byte, error) {
+func (c *Chip) idle(ctx context.Context, p port, op string, start time.Time) (byte, error) {
 	for {
-		late := time.Since(start) >= r.Limit
+		late := time.Since(start) >= p.limit
 		extended := make([]byte, 1)
 		var frames []spi.Frame
 		sr := make([][1]byte, c.dies)
 		for i := range sr {
 			frames = append(frames, spi.Frame{Out: []byte{opReadStatus}, In: sr[i][:]})
 		}
-		if err := c.conn.Do(ctx, append(frames, r.read(extended))...); err != nil {
+		if err := c.conn.Do(ctx, append(frames, p.read(extended))...); err != nil {
 			return 0, err
 		}
-		busy := extended[0]&RPMCBusy != 0
+		busy := extended[0]&p.busy != 0
 		if c.sfdp.RPMC.StatusPolled {
 			busy = slices.ContainsFunc(sr, func(b [1]byte) bool { return b[0]&statusWIP != 0 })
 		}
 		if !busy {
-			got, err := c.twice(ctx, "read extended status", 1, func(in []byte) []spi.Frame { return []spi.Frame{r.read(in)} })
+			got, err := c.twice(ctx, "read extended status", 1, func(in []byte) []spi.Frame { return []spi.Frame{p.read(in)} })
 			if err != nil {
 				return 0, err
 			}
@@ -124,9 +140,9 @@ func (c *Chip) idle(ctx context.Context, r *RPMC, op string, start time.Time) (b
 				return 0, &UnstableError{"read extended status", -1, extended, got}
 			}
 		} else if late {
-			return 0, c.stuckRPMC(ctx, r, op)
+			return 0, c.stuckRPMC(ctx, p, op)
 		}
-		if err := c.sleep(ctx, min(r.Poll, max(0, r.Limit-time.Since(start)))); err != nil {
+		if err := c.sleep(ctx, min(p.poll, max(0, p.limit-time.Since(start)))); err != nil {
 			return 0, err
 		}
 	}
@@ -134,8 +150,8 @@ func (c *Chip) idle(ctx context.Context, r *RPMC, op string, start time.Time) (b
 
 // stuckRPMC is the verdict on a chip that was busy beyond the limit. A floating bus reads busy too, and a board that was out for a while is not
 // busy any more.
-func (c *Chip) stuckRPMC(ctx context.Context, r *RPMC, op string) error {
-	e := &BusyError{Op: op, Addr: -1, Limit: r.Limit}
+func (c *Chip) stuckRPMC(ctx context.Context, p port, op string) error {
+	e := &BusyError{Op: op, Addr: -1, Limit: p.limit}
 	err := c.Contact(ctx)
 	if err == nil {
 		var s status
@@ -146,7 +162,7 @@ func (c *Chip) stuckRPMC(ctx context.Context, r *RPMC, op string) error {
 		case s.floating():
 			err = ErrAbsent
 		case s.ready(): // then the chip tells its ID, and the extended status between two of them
-			err = c.stillBusy(ctx, r)
+			err = c.stillBusy(ctx, p)
 		}
 	}
 	e.contact, e.StuckBusy = err, err == nil
@@ -154,10 +170,10 @@ func (c *Chip) stuckRPMC(ctx context.Context, r *RPMC, op string) error {
 }
 
 // stillBusy is nil where the extended status says busy.
-func (c *Chip) stillBusy(ctx context.Context, r *RPMC) error {
-	got, err := c.twice(ctx, "read extended status", 1, func(in []byte) []spi.Frame { return []spi.Frame{r.read(in)} })
-	if err == nil && (got[0]&RPMCBusy == 0 || c.sfdp.RPMC.StatusPolled) {
-		err = &UnstableError{"read extended status", -1, []byte{RPMCBusy}, got}
+func (c *Chip) stillBusy(ctx context.Context, p port) error {
+	got, err := c.twice(ctx, "read extended status", 1, func(in []byte) []spi.Frame { return []spi.Frame{p.read(in)} })
+	if err == nil && (got[0]&p.busy == 0 || c.sfdp.RPMC.StatusPolled) {
+		err = &UnstableError{"read extended status", -1, []byte{p.busy}, got}
 	}
 	return err
 }

@@ -35,6 +35,17 @@ func TestDeliberateFaultsAreFound(t *testing.T) {
 		{Name: "pages in firmware told by bits that were 0 before", File: "firmware.go", Old: "held[k]&again[k]&^want != 0", New: "held[k]&again[k] != want", Run: "TestFirmware"},
 		{Name: "chip that hangs in firmware told as the programmer's fault", File: "firmware.go", Old: "link != nil && !hangs {", New: "link != nil && (true || hangs) {", Run: "TestFirmware"},
 		{Name: "pages that were not begun told as hanging", File: "firmware.go", Old: "run = run[:f.Index+1] //", New: "run = run[:len(run)] //", Run: "TestFirmware"},
+		{Name: "sub-commands of RPMC relayed", File: "acrtm.go", Old: "case block[0] < rpmcCommands:", New: "case block[0] < rpmcCommands-4:", Run: "TestRelayCheckUnvalidated"},
+		{Name: "state-changing block in a read-only step", File: "relay.go", Old: "if cmd.Class != ReadOnly {", New: "if cmd.Class == \"\" {", Run: "TestRelay"},
+		{Name: "one-way block without a word", File: "relay.go", Old: "case cmd.OneWay && !a.OneWay:", New: "case cmd.OneWay && a.OneWay && false:", Run: "TestRelay"},
+		{Name: "block for another UID", File: "relay.go", Old: "|| b.UID != c.UID()", New: "|| len(b.UID) != len(c.UID())", Run: "TestRelay"},
+		{Name: "block for another ID", File: "relay.go", Old: "b.ID != DeviceID(c.id[:6]) || ", New: "", Run: "TestRelay"},
+		{Name: "block for another counter", File: "relay.go", Old: "now != *b.Counter", New: "now > *b.Counter", Run: "TestRelayCounter"},
+		{Name: "block that may be traced", File: "relay.go", Old: "c.packet(ctx, p, op, packet, true)", New: "c.packet(ctx, p, op, packet, false)", Run: "TestRelay"},
+		{Name: "reply whose status turned", File: "relay.go", Old: "err == nil && got[0] != status", New: "err == nil && got[0] == 0", Run: "TestRelayReply"},
+		{Name: "counters the other way round", File: "relay.go", Old: "return at(t.Counters.PowerOn), at(t.Counters.Command), nil", New: "return at(t.Counters.Command), at(t.Counters.PowerOn), nil", Run: "TestRelay"},
+		{Name: "block longer than its entry", File: "acrtm.go", Old: "|| len(block) > found.Max", New: "", Run: "TestRelayCheckAnyTable|TestACRTM|TestRelay"},
+		{Name: "entries apart by lengths alone", File: "acrtm_validate.go", Old: "m.At == n.At && m.Value != n.Value", New: "m.At == n.At && m.Value != n.Value || c.Min != other.Min", Run: "TestACRTMValidate"},
 		{Name: "CRC over a range that ends one byte later", File: "crc.go", Old: "if c.part.CRC.StopIncluded {", New: "if !c.part.CRC.StopIncluded {", Run: "TestCheckCRC"},
 	})
 }

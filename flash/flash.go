@@ -1,7 +1,8 @@
 // Package flash is the chip behind the pins, as its driver sees it: part profiles, identification by
 // ID and SFDP with recovery of a chip that was left asleep, suspended or in another protocol, the plan of erases and programs, reading,
-// verifying, sector protection with its password, one-time programmable memory, configuration, CRC, and replay-protected
-// monotonic counters (RPMC, JESD260) of Micron MT25Q serial NOR in single-bit SPI, stacked parts included.
+// verifying, sector protection with its password, one-time programmable memory, configuration, CRC, replay-protected
+// monotonic counters (RPMC, JESD260), and the relay of authenticated commands (A-CRTM) that somebody else signed, of Micron MT25Q serial NOR in single-bit SPI,
+// stacked parts included.
 //
 // It speaks spi frames and knows nothing of USB, recipes, runs or the ledger. What is to be done to a unit, and
 // what a failure means for it, belongs to the rooms above; how frames reach the pins belongs to the drivers.

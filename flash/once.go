@@ -10,7 +10,7 @@ import (
 	"station/spi"
 )
 
-// SentError is the failure of a permanent command: ProgramPassword, ProgramSectorProtection, SendRPMC. Sent speaks of that command's frame alone; what
+// SentError is the failure of a permanent command: ProgramPassword, ProgramSectorProtection, SendRPMC, RelayStateChanging. Sent speaks of that command's frame alone; what
 // became of the reads around it does not matter. Only No may be treated as not sent.
 //
 // As an *spi.FrameError it says the same, so that the failed read behind a command that was sent is never taken for a

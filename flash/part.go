@@ -94,10 +94,11 @@ type Part struct {
 	LockEraseRefused byte `yaml:"lock_erase_refused" json:"lock_erase_refused"` // E4 to a frozen chip
 	VolatileRefused  byte `yaml:"volatile_refused" json:"volatile_refused"`     // E1, E5 to a cell that is locked down
 
-	RPMC *RPMC `yaml:"rpmc" json:"rpmc,omitempty"` // nil: the part has no replay-protected monotonic counters
-	OTP  *OTP  `yaml:"otp" json:"otp,omitempty"`   // nil: the one-time programmable area is not used
-	NVCR *NVCR `yaml:"nvcr" json:"nvcr,omitempty"` // nil: the nonvolatile configuration register is not written
-	CRC  *CRC  `yaml:"crc" json:"crc,omitempty"`   // nil: the part does not check its content by CRC
+	RPMC  *RPMC  `yaml:"rpmc" json:"rpmc,omitempty"`   // nil: the part has no replay-protected monotonic counters
+	OTP   *OTP   `yaml:"otp" json:"otp,omitempty"`     // nil: the one-time programmable area is not used
+	NVCR  *NVCR  `yaml:"nvcr" json:"nvcr,omitempty"`   // nil: the nonvolatile configuration register is not written
+	CRC   *CRC   `yaml:"crc" json:"crc,omitempty"`     // nil: the part does not check its content by CRC
+	ACRTM *ACRTM `yaml:"acrtm" json:"acrtm,omitempty"` // nil: the part has no authenticated commands, or nobody told which
 
 	User bool `yaml:"-" json:"-"` // read from a file beside the recipes, not shipped
 
@@ -121,10 +122,14 @@ func (p *Part) Longest() time.Duration {
 	for _, e := range p.Erases {
 		most = max(most, e.Max)
 	}
+	longest := p.Limit(most)
 	if p.RPMC != nil {
-		return max(p.Limit(most), p.RPMC.Limit)
+		longest = max(longest, p.RPMC.Limit)
 	}
-	return p.Limit(most)
+	if p.ACRTM != nil {
+		longest = max(longest, p.ACRTM.Limit)
+	}
+	return longest
 }
 
 // CanProtect is nil, or ErrStacked, wrapped: whether lock bits, freeze, password and registers act on all dies of a stacked part at once is told by no source (spec 8).

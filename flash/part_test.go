@@ -169,7 +169,7 @@ func TestParsePart(t *testing.T) {
 func TestDigestVectors(t *testing.T) {
 	for part, want := range map[string]string{
 		"MT25QL128ABA": "sha256:b443f4b43b52cc9aa24b418bbd643c475430a6a61297b588d27ace4200990306",
-		"MT25QL128ABB": "sha256:044e61691b20d656d08fd73a7a0cbb0c6668176a0b9a0db882cf6eb5602025bd",
+		"MT25QL128ABB": "sha256:4451838c223dcd11a176638c795d6febf5ba5cffef6ea7d8fff6b1ba88cdd87e",
 		"MT25QL01GBBB": "sha256:e1f9ea28e77e8df79d94795b39c4e851f33ffc182ea4747571d80d60f876cff1",
 	} {
 		p, err := partNamed(part)

@@ -30,7 +30,7 @@ func (p *Part) YAML() ([]byte, error) {
 
 // hexadecimal are the fields of one or two bytes whose bits or opcodes tell, with their digits.
 var hexadecimal = map[string]int{"opcode": 2, "opcode4": 2, "op1": 2, "op2": 2, "nvlb_mask": 2, "blank_password": 2, "program_refused": 2,
-	"erase_refused": 2, "lock_refused": 2, "lock_erase_refused": 2, "volatile_refused": 2, "change": 4}
+	"erase_refused": 2, "lock_refused": 2, "lock_erase_refused": 2, "volatile_refused": 2, "change": 4, "busy": 2, "ok": 2, "value": 2}
 
 // tidy leaves out what the part does not have, and writes numbers as a data sheet does.
 func tidy(n *yaml.Node) {
@@ -46,7 +46,7 @@ func tidy(n *yaml.Node) {
 					value.Value = fmt.Sprintf("0x%0*X", digits, v)
 				}
 			}
-			if key.Value == "id" {
+			if key.Value == "id" || key.Value == "block" {
 				value.Style = yaml.DoubleQuotedStyle // digits alone would be a number
 			}
 			if value.Tag == "!!str" && key.Value != "name" {

@@ -98,6 +98,10 @@ func (p *Part) Validate() error {
 		must(r.Poll > 0 && r.Limit >= r.Poll && r.Limit <= longestTime, "rpmc: poll %v, limit %v are not 0 < poll <= limit <= %v", r.Poll, r.Limit, longestTime)
 		must(p.CRC == nil, "rpmc and crc have the same opcodes")
 	}
+	if t := p.ACRTM; t != nil {
+		must(p.RPMC != nil && p.RPMC.Op1 == t.Op1 && p.RPMC.Op2 == t.Op2, "acrtm: op1 and op2 are not those of rpmc, whose transport it shares")
+		t.validate(func(ok bool, format string, args ...any) { must(ok, "acrtm: "+format, args...) })
+	}
 	if o := p.OTP; o != nil {
 		must(o.Size >= 1 && o.Size <= 255, "otp: size %d is not within 1 to 255", o.Size)
 		timing("otp.program", o.Program)
