@@ -62,6 +62,16 @@ func canonical(r *Recipe, steps []Step) ([]byte, error) {
 			if s.Frozen != nil {
 				body["frozen"] = *s.Frozen
 			}
+		case Measure:
+			body["region"] = s.Region.Name
+		case Relay:
+			body["job"], body["access"], body["commands"] = s.Job, s.Access, s.Commands
+			if s.Region.Name != "" {
+				body["region"] = s.Region.Name
+			}
+			if s.Image != nil {
+				body["image"] = s.Image.Name
+			}
 		case Password:
 			body["generate"], body["escrow"] = "per-unit", s.Escrow
 			if s.Exercise != NoExercise {

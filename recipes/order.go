@@ -86,6 +86,9 @@ type chipState struct {
 	thawed      string // how the last freeze ended: "the power_cycle in line 12"
 	thawedFrom  int    // the line of that freeze
 	unlocked    map[string]string
+	signed      map[string]int       // region -> the relay that may change it
+	varies      map[string]int       // region -> the write of fields, which differ from unit to unit
+	unmeasured  map[string]draftStep // region -> the write that a measure is to prove
 }
 
 // key is what is known of a root key.
@@ -123,7 +126,7 @@ const reported = -1
 // that one would have done is unknown. The rules are the same for every part.
 func (p *parser) order() {
 	s := chipState{content: map[string]int{}, nonvolatile: map[string]int{}, volatile: map[string]int{}, block: map[string]int{}, unlocked: map[string]string{},
-		keys: map[int]key{}, counted: map[int]int{}}
+		keys: map[int]key{}, counted: map[int]int{}, signed: map[string]int{}, varies: map[string]int{}, unmeasured: map[string]draftStep{}}
 	for _, d := range p.steps {
 		line := d.node.Line
 		switch d.step.(type) {
@@ -132,10 +135,26 @@ func (p *parser) order() {
 		}
 		switch step := d.step.(type) {
 		case Write:
+			p.plain(&s, step.Region.Name, d.regions[0])
 			p.fill(&s, step.Region.Name, d.regions[0], line)
+			if step.Image == nil {
+				s.varies[step.Region.Name] = line
+			}
+			if step.Verify == Measurement {
+				s.unmeasured[step.Region.Name] = d
+			}
 		case Erase:
 			for i, r := range step.Regions {
+				p.plain(&s, r.Name, d.regions[i])
 				p.fill(&s, r.Name, d.regions[i], line)
+			}
+		case Measure:
+			p.measures(&s, step, d)
+		case Relay:
+			if step.Image != nil {
+				p.fill(&s, step.Region.Name, d.regions[0], line)
+			} else if step.Region.Name != "" && step.Access == flash.StateChanging {
+				s.signed[step.Region.Name] = line
 			}
 		case Lock:
 			p.locks(&s, step, d)
@@ -172,6 +191,11 @@ func (p *parser) order() {
 			p.checks(&s, step, d)
 		default:
 			return
+		}
+	}
+	for _, d := range p.steps {
+		if w, is := d.step.(Write); is && s.unmeasured[w.Region.Name].node == d.node {
+			p.At(d.verify, fmt.Sprintf("no step measures region %s behind this one, so nothing would prove what it holds", w.Region.Name), fmt.Sprintf("add: - measure: {region: %s}", w.Region.Name))
 		}
 	}
 	p.unused()
@@ -262,6 +286,29 @@ func (p *parser) fill(s *chipState, name string, n *yaml.Node, line int) {
 	}
 }
 
+// plain refuses a plain write or erase where signed commands were at work before: they may have made the chip refuse it.
+func (p *parser) plain(s *chipState, name string, n *yaml.Node) {
+	if line := s.signed[name]; line != 0 {
+		p.At(n, fmt.Sprintf("region %s was left to signed commands in line %d, and the chip may refuse plain ones there from then on", name, line), "move this step before the relay, or let a relay write the image")
+	}
+}
+
+// measures proves that the key server can know what the region holds: it is filled, and for all units alike.
+func (p *parser) measures(s *chipState, step Measure, d draftStep) {
+	name := step.Region.Name
+	delete(s.unmeasured, name)
+	switch {
+	case s.varies[name] != 0:
+		p.At(d.regions[0], fmt.Sprintf("region %s holds fields, from line %d, which differ from unit to unit: nobody knows what its measurement should be", name, s.varies[name]), "measure regions that hold an image or are erased")
+	case s.content[name] == 0 && p.filled(name):
+		p.At(d.regions[0], fmt.Sprintf("region %s is measured before it is written", name), "move the measure after the step that writes or erases it")
+		s.content[name] = reported
+	case s.content[name] == 0:
+		p.At(d.regions[0], fmt.Sprintf("region %s would be measured, and no step writes or erases it: nobody knows what its measurement should be", name), "write it first")
+		s.content[name] = reported
+	}
+}
+
 func (p *parser) locks(s *chipState, step Lock, d draftStep) {
 	late := step.Bits == Nonvolatile && (s.frozen != 0 || s.password != 0)
 	switch {
@@ -285,6 +332,10 @@ func (p *parser) locks(s *chipState, step Lock, d draftStep) {
 		case s.content[r.Name] == 0 && p.filled(r.Name):
 			p.At(d.regions[i], fmt.Sprintf("region %s is locked before it is written", r.Name), "move the lock after the step that writes or erases it")
 			s.content[r.Name] = reported
+		case s.unmeasured[r.Name].node != nil:
+			p.At(d.regions[i], fmt.Sprintf("region %s is locked before it is measured, and the write in line %d is proven by that alone", r.Name, s.unmeasured[r.Name].node.Line),
+				fmt.Sprintf("put before the lock: - measure: {region: %s}", r.Name))
+			delete(s.unmeasured, r.Name)
 		case s.content[r.Name] == 0:
 			p.At(d.regions[i], fmt.Sprintf("region %s would be locked, and no step writes or erases it", r.Name), "write it first: only content that was verified is locked")
 			s.content[r.Name] = reported
@@ -299,6 +350,10 @@ func (p *parser) filled(name string) bool {
 		switch step := d.step.(type) {
 		case Write:
 			if step.Region.Name == name {
+				return true
+			}
+		case Relay:
+			if step.Region.Name == name && step.Image != nil {
 				return true
 			}
 		case Erase:

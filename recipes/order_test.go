@@ -152,7 +152,6 @@ func TestOneMistakeOneMessage(t *testing.T) {
 		{"region: boot,", "region: bot,"},
 		{"region: boot,", "regoin: boot,"},
 		{"- write:", "- writ:"},
-		{"- write:", "- relay:"},
 		{"  - write: {region: boot, image: boot}\n", "  -\n"},
 		{"- erase: {regions: [more]}", "- erase: {regions: more}"},
 		{"bits: nonvolatile", "bits: permanent"},

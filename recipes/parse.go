@@ -100,6 +100,8 @@ type parser struct {
 	values  []*draftValue
 	steps   []draftStep
 
+	inventedTold bool // a warning says that the map of authenticated commands is invented
+
 	// The section is missing or broken, which was reported, so its names are not missed again.
 	regionsUnknown, imagesUnknown, valuesUnknown bool
 }

@@ -210,7 +210,7 @@ func (p *parser) permanent(f yamltext.Field) {
 	var told []string
 	for _, d := range p.steps {
 		kind := d.node.Value
-		if !slices.Contains(permanentSteps, kind) || slices.Contains(named, kind) || slices.Contains(told, kind) {
+		if !d.permanent() || slices.Contains(named, kind) || slices.Contains(told, kind) {
 			continue
 		}
 		told = append(told, kind)
@@ -223,20 +223,29 @@ func (p *parser) permanent(f yamltext.Field) {
 	}
 }
 
+// permanent tells whether the step cannot be undone, as far as its name or what could be read of it says so.
+func (d draftStep) permanent() bool {
+	return slices.Contains(permanentSteps, d.node.Value) || d.step != nil && d.step.Permanent()
+}
+
 // permanentKind judges one name of the list; named are those before it.
 func (p *parser) permanentKind(item *yaml.Node, name string, named []string) {
-	// A step of a name that nobody knows may be the one.
+	// A step of a name that nobody knows may be the one, and so may a relay that could not be read.
 	inSteps := func(d draftStep) bool {
-		return d.node.Value == name || !slices.Contains(stepNames, d.node.Value) && !slices.Contains(otherSteps, d.node.Value)
+		return d.node.Value == name && (d.step == nil || d.step.Permanent()) || !slices.Contains(stepNames, d.node.Value)
 	}
 	switch {
 	case slices.Contains(named, name):
 		p.At(item, fmt.Sprintf("permanent names %s twice", yamltext.Quote(name)), "")
 	case slices.Contains(permanentKinds, name):
 		if len(p.steps) > 0 && !slices.ContainsFunc(p.steps, inSteps) { // without steps that is the mistake
-			p.At(item, fmt.Sprintf("permanent names %s, and no step is of that kind", yamltext.Quote(name)), "leave it out")
+			sentence := fmt.Sprintf("permanent names %s, and no step is of that kind", yamltext.Quote(name))
+			if name == "relay" && slices.ContainsFunc(p.steps, func(d draftStep) bool { return d.node.Value == name }) {
+				sentence = "permanent names \"relay\", and no relay of the recipe has a one-way command"
+			}
+			p.At(item, sentence, "leave it out")
 		}
-	case slices.Contains(stepNames, name) || slices.Contains(otherSteps, name):
+	case slices.Contains(stepNames, name):
 		p.At(item, fmt.Sprintf("%s is not permanent: it can be undone on the chip", yamltext.Quote(name)), "leave it out")
 	default:
 		p.At(item, fmt.Sprintf("there is no kind of step %s", yamltext.Quote(name)), yamltext.DidYouMean(name, permanentKinds))
@@ -247,7 +256,7 @@ func (p *parser) permanentKind(item *yaml.Node, name string, named []string) {
 func (p *parser) permanentUsed() []string {
 	var used []string
 	for _, d := range p.steps {
-		if kind := d.node.Value; slices.Contains(permanentSteps, kind) && !slices.Contains(used, kind) {
+		if kind := d.node.Value; d.permanent() && !slices.Contains(used, kind) {
 			used = append(used, kind)
 		}
 	}

@@ -20,11 +20,10 @@ func (p *parser) verify(n *yaml.Node) (Verify, bool) {
 	case text == "none":
 		p.At(n, "nothing is written without being verified", "leave verify out: every byte is read back")
 		return "", false
-	case text == "measurement":
-		p.At(n, notInThisVersion("verify: measurement"), "leave verify out: every byte is read back")
-		return "", false
+	case text == string(Measurement):
+		return Measurement, p.authenticated(n, "verify: measurement")
 	case text != string(CRC):
-		p.At(n, fmt.Sprintf("verify can only be crc, not %s", yamltext.Quote(text)), yamltext.DidYouMean(text, []string{string(CRC)}))
+		p.At(n, fmt.Sprintf("verify can only be crc or measurement, not %s", yamltext.Quote(text)), yamltext.DidYouMean(text, []string{string(CRC), string(Measurement)}))
 		return "", false
 	}
 	for _, part := range p.r.parts {

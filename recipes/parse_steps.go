@@ -14,23 +14,18 @@ import (
 type draftStep struct {
 	step    Step
 	node    *yaml.Node   // its name
-	regions []*yaml.Node // where Write, Erase, Lock and Check name their regions
+	regions []*yaml.Node // where Write, Erase, Lock, Check, Measure and Relay name their regions
+	image   *yaml.Node   // where Relay names its image
 	frozen  *yaml.Node   // the value of check: frozen
 	index   *yaml.Node   // the value of index in root_key and counter
 	verify  *yaml.Node   // the value of verify in write
 }
 
 var (
-	stepNames      = append([]string{"write", "erase", "lock", "freeze", "check", "reset", "power_cycle", "config", "raw"}, permanentSteps...)
+	stepNames      = append([]string{"write", "erase", "lock", "freeze", "check", "reset", "power_cycle", "config", "raw", "measure", "relay"}, permanentSteps...)
 	permanentSteps = []string{"password", "root_key", "counter", "persistent_protection", "otp"}
-	// Steps of the format that this version does not carry out yet; some of them are permanent.
-	otherSteps     = []string{"measure", "relay"}
-	permanentKinds = append([]string{"relay"}, permanentSteps...)
+	permanentKinds = append([]string{"relay"}, permanentSteps...) // a relay with a one-way command is one
 )
-
-func notInThisVersion(what string) string {
-	return fmt.Sprintf("this version cannot carry out %q", what)
-}
 
 func (p *parser) readSteps(n *yaml.Node) {
 	items, ok := p.List(n, "steps")
@@ -100,12 +95,12 @@ func (p *parser) readStep(item *yaml.Node) draftStep {
 		p.bare(&d, value, PersistentProtection{})
 	case "otp":
 		p.otp(&d, value)
+	case "measure":
+		p.measure(&d, value)
+	case "relay":
+		p.relay(&d, value)
 	default:
-		if slices.Contains(otherSteps, name.Value) {
-			p.At(name, notInThisVersion(name.Value), "its steps are "+strings.Join(stepNames, ", "))
-			break
-		}
-		suggestion := yamltext.DidYouMean(name.Value, slices.Concat(stepNames, otherSteps))
+		suggestion := yamltext.DidYouMean(name.Value, stepNames)
 		if suggestion == "" {
 			suggestion = "the steps are " + strings.Join(stepNames, ", ")
 		}
@@ -153,10 +148,12 @@ func (p *parser) write(d *draftStep, value *yaml.Node) {
 	if fields != nil {
 		step.Fields = p.fields(fields, region.space())
 		ok = ok && step.Fields != nil
-	} else if m := p.imageNamed(image); m != nil {
-		if region != nil && region.ok && m.ok && int64(len(m.Data)) > region.Size {
-			p.At(image, fmt.Sprintf("image %s has %s, region %s only %s", m.Name, sizeText(int64(len(m.Data))), region.Name, sizeText(region.Size)), "")
+		if step.Verify == Measurement {
+			p.At(keys["verify"].Value, "fields differ from unit to unit, so a measurement could not be compared with anything", "leave verify out: every byte is read back")
+			ok = false
 		}
+	} else if m := p.imageNamed(image); m != nil {
+		p.fits(m, region, image)
 		stored := m.Image
 		step.Image = &stored
 	} else {
@@ -167,6 +164,13 @@ func (p *parser) write(d *draftStep, value *yaml.Node) {
 	}
 	step.Region = region.Region
 	d.step, d.regions = step, []*yaml.Node{keys["region"].Value}
+}
+
+// fits proves that an image, named at n, has room in its region.
+func (p *parser) fits(m *draftImage, region *draftRegion, n *yaml.Node) {
+	if region != nil && region.ok && m.ok && int64(len(m.Data)) > region.Size {
+		p.At(n, fmt.Sprintf("image %s has %s, region %s only %s", m.Name, sizeText(int64(len(m.Data))), region.Name, sizeText(region.Size)), "")
+	}
 }
 
 func (p *parser) erase(d *draftStep, value *yaml.Node) {

@@ -129,6 +129,12 @@ func forever(step Step) string {
 			return "the OTP area keeps its content, and nothing can ever be added"
 		}
 		return fmt.Sprintf("what becomes 0 in the first %s of the OTP area stays 0", count(int(fieldsSize(s.Fields)), "byte"))
+	case Relay:
+		about := ""
+		if s.Region.Name != "" {
+			about = ", region " + s.Region.Name
+		}
+		return fmt.Sprintf("job %s of the key server%s: what its one-way commands do is never undone", s.Job, about)
 	}
 	return ""
 }

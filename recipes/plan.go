@@ -30,6 +30,7 @@ type Plan struct {
 	Forever    []string      `json:"forever"`   // what these steps leave behind, a sentence for each
 	Escrow     []string      `json:"escrow"`    // groups that can open the secrets
 	Values     []Value       `json:"values"`    // besides the serial
+	ACRTMMap   string        `json:"acrtm_map"` // of the part's table, where signed commands are used: "invented" says that no real chip knows them
 	Warnings   []string      `json:"warnings"`
 	Assumed    []string      `json:"assumed"` // facts of the part profile that no source confirms
 }
@@ -51,6 +52,14 @@ type PlannedStep struct {
 	Ranges    []flash.Range `json:"ranges"`  // rounded outward to what the chip can erase or lock
 	Rounded   []flash.Range `json:"rounded"` // what rounding added; it comes out blank
 	Work      Work          `json:"work"`
+	Commands  []SignedKind  `json:"commands"` // of a relay
+}
+
+// SignedKind is an authenticated command that a relay may carry.
+type SignedKind struct {
+	Name   string      `json:"name"`
+	Class  flash.Class `json:"class"`
+	OneWay bool        `json:"one_way"`
 }
 
 // Work counts operations and bytes, and the time they take: erasing, programming, setting lock bits and reading
@@ -97,7 +106,7 @@ func (r *Recipe) Plan(part *flash.Part, byteTime time.Duration) (*Plan, error) {
 	for i, step := range r.steps {
 		planned := PlannedStep{
 			Number: i + 1, Kind: step.Kind(), Title: step.Title(), Permanent: step.Permanent(),
-			Ranges: []flash.Range{}, Rounded: []flash.Range{}, Work: Work{Erases: []EraseCount{}},
+			Ranges: []flash.Range{}, Rounded: []flash.Range{}, Work: Work{Erases: []EraseCount{}}, Commands: []SignedKind{},
 		}
 		if step.Permanent() {
 			p.Forever = append(p.Forever, forever(step))
@@ -106,6 +115,10 @@ func (r *Recipe) Plan(part *flash.Part, byteTime time.Duration) (*Plan, error) {
 		switch s := step.(type) {
 		case Write, Erase, Blank:
 			err = planned.content(part, r.wanted(part, step, unknownUnit), byteTime)
+			if w, is := s.(Write); is && w.Verify == Measurement { // not read back
+				readback := time.Duration(planned.Work.ReadBytes) * byteTime
+				planned.Work.ReadBytes, planned.Work.Typical, planned.Work.Max = 0, planned.Work.Typical-readback, planned.Work.Max-readback
+			}
 		case Lock:
 			planned.lock(part, s)
 			for _, region := range s.Regions {
@@ -118,6 +131,11 @@ func (r *Recipe) Plan(part *flash.Part, byteTime time.Duration) (*Plan, error) {
 			} else {
 				p.Freeze = FreezeUntilPowerOff
 			}
+		case Measure:
+			p.signed(part, &planned, s.Region)
+		case Relay:
+			p.signed(part, &planned, s.Region)
+			planned.relay(part, s)
 		case Reset, PowerCycle:
 			p.restart()
 		case Password:
@@ -150,6 +168,31 @@ func (r *Recipe) Plan(part *flash.Part, byteTime time.Duration) (*Plan, error) {
 		p.Total.add(planned.Work)
 	}
 	return p, nil
+}
+
+// signed notes a step that the key server signs. How many commands it takes, and how long they do, is the server's to know.
+func (p *Plan) signed(part *flash.Part, planned *PlannedStep, region Region) {
+	if part.ACRTM != nil {
+		p.ACRTMMap = part.ACRTM.Map
+	}
+	if region.Name != "" {
+		planned.Ranges = append(planned.Ranges, flash.Range{Addr: region.At, Size: region.Size})
+	}
+}
+
+// relay lists the commands, and counts the readback of an image.
+func (s *PlannedStep) relay(part *flash.Part, step Relay) {
+	for _, name := range step.Commands {
+		if part.ACRTM == nil {
+			break
+		}
+		if c := part.ACRTM.Command(name); c != nil {
+			s.Commands = append(s.Commands, SignedKind{c.Name, c.Class, c.OneWay})
+		}
+	}
+	if step.Image != nil {
+		s.Work.ReadBytes = step.Region.Size
+	}
 }
 
 // restart is what a reset or power-off leaves.
@@ -244,7 +287,13 @@ func (w *Work) add(o Work) {
 // Print writes the plan for people.
 func (p *Plan) Print(out io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s version %d: %s\n%s\non %s (%s)\n\n", p.Recipe, p.Version, p.Title, p.Digest, p.Part, p.PartDigest)
+	fmt.Fprintf(&b, "%s version %d: %s\n%s\non %s (%s)\n", p.Recipe, p.Version, p.Title, p.Digest, p.Part, p.PartDigest)
+	if p.ACRTMMap == flash.Invented {
+		b.WriteString("INVENTED MAP: the authenticated commands of this plan are made up, no real chip knows them, and only a simulated station sends them\n")
+	} else if p.ACRTMMap != "" {
+		fmt.Fprintf(&b, "map of the authenticated commands: %s\n", p.ACRTMMap)
+	}
+	b.WriteString("\n")
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, s := range p.Steps {
 		title := s.Title
@@ -254,6 +303,13 @@ func (p *Plan) Print(out io.Writer) error {
 		fmt.Fprintf(table, "%d.\t%s\t%s\t%s\n", s.Number, title, s.Work, s.Work.times())
 		for _, r := range s.Ranges {
 			fmt.Fprintf(table, "\t  %s\t%s\t\n", r, sizeText(r.Size))
+		}
+		for _, c := range s.Commands {
+			class := string(c.Class)
+			if c.OneWay {
+				class += ", one-way"
+			}
+			fmt.Fprintf(table, "\t  command %s\t%s\t\n", c.Name, class)
 		}
 		for _, r := range s.Rounded {
 			fmt.Fprintf(table, "\t  %s\t%s, added by rounding, comes out blank\t\n", r, sizeText(r.Size))
@@ -292,6 +348,9 @@ func (p *Plan) Print(out io.Writer) error {
 	}
 	if len(p.Assumed) > 0 {
 		fmt.Fprintf(&b, "assumed of the part, confirmed by no source: %s\n", strings.Join(p.Assumed, ", "))
+	}
+	if p.ACRTMMap != "" {
+		b.WriteString("Signed commands are the key server's to count: the plan has neither their number nor their time.\n")
 	}
 	fmt.Fprintf(&b, "Counts are for a chip of unknown content; times are the chip's and the wire's at %v a byte.\n", p.ByteTime)
 	lines := strings.Split(b.String(), "\n")

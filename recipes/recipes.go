@@ -5,7 +5,8 @@
 // recipe lists and proves the order rules: nothing is written after it is locked, a lock comes after
 // the step that wrote and verified what it locks, nonvolatile lock bits are set before the freeze,
 // regions fit the part and do not overlap, a chip takes one mode of protection, after its locks and before
-// the freeze, root keys and counters are there and are written once. What differs between units is settled by
+// the freeze, root keys and counters are there and are written once, what is measured is known beforehand and what a
+// measurement is to prove is measured before its lock. What differs between units is settled by
 // Bind. The package also says which bytes each step wants on the chip (Wanted), so that the plan
 // which the author reads and the engine which acts cannot differ.
 //
@@ -42,7 +43,15 @@
 //	        - {crc32: [serial, mac], endian: little}    # CRC-32 (zlib, Ethernet) over these fields as written, padding
 //	                                                    # included, in this order; 4 bytes, or big: high byte first
 //	  - write: {region: app, image: app, verify: crc}   # weaker than reading back: the chip computes a CRC-64 over the region
+//	  - write: {region: app, image: app, verify: measurement}   # not read back: a measure of it follows, before its lock
 //	  - erase: {regions: [spare]}
+//	  - measure: {region: boot}                         # the chip measures, the key server judges
+//	  - relay:                                          # blocks that the key server makes and signs for this chip
+//	      job: settings                                 # the server's name for what is to be done
+//	      access: state-changing                        # or read-only
+//	      commands: [erase, write]                      # entries of the parts' tables; no block of another one is sent
+//	      region: settings                              # what it is about, perhaps
+//	      image: settings                               # what the region holds behind it, perhaps; read back
 //	  - lock: {regions: [boot], bits: nonvolatile}      # or volatile, then perhaps lock_down: true; or block, one range at either end
 //	  - config: {nvcr: 0xFFFE}                          # nonvolatile configuration register, from the next power-up on
 //	  - raw: {send: "85", expect: "FB"}                 # or read: 1; write_enable: true sends 06 first. Where the station allows it
@@ -55,7 +64,7 @@
 //	  - password: {generate: per-unit, escrow: [audit], exercise: reset}        # or power_cycle, or no exercise
 //	  - persistent_protection                           # the other one-way mode: no password, ever
 //	  - otp: {fields: [{text: serial, size: 32}], lock: true}                   # from byte 0 of the area on; lock: for ever
-//	permanent: [root_key, counter, password, otp]   # exactly the one-way kinds of step that are used
+//	permanent: [root_key, counter, password, otp]   # exactly the one-way kinds of step that are used; relay is one where a command of it is
 //
 // Addresses and sizes are bytes: 4194304, 0x400000, 64KiB or 4MiB. escrow names groups of the station's configuration.
 //
@@ -95,8 +104,11 @@
 //	{"otp": {"fields": [{"pad": 255, "size": 32, "text": "serial"}], "lock": true}},
 //	{"config": {"nvcr": 65534}},
 //	{"raw": {"expect": "fb", "send": "85"}},             or "read": 1 in place of expect; with it "write_enable": true
+//	{"measure": {"region": "boot"}},
+//	{"relay": {"access": "state-changing", "commands": ["erase", "write"], "image": "settings", "job": "settings", "region": "settings"}}
+//	                                                     no region or image, no member
 //
-// A write that is verified by CRC has "verify": "crc", and a lock that locks down "lock_down": true; in others these members are absent.
+// A write that is verified by CRC has "verify": "crc", one that is to be measured "verify": "measurement", and a lock that locks down "lock_down": true; in others these members are absent.
 //
 // Lists stand in the order of the file, permanent excepted. All members are present but those of check, values and
 // exercise; pad and size are present where the file omits them; "images" may be {}. Sizes are bytes, sha256 is 64

@@ -2,6 +2,7 @@ package recipes
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"station/flash"
@@ -19,6 +20,28 @@ type Relay struct {
 	Region   Region   // Name "" where there is none
 	Image    *Image
 	OneWay   bool // one of Commands is
+}
+
+// Content is what the region holds once the step of the recipe that fills it is done: an image, and FF behind it to the region's end; no image where it is
+// erased. ok is false where nobody fills it, and where it differs from unit to unit: a measurement of it could not be compared with anything.
+func (r *Recipe) Content(region string) (image []byte, ok bool) {
+	for _, step := range r.steps {
+		switch s := step.(type) {
+		case Write:
+			if s.Region.Name == region && s.Image != nil {
+				return s.Image.Data, true
+			}
+		case Relay:
+			if s.Region.Name == region && s.Image != nil {
+				return s.Image.Data, true
+			}
+		case Erase:
+			if slices.Contains(regionNames(s.Regions), region) {
+				return nil, true
+			}
+		}
+	}
+	return nil, false
 }
 
 func (Measure) Kind() string { return "measure" }
@@ -40,7 +63,7 @@ func (s Relay) Permanent() bool { return s.OneWay }
 
 func (s Measure) clone() Step { return s }
 func (s Relay) clone() Step {
-	s.Commands = append([]string(nil), s.Commands...)
+	s.Commands = slices.Clone(s.Commands)
 	if s.Image != nil {
 		image := *s.Image
 		s.Image = &image

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Step is one thing to be done, as a value: Write, Erase, Blank, Lock, Freeze, Check, Reset, PowerCycle, Config, Raw, or one of the
-// permanent ones, Password, RootKey, Counter, PersistentProtection and OTP.
+// Step is one thing to be done, as a value: Write, Erase, Blank, Lock, Freeze, Check, Reset, PowerCycle, Config, Raw, Measure, Relay, or one of the
+// permanent ones, Password, RootKey, Counter, PersistentProtection and OTP. A Relay may be permanent, too.
 type Step interface {
 	// Kind is the step's name in the recipe, "write"; "blank" for Blank.
 	Kind() string
@@ -34,6 +34,8 @@ type Verify string
 const (
 	Readback Verify = "readback" // every byte is read back and compared
 	CRC      Verify = "crc"      // the chip computes a CRC-64 over what it holds (9B 27)
+	// Measurement: nothing is read back; a Measure of the region follows, before it is locked.
+	Measurement Verify = "measurement"
 )
 
 // Write puts an image or fields at the start of the region and FF into the rest of it, and proves that all of it is there.
@@ -104,8 +106,11 @@ func (s Write) Title() string {
 		what = s.Image.Name
 	}
 	title := fmt.Sprintf("write %s to %s", what, s.Region.Name)
-	if s.Verify == CRC {
+	switch s.Verify {
+	case CRC:
 		title += ", verified by CRC"
+	case Measurement:
+		title += ", to be measured"
 	}
 	return title
 }

@@ -142,6 +142,7 @@ func (u *Unit) OTP() []byte { return u.otp }
 // nothing.
 //
 //   - Write: the image or the fields, then FF to the end of the region.
+//   - Relay with an image: the image, then FF to the end of the region. Signed commands put it there, no plan of the station.
 //   - Erase: the regions, FF.
 //   - Blank: everything outside the regions, FF. The regions count as rounded outward to the smallest erase, since
 //     writing them makes the bytes in between FF.

@@ -20,6 +20,10 @@ func (r *Recipe) wanted(part *flash.Part, step Step, content func(Write) []byte)
 	switch s := step.(type) {
 	case Write:
 		want = append(want, flash.Extent{Addr: s.Region.At, Size: s.Region.Size, Data: content(s)})
+	case Relay:
+		if s.Image != nil {
+			want = append(want, flash.Extent{Addr: s.Region.At, Size: s.Region.Size, Data: s.Image.Data})
+		}
 	case Erase:
 		for _, region := range r.regions { // ascending, unlike the step's own list
 			for _, erased := range s.Regions {
