@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"time"
 
 	"station/ledger"
@@ -135,6 +136,7 @@ func passed(e *ledger.RunEnd) {
 // samples are the reports that people look at.
 func samples() map[string]Input {
 	out := secretSamples()
+	maps.Copy(out, signedSamples())
 	out["reworked"], out["newchip"] = reworked(false), reworked(true)
 	pass := func(simulated bool) *account {
 		a := newAccount()

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"station/ledger"
 )
@@ -80,6 +81,9 @@ func (s *sheet) regions() {
 	proven := " SHA-256 of region on chip: of the whole region as it stands there."
 	if s.run.Outcome() != ledger.Pass {
 		proven = " Only a run that ends in PASS proves its regions; what single steps confirmed stands among the steps."
+	}
+	if slices.ContainsFunc(proofs, func(p ledger.RegionProof) bool { return strings.Contains(p.Proof, "measurement") }) {
+		proven += " Measurement: the chip hashed the region and signed the digest, and the key server verified it."
 	}
 	s.note(label, elsewhere+proven)
 }

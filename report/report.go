@@ -1,5 +1,5 @@
 // Package report lays the ledger entries of one run out as a PDF: who did what to which unit, when and where, how each
-// region was proven, what protects it, which secrets and modes the chip took for ever, and where in the ledger all of
+// region was proven, what protects it, which secrets and modes the chip took for ever, what a key server had signed for it, and where in the ledger all of
 // this stands. No entry holds a secret, so no report does.
 //
 // The same entries with the same checkpoint give the same bytes, on any machine and at any time: every value printed comes
@@ -76,6 +76,7 @@ func (s *sheet) compose() {
 	s.regions()
 	s.protection()
 	s.secrets()
+	s.signed()
 	s.steps()
 	s.reference()
 }

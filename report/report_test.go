@@ -224,6 +224,7 @@ func anyRun(t *rapid.T) *account {
 	if started {
 		s := sampleStart()
 		s.Serial, s.Slot, s.Operator, s.Fixture, s.Recipe, s.Chip, s.Elsewhere, s.Before = text("serial"), text("slot"), text("op"), text("fixture"), recipe, chip, text("elsewhere"), locks()
+		s.Part.Map = rapid.SampledFrom([]string{"", ledger.InventedMap, "acme"}).Draw(t, "map")
 		s.Part.Size = rapid.OneOf(rapid.SampledFrom([]int64{0, 1 << 20, 16 << 20, 64 << 20, 256 << 20}), number).Draw(t, "part size")
 		s.Part.Sector = rapid.OneOf(rapid.Just(int64(1<<16)), number).Draw(t, "sector")
 		s.Part.Assumed = rapid.SliceOfN(rapid.Map(str, func(s string) string { return strings.ToValidUTF8(s, "?") }), 0, 4).Draw(t, "assumed")
@@ -256,10 +257,18 @@ func anyRun(t *rapid.T) *account {
 		for range list("recipients", 4) {
 			sealed.Recipients = append(sealed.Recipients, ledger.Recipient{Group: text("group"), Fingerprint: text("fingerprint")})
 		}
+		relayed := func() (blocks []ledger.RelayBlock) {
+			for k := range list("blocks", 20) {
+				blocks = append(blocks, ledger.RelayBlock{Seq: k, Command: text("command"), Class: text("class"), OneWay: k%2 == 0, SHA256: text("sha"), Counter: text("counter")})
+			}
+			return blocks
+		}
 		a.add(0, rapid.SampledFrom([]ledger.Body{
 			ledger.PasswordIntent{Run: runID, Escrow: sealed}, ledger.PasswordVoid{Run: runID, Escrow: text("escrow")}, ledger.PasswordProven{Run: runID, Escrow: sealed.ID},
 			ledger.RootKeyIntent{Run: runID, Index: i, Key: text("key"), Escrow: sealed, Reply: text("reply")}, ledger.RootKeyProven{Run: runID, Index: int(n("index")), Key: text("key"), Escrow: sealed.ID},
 			ledger.ModeIntent{Run: runID, Mode: text("mode")}, ledger.ModeProven{Run: runID, Mode: text("mode"), Grade: text("grade")},
+			ledger.RelayIntent{Run: runID, N: i, Turn: int(n("turn")), Blocks: relayed()}, ledger.RelayAnswer{Run: runID, N: i, Turn: int(n("turn")), Answers: []ledger.RelayResult{{Seq: i, Status: text("status"), SHA256: text("sha")}}, Counter: text("counter")},
+			ledger.RelayAnswer{Run: runID, N: i, Turn: i, Blocks: relayed(), Answers: []ledger.RelayResult{{Seq: i, Counter: text("counter")}}},
 			ledger.PermanentIntent{Run: runID, What: text("what")}, ledger.RunStuck{Run: runID, Cause: text("cause"), Message: text("message"), Next: text("next")},
 			ledger.UnitClose{Run: runID, As: text("as"), Reason: text("reason"), By: text("by")}}).Draw(t, "secret"))
 	}

@@ -86,6 +86,9 @@ func newSheet(u *unit) (*sheet, error) {
 	if u.simulated {
 		title += " SIMULATED"
 	}
+	if u.invented() {
+		title += " INVENTED MAP"
+	}
 	pdf.SetTitle(visible(title, s.glyphs[sans].has), true)
 	return s, nil
 }
@@ -164,8 +167,10 @@ func (s *sheet) section(title string) {
 // output lays the blocks on pages and draws them.
 func (s *sheet) output() ([]byte, error) {
 	top := 21.0
-	if s.simulated {
-		top = 31
+	for _, on := range []bool{s.simulated, s.invented()} {
+		if on {
+			top += 10
+		}
 	}
 	type placed struct {
 		block
@@ -228,8 +233,13 @@ func (s *sheet) frame(page, pages int) {
 	s.line(word, right-w, 10.2, text)
 	s.shape(look, right-w-3.4, 11.8, 1.9, look.ink, white)
 	s.rule(15.4, black, 0.35)
+	y := 18.2
 	if s.simulated {
-		s.banner(18.2)
+		s.banner(y, notReal, "made on a simulated station: no real chip was programmed")
+		y += 10
+	}
+	if s.invented() {
+		s.banner(y, "INVENTED MAP", "its signed commands are ones that no real part has")
 	}
 
 	s.rule(281.5, hair, 0.2)
@@ -241,7 +251,7 @@ func (s *sheet) frame(page, pages int) {
 
 const notReal = "SIMULATED"
 
-func (s *sheet) banner(y float64) {
+func (s *sheet) banner(y float64, says, why string) {
 	s.fill(black)
 	s.pdf.Rect(left, y, full, 9, "F")
 	// Slanted stripes at both ends, as on hazard tape.
@@ -255,11 +265,10 @@ func (s *sheet) banner(y float64) {
 		s.pdf.ClipEnd()
 	}
 	word, note := style{bold, 15, white}, style{sans, 8.5, white}
-	text := "made on a simulated station: no real chip was programmed"
 	gap := 3.5
-	x := left + (full-s.width(word, notReal)-gap-s.width(note, text))/2
-	s.line(word, x, y+1.8, notReal)
-	s.line(note, x+s.width(word, notReal)+gap, y+3.4, text)
+	x := left + (full-s.width(word, says)-gap-s.width(note, why))/2
+	s.line(word, x, y+1.8, says)
+	s.line(note, x+s.width(word, says)+gap, y+3.4, why)
 }
 
 func (s *sheet) watermark() {

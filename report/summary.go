@@ -247,14 +247,21 @@ func mirrorText(word string) string {
 // touched says whether the run changed the chip.
 func (s *sheet) touched() string {
 	ways, commands := oneWays(s.run.Records)
-	if slices.ContainsFunc(ways, func(w *oneWay) bool { return w.state == proven && !w.before }) ||
+	var changed, forEver, perhaps bool
+	for _, t := range turns(s.run.Records) {
+		for i, b := range t.blocks {
+			took, may := t.took(i)
+			changed, forEver, perhaps = changed || took, forEver || took && b.OneWay, perhaps || may && b.OneWay
+		}
+	}
+	if forEver || slices.ContainsFunc(ways, func(w *oneWay) bool { return w.state == proven && !w.before }) ||
 		slices.ContainsFunc(s.run.Steps, func(st ledger.RunStep) bool { return st.Permanent && st.Result == ledger.Done }) {
 		return "yes, and for ever"
 	}
-	if len(commands) > 0 || slices.ContainsFunc(ways, func(w *oneWay) bool { return w.state == intended }) {
+	if perhaps || len(commands) > 0 || slices.ContainsFunc(ways, func(w *oneWay) bool { return w.state == intended }) {
 		return "yes, perhaps for ever"
 	}
-	if slices.ContainsFunc(s.run.Steps, func(st ledger.RunStep) bool { return st.Result == ledger.Done }) ||
+	if changed || slices.ContainsFunc(s.run.Steps, func(st ledger.RunStep) bool { return st.Result == ledger.Done }) ||
 		slices.ContainsFunc(s.run.Records, func(rec ledger.Record) bool { return rec.Entry.Body.Kind() == ledger.KindLocksErased }) {
 		return "yes"
 	}
