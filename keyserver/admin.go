@@ -1,0 +1,368 @@
+package keyserver
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"station/ledger"
+)
+
+// The routes of whoever sits at the key server's PC. They are never on a network.
+const (
+	RouteEnrol     = "POST /admin/v1/enrol"      // EnrolRequest -> EnrolAnswer
+	RouteRevoke    = "POST /admin/v1/revoke"     // AboutStation -> {}
+	RouteRewound   = "POST /admin/v1/rewound"    // AboutStation -> {}
+	RouteAllow     = "POST /admin/v1/allow"      // AllowRequest -> Allowance
+	RouteKeyCreate = "POST /admin/v1/key/create" // KeyRequest -> Master
+	RouteKeyRetire = "POST /admin/v1/key/retire" // KeyRequest -> Master
+	RouteList      = "GET /admin/v1/list"        // -> List
+)
+
+const (
+	maxAdmin = 256 << 20 // bytes of a body: an image is in it
+	maxUnits = 10_000_000
+)
+
+// EnrolRequest wants a certificate for a station's public key, which is in PKIX form.
+type EnrolRequest struct {
+	Station string `json:"station"`
+	Public  []byte `json:"public"`
+	Hours   int    `json:"hours"`
+	By      string `json:"by"`
+}
+
+// EnrolAnswer has the certificate, and that of the CA, in DER.
+type EnrolAnswer struct {
+	Certificate []byte `json:"certificate"`
+	CA          []byte `json:"ca"`
+}
+
+// AboutStation says something of a station, and why.
+type AboutStation struct {
+	Station string `json:"station"`
+	Reason  string `json:"reason"`
+	By      string `json:"by"`
+}
+
+// AllowRequest lets a station have what a job needs for so many more chips. Masters are those that the job needs where there are none.
+type AllowRequest struct {
+	Station string   `json:"station"`
+	Job     *Job     `json:"job"`
+	Units   int      `json:"units"`
+	Masters []string `json:"masters"`
+	By      string   `json:"by"`
+}
+
+// KeyRequest makes a master key, of Value where that is not empty, or retires one.
+type KeyRequest struct {
+	Name   string `json:"name"`
+	Value  []byte `json:"value,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	By     string `json:"by"`
+}
+
+// List is what the server knows.
+type List struct {
+	Stations   []Station   `json:"stations"`
+	Allowances []Allowance `json:"allowances"`
+	Masters    []Master    `json:"masters"`
+}
+
+// Station is a station with its certificates that count.
+type Station struct {
+	Station      string   `json:"station"`
+	Certificates []string `json:"certificates"` // until when they hold, time of entry format
+	Checkpoint   int64    `json:"checkpoint"`   // size of the last one that was signed
+}
+
+// Allowance is how many chips of a recipe a station may do, and has done.
+type Allowance struct {
+	Station string   `json:"station"`
+	Recipe  string   `json:"recipe"`
+	Version int      `json:"version"`
+	Digest  string   `json:"digest"`
+	Masters []string `json:"masters"`
+	Units   int      `json:"units"`
+	Used    int      `json:"used"`
+}
+
+// Admin answers whoever sits at the server's PC: a unix socket that nobody else may open.
+func (s *Server) Admin() http.Handler { return http.HandlerFunc(s.admin) }
+
+func (s *Server) admin(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), handleLimit)
+	defer cancel()
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxAdmin))
+	defer clear(body)
+	var answer any
+	if err != nil {
+		err = fmt.Errorf("%w: it cannot be read, or has more than %d bytes", errContent, maxAdmin)
+	} else {
+		answer, err = s.administer(ctx, r.Method+" "+r.URL.Path, body)
+	}
+	if err != nil {
+		p := problemOf(err)
+		if p.causeOf() == CauseServer { // to nobody but its owner
+			p.Detail = err.Error()
+		}
+		p.write(w)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(answer); err != nil {
+		s.o.Tell(err.Error())
+	}
+}
+
+func (s *Server) administer(ctx context.Context, route string, body []byte) (any, error) {
+	switch route {
+	case RouteEnrol:
+		return with(body, func(q EnrolRequest) (EnrolAnswer, error) { return s.enrol(ctx, q) })
+	case RouteRevoke:
+		return with(body, func(q AboutStation) (struct{}, error) { return struct{}{}, s.revoke(ctx, q) })
+	case RouteRewound:
+		return with(body, func(q AboutStation) (struct{}, error) { return struct{}{}, s.rewound(ctx, q) })
+	case RouteAllow:
+		return with(body, func(q AllowRequest) (Allowance, error) { return s.allow(ctx, q) })
+	case RouteKeyCreate:
+		return with(body, func(q KeyRequest) (Master, error) {
+			defer clear(q.Value)
+			return s.keyCreate(ctx, q)
+		})
+	case RouteKeyRetire:
+		return with(body, func(q KeyRequest) (Master, error) { return s.keyRetire(ctx, q) })
+	case RouteList:
+		return s.list()
+	}
+	return nil, refuse(CauseUnknownRoute, about{}, "there is no %s here", route)
+}
+
+func (s *Server) enrol(ctx context.Context, q EnrolRequest) (EnrolAnswer, error) {
+	public, err := x509.ParsePKIXPublicKey(q.Public)
+	if err != nil || q.Hours < 1 || q.Hours > 24*366*10 || !stationForm.MatchString(q.Station) || q.By == "" {
+		return EnrolAnswer{}, fmt.Errorf("%w: a station id, its public key, 1 hour to 10 years and somebody's name are needed", errContent)
+	}
+	now := s.o.Now()
+	der, err := s.o.CA.Client(q.Station, public, now, time.Duration(q.Hours)*time.Hour)
+	if err != nil {
+		return EnrolAnswer{}, err
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return EnrolAnswer{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := ledger.ClientEnrolled{Client: q.Station, Certificate: digestOf(der), NotAfter: leaf.NotAfter.UTC().Format(ledger.TimeFormat), By: q.By}
+	return EnrolAnswer{der, s.o.CA.Certificate.Raw}, s.write(ctx, e)
+}
+
+// known refuses a station that was never enrolled. The caller holds mu.
+func (s *Server) known(station string) (*client, error) {
+	c, ok := s.state.clients[station]
+	if !ok {
+		return nil, refuse(CauseForeign, about{}, "there is no station %.40q: `station keyserver enrol` makes its certificate", station)
+	}
+	return c, nil
+}
+
+func (s *Server) revoke(ctx context.Context, q AboutStation) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.known(q.Station); err != nil {
+		return err
+	}
+	return s.whole(ctx, ledger.ClientRevoked{Client: q.Station, Reason: q.Reason, By: q.By})
+}
+
+func (s *Server) rewound(ctx context.Context, q AboutStation) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, err := s.known(q.Station)
+	if err != nil {
+		return err
+	}
+	if c.seen == nil {
+		return refuse(CauseContent, about{}, "no checkpoint of station %s was signed here yet", q.Station)
+	}
+	return s.whole(ctx, ledger.CheckpointRewound{Client: q.Station, Size: c.seen.Size, Root: c.seen.Root, Reason: q.Reason, By: q.By})
+}
+
+// whole writes an entry that a person asks for. The caller holds mu.
+func (s *Server) whole(ctx context.Context, e ledger.KeyServerEntry) error {
+	if err := e.Check(); err != nil {
+		return refuse(CauseContent, about{}, "%v", err)
+	}
+	return s.write(ctx, e)
+}
+
+func (s *Server) allow(ctx context.Context, q AllowRequest) (Allowance, error) {
+	if q.Job == nil || q.Units < 1 || q.Units > maxUnits || q.By == "" {
+		return Allowance{}, fmt.Errorf("%w: a job, 1 to %d units and somebody's name are needed", errContent, maxUnits)
+	}
+	if err := q.Job.check(s.o.Makers); err != nil {
+		return Allowance{}, refuse(CauseNotInRecipe, about{digest: q.Job.Digest}, "the key server cannot carry out recipe %s: %v", q.Job.Recipe, err)
+	}
+	if len(q.Masters) == 0 {
+		q.Masters = q.Job.masters(s.o.Makers)
+	}
+	for _, name := range q.Masters {
+		if _, err := s.o.Keys.Fingerprint(name); err != nil {
+			return Allowance{}, s.missing(name+" (`station keyserver key create` makes it)", err)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.known(q.Station); err != nil {
+		return Allowance{}, err
+	}
+	// Another file of this digest, for another station, would no longer be the one that was allowed.
+	digest, err := q.Job.keep(s.o.Jobs)
+	if err != nil {
+		return Allowance{}, err
+	}
+	recipe := ledger.Recipe{ID: q.Job.Recipe, Version: q.Job.Version, Title: q.Job.Title, Digest: q.Job.Digest}
+	if err := s.whole(ctx, ledger.KeyAllowance{Client: q.Station, Recipe: recipe, Job: digest, Units: q.Units, Masters: q.Masters, By: q.By}); err != nil {
+		return Allowance{}, err
+	}
+	key := allowed{q.Station, q.Job.Digest}
+	return s.state.allowances[key].shown(key), nil
+}
+
+func (a *allowance) shown(key allowed) Allowance {
+	return Allowance{key.client, a.recipe.ID, a.recipe.Version, key.digest, a.masters, a.units, len(a.used)}
+}
+
+func (s *Server) keyCreate(ctx context.Context, q KeyRequest) (Master, error) {
+	if n := len(q.Value); n != 0 && n != 32 || q.By == "" {
+		return Master{}, fmt.Errorf("%w: a master key has 32 bytes, and somebody makes it", errContent)
+	}
+	imported := len(q.Value) > 0
+	if !imported {
+		q.Value = nil
+	}
+	if err := s.o.Keys.CreateMaster(q.Name, q.Value); err != nil {
+		return Master{}, s.missing("the master key "+q.Name, err)
+	}
+	fingerprint, err := s.o.Keys.Fingerprint(q.Name)
+	if err != nil {
+		return Master{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := Master{q.Name, fingerprint, s.state.retired[fingerprint]}
+	return m, s.whole(ctx, ledger.KeyCreated{Name: q.Name, Fingerprint: fingerprint, Imported: imported, By: q.By})
+}
+
+func (s *Server) keyRetire(ctx context.Context, q KeyRequest) (Master, error) {
+	fingerprint, err := s.o.Keys.Fingerprint(q.Name)
+	if err != nil {
+		return Master{}, s.missing(q.Name, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Master{q.Name, fingerprint, true}, s.whole(ctx, ledger.KeyRetired{Name: q.Name, Fingerprint: fingerprint, Reason: q.Reason, By: q.By})
+}
+
+func (s *Server) list() (List, error) {
+	masters, err := s.masters()
+	if err != nil {
+		return List{}, err
+	}
+	l := List{Stations: []Station{}, Allowances: []Allowance{}, Masters: masters}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(s.state.clients)) {
+		c := s.state.clients[name]
+		if c.seen == nil && len(c.certificates) == 0 && len(c.keys) == 0 {
+			continue
+		}
+		st := Station{Station: name, Certificates: slices.Sorted(maps.Values(c.certificates))}
+		if st.Certificates == nil {
+			st.Certificates = []string{}
+		}
+		if c.seen != nil {
+			st.Checkpoint = c.seen.Size
+		}
+		l.Stations = append(l.Stations, st)
+	}
+	for key, a := range s.state.allowances {
+		l.Allowances = append(l.Allowances, a.shown(key))
+	}
+	slices.SortFunc(l.Allowances, func(a, b Allowance) int {
+		return strings.Compare(a.Station+"\x00"+a.Recipe+"\x00"+a.Digest, b.Station+"\x00"+b.Recipe+"\x00"+b.Digest)
+	})
+	return l, nil
+}
+
+// AdminClient asks a server that is on the same PC.
+type AdminClient struct {
+	do func(*http.Request) (*http.Response, error)
+}
+
+// DialAdmin asks the server whose socket this is.
+func DialAdmin(socket string) AdminClient {
+	return AdminClient{(&http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}}}).Do}
+}
+
+// Here asks a server in this process.
+func (s *Server) Here() AdminClient {
+	return AdminClient{func(r *http.Request) (*http.Response, error) {
+		w := &recorder{header: http.Header{}, status: http.StatusOK}
+		s.admin(w, r)
+		return &http.Response{StatusCode: w.status, Header: w.header, Body: io.NopCloser(&w.body)}, nil
+	}}
+}
+
+type recorder struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (w *recorder) Header() http.Header         { return w.header }
+func (w *recorder) WriteHeader(status int)      { w.status = status }
+func (w *recorder) Write(b []byte) (int, error) { return w.body.Write(b) }
+
+// Call asks, and reads the answer into out. Where the server refuses, the error is an *Error.
+func (c AdminClient) Call(ctx context.Context, route string, in, out any) error {
+	method, path, _ := strings.Cut(route, " ")
+	text, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	defer clear(text)
+	r, err := http.NewRequestWithContext(ctx, method, "http://keyserver"+path, bytes.NewReader(text))
+	if err != nil {
+		return err
+	}
+	res, err := c.do(r)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAdmin))
+	if err != nil {
+		return err
+	}
+	if res.StatusCode != http.StatusOK {
+		return problemErr(path, res, body)
+	}
+	if err := decode(body, out); err != nil {
+		return errors.New("the key server answers in another way than this program knows: is it of the same version?")
+	}
+	return nil
+}

@@ -1,0 +1,25 @@
+package keyserver
+
+import (
+	"context"
+
+	"station/provision"
+)
+
+var _ provision.Signer = (*Client)(nil)
+
+// Next asks for the turn behind the answered ones. The server remembers the earlier answers, so the last ones go alone.
+func (c *Client) Next(ctx context.Context, job provision.Job, answered []provision.Answered) (provision.Turn, error) {
+	q := RelayRequest{Job: jobOf(job)}
+	if n := len(answered); n > 0 {
+		q.Answered = answeredOf(answered[n-1])
+	}
+	var t RelayTurn
+	if err := c.ask(ctx, RouteRelay, nil, q, &t); err != nil {
+		return provision.Turn{}, err
+	}
+	if t.Done == (len(t.Blocks) > 0) || len(t.Blocks) > maxBlocks || t.Number < 1 || t.Session == "" || !t.Done && t.OK || t.Digest != "" && !lowerHex(t.Digest, 64) {
+		return provision.Turn{}, wrong(RouteRelay, "its turn is neither blocks nor a verdict")
+	}
+	return t.turn(), nil
+}

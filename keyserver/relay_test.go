@@ -1,0 +1,416 @@
+package keyserver
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"station/flash"
+	"station/ledger"
+	"station/provision"
+)
+
+var factory = sha256.Sum256([]byte("station simulated factory key"))
+
+// board is a chip of docs/acrtm-invented.md, in a few lines of its own.
+type board struct {
+	id               flash.DeviceID
+	uid              []byte
+	powerOn, counter uint64
+	array            []byte
+	protected        bool
+	sent             int
+}
+
+func newBoard(n byte) *board {
+	b := &board{id: flash.DeviceID{0x20, 0xBA, 0x18, 0x12, 0x00, 0x8C}, uid: bytes.Repeat([]byte{n}, 14), powerOn: 3, counter: 5, array: bytes.Repeat([]byte{0xA5}, 1<<20)}
+	return b
+}
+
+func (b *board) send(block []byte) (status byte, reply []byte) {
+	b.sent++
+	if bytes.Equal(block, []byte{0xF0, 0, 0, 0}) {
+		return 0x80, binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, b.powerOn), b.counter)
+	}
+	session := macOf(macOf(factory[:], b.uid), binary.BigEndian.AppendUint64(nil, b.powerOn))
+	body := block[:len(block)-32]
+	if !bytes.Equal(macOf(session, body), block[len(block)-32:]) {
+		return 0x04, nil
+	}
+	if binary.BigEndian.Uint64(block[4:]) != b.counter {
+		return 0x10, nil
+	}
+	p := body[12:]
+	at := int(binary.BigEndian.Uint32(p))
+	switch [2]byte(block) {
+	case [2]byte{0xF0, 1}:
+		size := int(binary.BigEndian.Uint32(p[4:]))
+		sum := sha256.Sum256(b.array[at : at+size])
+		text := append([]byte{0xF0, 1}, p[8:24]...)
+		text = binary.BigEndian.AppendUint64(text, b.counter)
+		text = append(append(text, p[:8]...), sum[:]...)
+		return 0x80, append(append(binary.BigEndian.AppendUint64(nil, b.counter), sum[:]...), macOf(session, text)...)
+	case [2]byte{0xF1, 0}:
+		for i, x := range p[4:] {
+			b.array[at+i] &= x
+		}
+	case [2]byte{0xF1, 1}:
+		copy(b.array[at:], bytes.Repeat([]byte{0xFF}, 4096))
+	case [2]byte{0xF2, 0}:
+		if b.protected {
+			return 0x02, nil
+		}
+		b.protected = true
+	}
+	b.counter++
+	sum := sha256.Sum256(block)
+	text := append(binary.BigEndian.AppendUint64(slices.Clone(block[:2]), b.counter), sum[:]...)
+	return 0x80, append(binary.BigEndian.AppendUint64(nil, b.counter), macOf(session, text)...)
+}
+
+// bench is a station that carries a step out: the part of the engine that a key server sees.
+type bench struct {
+	h           *hall
+	c           *Client
+	b           *board
+	job         provision.Job
+	each        func(turn provision.Turn, answers []provision.Answer) []provision.Answer // may change what is told
+	between     func(turn int)                                                           // after a turn was carried out, before it is told
+	turns       []provision.Turn
+	lastAnswers []provision.Answer // to turn 1
+}
+
+func (s *bench) facts() provision.Job {
+	j := s.job
+	powerOn, counter := s.b.powerOn, s.b.counter
+	j.ID, j.UID, j.PowerOn, j.Counter = s.b.id, hex.EncodeToString(s.b.uid), &powerOn, &counter
+	return j
+}
+
+func (s *bench) run() (provision.Turn, error) {
+	var answered []provision.Answered
+	seq := 0
+	for range 200 {
+		s.c.base = s.h.url
+		turn, err := s.c.Next(s.h.t.Context(), s.facts(), answered)
+		if err != nil {
+			return turn, err
+		}
+		s.turns = append(s.turns, turn)
+		if turn.Number != len(answered)+1 {
+			s.h.t.Errorf("turn %d behind %d", turn.Number, len(answered))
+		}
+		if turn.Done {
+			return turn, nil
+		}
+		var answers []provision.Answer
+		for _, b := range turn.Blocks {
+			if seq++; b.Seq != seq || b.UID != hex.EncodeToString(s.b.uid) || b.ID != s.b.id {
+				s.h.t.Errorf("block %d is numbered %d and for %s %s", seq, b.Seq, b.ID, b.UID)
+			}
+			sum := sha256.Sum256(b.Bytes)
+			status, reply := s.b.send(b.Bytes)
+			answers = append(answers, provision.Answer{Seq: b.Seq, SHA256: hex.EncodeToString(sum[:]), Status: status, Reply: reply})
+			if status != 0x80 {
+				break
+			}
+		}
+		seq = turn.Blocks[len(turn.Blocks)-1].Seq
+		if s.each != nil {
+			answers = s.each(turn, answers)
+		}
+		if s.between != nil {
+			s.between(turn.Number)
+		}
+		answered = append(answered, provision.Answered{Turn: turn.Number, Answers: answers})
+	}
+	return provision.Turn{}, fmt.Errorf("no end")
+}
+
+const recipeDigest = "sha256:" + "ab00000000000000000000000000000000000000000000000000000000000000"
+
+// settings is a job of three signed steps over a region of 24 KiB, and of a root key.
+func settings() *Job {
+	image := bytes.Repeat([]byte("settings"), 2500)
+	return &Job{
+		Recipe: "signed-boot", Version: 1, Title: "Signed boot", Digest: recipeDigest,
+		Parts: []Part{{Name: "MT25QL128ABB", ID: flash.DeviceID{0x20, 0xBA, 0x18, 0x12, 0x00, 0x8C}, Map: "invented"}},
+		Keys:  []Key{{"line/root-2026", 0}},
+		Steps: []Step{
+			{N: 1, Job: "settings", Commands: []string{"erase", "write"}, Region: "settings", At: 0x20000, Size: 24 << 10, Image: "settings"},
+			{N: 3, Job: "measure settings", Commands: []string{"measure"}, Region: "settings", At: 0x20000, Size: 24 << 10, Image: "settings"},
+			{N: 4, Job: "protect", Commands: []string{"protect"}, Region: "wall", At: 0x20000, Size: 64 << 10, Unknown: true},
+			{N: 5, Job: "look", Commands: []string{"counters"}},
+		},
+		Images: []Image{{"settings", image}},
+	}
+}
+
+func (h *hall) masters() {
+	h.t.Helper()
+	h.admin(RouteKeyCreate, KeyRequest{Name: "acrtm/factory", Value: slices.Clone(factory[:]), By: "op-1"}, &Master{})
+	h.admin(RouteKeyCreate, KeyRequest{Name: "line/root-2026", By: "op-1"}, &Master{})
+}
+
+// signing is a hall whose station line1 may do units of the job.
+func signing(t *testing.T, units int) (*hall, *bench) {
+	t.Helper()
+	h := newHall(t)
+	h.masters()
+	c := h.client(h.enrol("line1", 24))
+	h.admin(RouteAllow, AllowRequest{Station: "line1", Job: settings(), Units: units, By: "op-1"}, &Allowance{})
+	return h, &bench{h: h, c: c, b: newBoard(1), job: provision.Job{Run: "00000000000000a1", Serial: "GW-000001", Recipe: "signed-boot", Digest: recipeDigest, Step: 1}}
+}
+
+func (s *bench) holds() {
+	s.h.t.Helper()
+	want := bytes.Repeat([]byte{0xFF}, 24<<10)
+	copy(want, settings().Images[0].Data)
+	if !bytes.Equal(s.b.array[0x20000:][:24<<10], want) {
+		s.h.t.Error("the region does not hold the image")
+	}
+	if n := bytes.Count(s.b.array, []byte{0xA5}); n != len(s.b.array)-24<<10 {
+		s.h.t.Errorf("%d bytes are as they were", n)
+	}
+}
+
+// passes wants the verdict OK.
+func (s *bench) passes() provision.Turn {
+	s.h.t.Helper()
+	turn, err := s.run()
+	if err != nil || !turn.OK {
+		s.h.t.Fatalf("step %d: %+v, %v", s.job.Step, turn, err)
+	}
+	return turn
+}
+
+// TestRelay: a signed write in turns, its measurement, its protection and a look at the counters.
+func TestRelay(t *testing.T) {
+	h, s := signing(t, 1)
+	s.passes()
+	s.holds()
+	// 6 erases and 79 pages that are not blank: 85 blocks in two turns, each once.
+	if s.b.sent != 85 || s.b.counter != 5+85 || len(s.turns) != 3 {
+		t.Errorf("%d blocks in %d turns, counter %d", s.b.sent, len(s.turns), s.b.counter)
+	}
+	s.job.Step = 3
+	turn := s.passes()
+	if sum := sha256.Sum256(s.b.array[0x20000:][:24<<10]); turn.Digest != hex.EncodeToString(sum[:]) {
+		t.Errorf("%+v", turn)
+	}
+	s.job.Step, s.job.Run = 3, "00000000000000a2"
+	s.b.array[0x20001] ^= 1
+	if turn, err := s.run(); err != nil || turn.OK || turn.Digest == "" || !strings.Contains(turn.Verdict, "measures") {
+		t.Errorf("one bit differs: %+v, %v", turn, err)
+	}
+	s.job.Step = 4
+	if s.passes(); !s.b.protected {
+		t.Error("not protected")
+	}
+	s.job.Run = "00000000000000a3"
+	if turn, err := s.run(); err != nil || turn.OK || !strings.Contains(turn.Verdict, "answered 02 to protect") {
+		t.Errorf("protected twice: %+v, %v", turn, err)
+	}
+	s.job.Step = 5
+	s.passes()
+	made, judged := entries[ledger.RelayMade](h), entries[ledger.RelayJudged](h)
+	if len(made) != 7 || len(judged) != 6 || len(made[0].Blocks)+len(made[1].Blocks) != 85 || len(made[1].Answers)+len(judged[0].Answers) != 85 {
+		t.Errorf("%d turns, %d verdicts", len(made), len(judged))
+	}
+	h.verified()
+}
+
+// TestRelayThroughTrouble: after each turn the server dies and comes back, its telling is lost, an answer is lost, or the chip loses its power; and the region holds the image.
+func TestRelayThroughTrouble(t *testing.T) {
+	lose := func(executed bool, s *bench) func(provision.Turn, []provision.Answer) []provision.Answer {
+		done := false
+		return func(turn provision.Turn, answers []provision.Answer) []provision.Answer {
+			if done || turn.Number != 1 {
+				return answers
+			}
+			done = true
+			const k = 20 // a write in the second 4 KiB
+			// The chip got 21 blocks. Where the last one was not executed it is torn.
+			s.b.counter -= uint64(len(answers) - k - 1)
+			if !executed {
+				s.b.counter--
+				copy(s.b.array[0x21000:], bytes.Repeat([]byte{0}, 100))
+			}
+			copy(s.b.array[0x22000:], bytes.Repeat([]byte{0x33}, 4096)) // as before the blocks that were never sent
+			answers = answers[:k+1]
+			answers[k] = provision.Answer{Seq: answers[k].Seq, SHA256: answers[k].SHA256, Lost: true, Executed: executed}
+			return answers
+		}
+	}
+	for name, prepare := range map[string]func(s *bench){
+		"restart":           func(s *bench) { s.between = func(int) { s.h.restart() } },
+		"lost, executed":    func(s *bench) { s.each = lose(true, s) },
+		"lost and torn":     func(s *bench) { s.each = lose(false, s) },
+		"lost, and restart": func(s *bench) { s.each = lose(false, s); s.between = func(int) { s.h.restart() } },
+		"power cycle":       func(s *bench) { s.between = func(int) { s.b.powerOn++ } },
+		"told twice": func(s *bench) {
+			s.between = func(turn int) { // the last telling is asked for again
+				var a *RelayAnswered
+				if turn > 1 {
+					a = &RelayAnswered{Turn: turn - 1, Answers: nil}
+					for _, x := range s.lastAnswers {
+						a.Answers = append(a.Answers, RelayAnswer(x))
+					}
+				}
+				var again RelayTurn
+				j := jobOf(s.facts())
+				if turn == 1 {
+					powerOn, counter := uint64(3), uint64(5)
+					j.PowerOn, j.Counter = &powerOn, &counter
+				}
+				if err := s.c.ask(s.h.t.Context(), RouteRelay, nil, RelayRequest{j, a}, &again); err != nil {
+					s.h.t.Error(err)
+				}
+				if was := s.turns[len(s.turns)-1]; again.Session != was.Session || again.Number != was.Number || len(again.Blocks) != len(was.Blocks) || !bytes.Equal(again.Blocks[0].Bytes, was.Blocks[0].Bytes) {
+					s.h.t.Errorf("turn %d is told as %d of %s with %d blocks", turn, again.Number, again.Session, len(again.Blocks))
+				}
+			}
+			s.each = func(turn provision.Turn, answers []provision.Answer) []provision.Answer {
+				if turn.Number > 1 {
+					return answers
+				}
+				s.lastAnswers = answers
+				return answers
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, s := signing(t, 1)
+			prepare(s)
+			s.passes()
+			s.holds()
+			s.each, s.between, s.job.Step = nil, nil, 3
+			s.passes()
+			h.verified()
+		})
+	}
+}
+
+// TestRelayStopped: a station dies in mid-step and begins the step anew, with a server that died too. What is one-way is not made again.
+func TestRelayStopped(t *testing.T) {
+	h, s := signing(t, 1)
+	first, err := s.c.Next(t.Context(), s.facts(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range first.Blocks[:30] {
+		s.b.send(b.Bytes)
+	}
+	h.restart()
+	s.passes()
+	s.holds()
+	if s.turns[0].Session == first.Session {
+		t.Error("blocks of another counter in one session")
+	}
+	s.job.Step = 4
+	if first, err = s.c.Next(t.Context(), s.facts(), nil); err != nil || len(first.Blocks) != 1 {
+		t.Fatal(first, err)
+	}
+	again, err := s.c.Next(t.Context(), s.facts(), nil)
+	if err != nil || !bytes.Equal(again.Blocks[0].Bytes, first.Blocks[0].Bytes) {
+		t.Errorf("asked again before it was sent: %v, %v", again, err)
+	}
+	s.b.send(first.Blocks[0].Bytes)
+	h.restart()
+	sent := s.b.sent
+	if turn := s.passes(); turn.Number != 1 || s.b.sent != sent || !strings.Contains(turn.Verdict, "by the chip's command counter") {
+		t.Errorf("%+v after %d more blocks", turn, s.b.sent-sent)
+	}
+	h.verified()
+}
+
+// TestRelayBadAnswers: what does not fit what was made ends the step, or is not taken.
+func TestRelayBadAnswers(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(a []provision.Answer) []provision.Answer
+		cause  Cause  // or
+		says   string // of a verdict that is not OK
+	}{
+		"another signature": {func(a []provision.Answer) []provision.Answer { a[3].Reply[20] ^= 1; return a }, "", "not signed by this chip"},
+		"a short reply":     {func(a []provision.Answer) []provision.Answer { a[3].Reply = a[3].Reply[:39]; return a }, "", "an answer of 39 bytes"},
+		"swapped": {func(a []provision.Answer) []provision.Answer {
+			a[1].Reply, a[2].Reply = a[2].Reply, a[1].Reply
+			return a
+		}, "", "not signed by this chip"},
+		"a status":        {func(a []provision.Answer) []provision.Answer { a[3].Status = 0x20; return a[:4] }, "", "the chip answered 20 to write at 0x20200"},
+		"behind a status": {func(a []provision.Answer) []provision.Answer { a[3].Status = 0x20; return a }, CauseContent, ""},
+		"behind a loss":   {func(a []provision.Answer) []provision.Answer { a[3].Lost = true; return a }, CauseContent, ""},
+		"another block":   {func(a []provision.Answer) []provision.Answer { a[3].SHA256 = a[2].SHA256; return a }, CauseContent, ""},
+		"another number":  {func(a []provision.Answer) []provision.Answer { a[3].Seq++; return a }, CauseContent, ""},
+		"too many":        {func(a []provision.Answer) []provision.Answer { return append(a, a[0]) }, CauseContent, ""},
+		"none":            {func(a []provision.Answer) []provision.Answer { return nil }, CauseContent, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, s := signing(t, 1)
+			s.each = func(_ provision.Turn, a []provision.Answer) []provision.Answer { return c.change(a) }
+			turn, err := s.run()
+			if c.cause != "" {
+				refused(t, name, err, c.cause)
+			} else if err != nil || turn.OK || !strings.Contains(turn.Verdict, c.says) {
+				t.Errorf("%+v, %v", turn, err)
+			}
+			h.verified()
+		})
+	}
+	// Of a chip that takes nothing, each is made anew a few times and no more.
+	_, s := signing(t, 1)
+	s.each = func(_ provision.Turn, a []provision.Answer) []provision.Answer {
+		return []provision.Answer{{Seq: a[0].Seq, SHA256: a[0].SHA256, Status: 0x04}}
+	}
+	if turn, err := s.run(); err != nil || turn.OK || len(s.turns) != maxRefused+2 || !strings.Contains(turn.Verdict, "did not take 4 commands") {
+		t.Errorf("%d turns, %+v, %v", len(s.turns), turn, err)
+	}
+}
+
+// TestRelayRefused: nothing is made for what the recipe does not say.
+func TestRelayRefused(t *testing.T) {
+	h, s := signing(t, 1)
+	for name, c := range map[string]struct {
+		change func(j *provision.Job)
+		cause  Cause
+	}{
+		"no such step":     {func(j *provision.Job) { j.Step = 2 }, CauseNotInRecipe},
+		"step 0":           {func(j *provision.Job) { j.Step = 0 }, CauseContent},
+		"another recipe":   {func(j *provision.Job) { j.Recipe = "other" }, CauseNotInRecipe},
+		"an unknown one":   {func(j *provision.Job) { j.Digest = "sha256:" + strings.Repeat("cd", 32) }, CauseNoAllowance},
+		"another chip":     {func(j *provision.Job) { j.ID[5] = 0x44 }, CauseNotInRecipe},
+		"no counters":      {func(j *provision.Job) { j.Counter = nil }, CauseNotInRecipe},
+		"no UID":           {func(j *provision.Job) { j.UID = "" }, CauseContent},
+		"UID in capitals":  {func(j *provision.Job) { j.UID = "AB" }, CauseContent},
+		"a long serial":    {func(j *provision.Job) { j.Serial = strings.Repeat("x", maxText+1) }, CauseContent},
+		"no run":           {func(j *provision.Job) { j.Run = "x" }, CauseContent},
+		"turn out of turn": {nil, CauseOutOfTurn},
+	} {
+		j := s.facts()
+		var answered []provision.Answered
+		if c.change == nil {
+			answered = []provision.Answered{{Turn: 7, Answers: []provision.Answer{{}}}}
+		} else {
+			c.change(&j)
+		}
+		_, err := s.c.Next(t.Context(), j, answered)
+		refused(t, name, err, c.cause)
+	}
+	if n := len(entries[ledger.RelayMade](h)); n != 0 {
+		t.Errorf("%d turns were made", n)
+	}
+	first, err := s.c.Next(t.Context(), s.facts(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := s.facts()
+	j.UID = strings.Repeat("02", 14)
+	_, err = s.c.Next(t.Context(), j, []provision.Answered{{Turn: first.Number, Answers: []provision.Answer{{}}}})
+	refused(t, "a second chip", err, CauseUsedUp)
+	h.verified()
+}

@@ -1,0 +1,142 @@
+package keyserver
+
+import (
+	"slices"
+
+	"station/ledger"
+)
+
+// state is what the ledger says: it follows from the entries and from nothing else.
+type state struct {
+	clients    map[string]*client
+	retired    map[string]bool // fingerprints of masters
+	allowances map[allowed]*allowance
+	sessions   map[sessionOf]*session
+	ended      []sessionOf // sessions that were judged, oldest first
+}
+
+// client is a station.
+type client struct {
+	certificates map[string]string // digest of each that counts -> its end
+	keys         []string          // verifier keys of its checkpoints that were made here
+	seen         *ledger.CheckpointWitnessed
+	rewound      bool // the next checkpoint may go back
+}
+
+type allowed struct{ client, digest string }
+
+type allowance struct {
+	recipe  ledger.Recipe
+	job     string
+	units   int
+	masters []string
+	used    map[string]bool // UIDs of chips
+}
+
+type sessionOf struct {
+	client, run string
+	step        int
+}
+
+// session is the conversation about a step of a run.
+type session struct {
+	first, last ledger.RelayMade // its turns
+	refused     int              // blocks that a chip did not take
+	judged      *ledger.RelayJudged
+}
+
+// keptSessions is how many that are over can still be asked again.
+const keptSessions = 10_000
+
+func newState() *state {
+	return &state{clients: map[string]*client{}, retired: map[string]bool{}, allowances: map[allowed]*allowance{}, sessions: map[sessionOf]*session{}}
+}
+
+func (s *state) client(name string) *client {
+	c, ok := s.clients[name]
+	if !ok {
+		c = &client{certificates: map[string]string{}}
+		s.clients[name] = c
+	}
+	return c
+}
+
+// after takes one more entry into account.
+func (s *state) after(b ledger.Body) {
+	switch b := b.(type) {
+	case ledger.ClientEnrolled:
+		s.client(b.Client).certificates[b.Certificate] = b.NotAfter
+	case ledger.ClientRevoked:
+		clear(s.client(b.Client).certificates)
+	case ledger.ClientKey:
+		c := s.client(b.Client)
+		c.keys = append(c.keys, b.Key)
+	case ledger.KeyRetired:
+		s.retired[b.Fingerprint] = true
+	case ledger.KeyAllowance:
+		key := allowed{b.Client, b.Recipe.Digest}
+		a, ok := s.allowances[key]
+		if !ok {
+			a = &allowance{used: map[string]bool{}}
+			s.allowances[key] = a
+		}
+		a.recipe, a.job, a.masters = b.Recipe, b.Job, slices.Clone(b.Masters)
+		a.units += b.Units
+	case ledger.CheckpointWitnessed:
+		c := s.client(b.Client)
+		c.seen, c.rewound = &b, false
+	case ledger.CheckpointRewound:
+		s.client(b.Client).rewound = true
+	case ledger.RootKeyServed:
+		s.count(b.Client, b.Digest, b.UID)
+	case ledger.RelayMade:
+		s.count(b.Client, b.Digest, b.UID)
+		s.made(b)
+	case ledger.RelayJudged:
+		s.judge(b)
+	}
+}
+
+// count takes a chip off an allowance, once.
+func (s *state) count(client, digest, uid string) {
+	if a, ok := s.allowances[allowed{client, digest}]; ok {
+		a.used[uid] = true
+	}
+}
+
+func (s *state) made(b ledger.RelayMade) {
+	key := sessionOf{b.Client, b.Run, b.Step}
+	c, ok := s.sessions[key]
+	if !ok || c.last.Session != b.Session {
+		c = &session{first: b}
+		s.sessions[key] = c
+	}
+	c.refused += refusedIn(b.Answers)
+	c.last, c.judged = b, nil
+}
+
+func (s *state) judge(b ledger.RelayJudged) {
+	key := sessionOf{b.Client, b.Run, b.Step}
+	c, ok := s.sessions[key]
+	if !ok || c.last.Session != b.Session {
+		c = &session{last: ledger.RelayMade{Session: b.Session, UID: b.UID, Turn: b.Turn}}
+		s.sessions[key] = c
+	}
+	c.judged = &b
+	c.first.Blocks, c.last.Blocks = nil, nil
+	if s.ended = append(s.ended, key); len(s.ended) > keptSessions {
+		if old, ok := s.sessions[s.ended[0]]; ok && old.judged != nil {
+			delete(s.sessions, s.ended[0])
+		}
+		s.ended = s.ended[1:]
+	}
+}
+
+func refusedIn(answers []ledger.RelayResult) (n int) {
+	for _, a := range answers {
+		if a.Status != "" && a.Status != statusOK {
+			n++
+		}
+	}
+	return n
+}
