@@ -39,6 +39,7 @@ var rooms = map[string]struct {
 	"recipes":              {[]string{"flash", "yamltext"}, "a recipe is checked against parts, and does no work"},
 	"provision":            {[]string{"spi", "flash", "recipes", "ledger"}, "the engine does no I/O of its own: it declares Bench and Journal"},
 	"keyring":              {nil, "keys depend on nothing"},
+	"keyring/pkcs11":       {[]string{"keyring"}, "a token knows what a provider is, and no key's use"},
 	"keyring/providertest": {[]string{"keyring"}, "what every provider of keys does; knows none of them"},
 	"keyserver":            {[]string{"recipes", "flash", "provision", "ledger"}, "an edge: where keys and ledger are kept, it is told"},
 	"store":                {[]string{"ledger"}, "edges never import each other"},
@@ -73,6 +74,7 @@ var fences = map[string][]string{
 	"filippo.io/age":                  {"keyring", "cmd/station"},
 	"github.com/gowebpki/jcs":         {"ledger", "recipes", "flash"},
 	"github.com/rogpeppe/go-internal": {"cmd/station"},
+	"github.com/miekg/pkcs11":         {"keyring/pkcs11"},
 	"github.com/google/pprof":         {"performance"},
 }
 

@@ -14,11 +14,13 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"station/keyring"
+	"station/keyring/pkcs11"
 	"station/yamltext"
 )
 
 const (
 	providerFile      = "file"
+	providerPKCS11    = "pkcs11"
 	providerKeyServer = "key_server"
 )
 
@@ -26,6 +28,9 @@ const (
 type keysConfig struct {
 	Provider   string       // "" is file
 	Passphrase secretSource // of files; none where they are not encrypted
+	Module     string       // of pkcs11: the library
+	Token      string       // its label
+	PIN        secretSource
 }
 
 // secretSource is where a passphrase or a PIN is: a file, or a credential that systemd gives to the service.
@@ -60,6 +65,8 @@ func checkKeys(pg *yamltext.Page, n *yaml.Node, providers ...string) {
 	switch provider {
 	case providerFile:
 		optional = []string{"passphrase"}
+	case providerPKCS11:
+		required = []string{"module", "token", "pin"}
 	}
 	found, _ := pg.Group(n, n, "a section keys", append([]string{"provider"}, required...), optional, nil)
 	for _, key := range []string{"passphrase", "pin"} {
@@ -112,7 +119,7 @@ func checkKeyServer(pg *yamltext.Page, n *yaml.Node) {
 // checkRemoteKeys wants what belongs together.
 func checkRemoteKeys(pg *yamltext.Page, top map[string]yamltext.Field) {
 	if f, ok := top["keys"]; ok && f.Value.Kind == yaml.MappingNode {
-		checkKeys(pg, f.Value, providerFile, providerKeyServer)
+		checkKeys(pg, f.Value, providerFile, providerPKCS11, providerKeyServer)
 		for i := 0; i+1 < len(f.Value.Content); i += 2 {
 			if _, there := top["key_server"]; f.Value.Content[i].Value == "provider" && f.Value.Content[i+1].Value == providerKeyServer && !there {
 				pg.At(f.Value.Content[i+1], "the keys are at a key server, and there is no section key_server", "add it: key_server: {url: https://..., ca: ..., cert: ..., key: ...}")
@@ -128,7 +135,7 @@ func checkRemoteKeys(pg *yamltext.Page, top map[string]yamltext.Field) {
 
 // resolve makes paths of a configuration in dir absolute, or relative to the working directory.
 func (c *keysConfig) resolve(dir string) {
-	for _, path := range []*string{&c.Passphrase.File} {
+	for _, path := range []*string{&c.Passphrase.File, &c.Module, &c.PIN.File} {
 		*path = beside(dir, *path)
 	}
 }
@@ -161,6 +168,14 @@ func (c keysConfig) open(dir string) (keyring.Provider, error) {
 }
 
 func (c keysConfig) provider(dir string, files func(dir string, passphrase []byte) (*keyring.File, error)) (keyring.Provider, error) {
+	if c.Provider == providerPKCS11 {
+		pin, err := c.PIN.read()
+		if err != nil {
+			return nil, fmt.Errorf("the PIN of the token %q: %w", c.Token, err)
+		}
+		defer clear(pin)
+		return pkcs11.Open(c.Module, c.Token, pin)
+	}
 	passphrase, err := c.Passphrase.read()
 	if err != nil {
 		return nil, fmt.Errorf("the passphrase of the keys: %w", err)
