@@ -223,6 +223,20 @@ func (k *Keyring) Signer() note.Signer { return k.signer }
 // VerifierKey is the public key as note.NewVerifier reads it: "station/<id>+<key hash>+<key>".
 func (k *Keyring) VerifierKey() string { return k.signer.vkey }
 
+// SignerOf is the signer of an earlier checkpoint key that was not destroyed yet, by its verifier key.
+func (k *Keyring) SignerOf(vkey string) (note.Signer, error) {
+	names, err := k.checkpoints()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if s, err := newSigner(k.p, originPrefix+k.station, name); err != nil || s.vkey == vkey {
+			return s, err
+		}
+	}
+	return nil, fmt.Errorf("%s: none of its keys is %s: %w", k.p, vkey, ErrMissing)
+}
+
 // NextCheckpoint is the key to rotate to, and its verifier key. It is made where none is newer than the one that is open, so whoever died in between gets it again.
 func (k *Keyring) NextCheckpoint() (note.Signer, string, error) {
 	names, err := k.checkpoints()

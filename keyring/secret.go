@@ -1,7 +1,9 @@
 package keyring
 
 import (
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/binary"
 	"encoding/hex"
@@ -101,6 +103,13 @@ func (k *Keyring) MasterFingerprint(name string) (string, error) {
 	}
 	defer clear(sum)
 	return hex.EncodeToString(sum[:masterSize]), nil
+}
+
+// FingerprintOf is the fingerprint of a master key of this value.
+func FingerprintOf(value []byte) string {
+	h := hmac.New(sha256.New, value)
+	h.Write(append(fields([]byte(masterLabel)), 1)) // HKDF-Expand, as in expand
+	return hex.EncodeToString(h.Sum(nil)[:masterSize])
 }
 
 // CreateMaster makes a master key, durable when it returns: a random one, or one of this value, 32 bytes. Errors wrap ErrName, or ErrExists: it overwrites nothing.

@@ -49,7 +49,7 @@ func (a *app) backup() *cobra.Command {
 			if a.json {
 				return a.printJSON(j)
 			}
-			_, err = printf(a.stdout, "%s: %s\nroot %s\nnot in it, to be kept apart, once and after each `station key create`: %s; and config.yaml\n", j.File, headText(h), h.Root, strings.Join(j.Keys, ", "))
+			_, err = printf(a.stdout, "%s: %s\nroot %s\nnot in it, to be kept apart, once and after each `station key create` and `key rotate`: %s; and config.yaml\n", j.File, headText(h), h.Root, strings.Join(j.Keys, ", "))
 			return err
 		},
 	}

@@ -105,20 +105,25 @@ func keysOf(cfg *config, ledgerFile string) (keyholder, error) {
 
 // checkpointKey is the verifier key that a ledger's checkpoints are signed with now.
 func checkpointKey(path string) (string, error) {
-	db, err := store.OpenReadOnly(path)
-	if err != nil {
-		return "", err
+	chain, err := store.KeysOf(path)
+	if err == nil && chain.Present() == "" {
+		err = fmt.Errorf("%s: no entry names a checkpoint key", path)
 	}
-	defer db.Close()
-	first, err := db.Entry(0)
-	if err != nil {
-		return "", err
+	return chain.Present(), err
+}
+
+// earlierSigner finds the signer of a checkpoint key that was replaced, while the checkpoint that both have to sign is not there yet.
+func earlierSigner(cfg *config, keys keyholder) func(vkey string) (note.Signer, error) {
+	return func(vkey string) (note.Signer, error) {
+		if k, ok := keys.(*keyring.Keyring); ok {
+			return k.SignerOf(vkey)
+		}
+		earlier, err := openKeys(cfg, vkey)
+		if err != nil {
+			return nil, err
+		}
+		return earlier.Signer(), nil
 	}
-	init, ok := first.Entry.Body.(ledger.StationInit)
-	if !ok {
-		return "", fmt.Errorf("%s begins with %s", path, first.Entry.Body.Kind())
-	}
-	return init.CheckpointKey, nil
 }
 
 // Keys at a key server: the room that does this is not in this version.

@@ -90,7 +90,7 @@ func ledgerLost(data string) error {
 
 func storeOptions(cfg *config, keys keyholder, simulated bool) store.Options {
 	return store.Options{Station: cfg.Station, Simulated: simulated, Software: software(), Signer: keys.Signer(), VerifierKey: keys.VerifierKey(),
-		Mirror: cfg.Mirror, Tell: cfg.tell}
+		Earlier: earlierSigner(cfg, keys), Mirror: cfg.Mirror, Tell: cfg.tell}
 }
 
 // openLedgerReadOnly opens the ledger for whoever only looks.
@@ -156,6 +156,9 @@ func (a *app) openOver(ctx context.Context, cfg *config, overBus func(*bench, co
 		return nil, ledgerErr(b.data, err)
 	}
 	b.closers = append(b.closers, b.db.Close)
+	if err := destroyEarlier(b.db, keys); err != nil {
+		fmt.Fprintf(b.stderr, "an earlier checkpoint key is still there: %v\n", err)
+	}
 	epochs, err := b.db.Epochs()
 	if err != nil {
 		return nil, exit(exitError, err)

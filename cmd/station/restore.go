@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -50,7 +51,7 @@ func (a *app) restore() *cobra.Command {
 			if err != nil {
 				return restoreErr(err)
 			}
-			keys, err := keysOf(cfg, from.Backup)
+			keys, err := keysToRestore(cfg, from)
 			if err != nil {
 				return restoreErr(err)
 			}
@@ -76,12 +77,33 @@ func (a *app) restore() *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&from.Mirror, "mirror", "", "the mirror's `DIR`ectory, where that disk is left")
+	f.BoolVar(&from.LostKey, "lost-key", false, "the checkpoint key of that copy is lost, or was replaced since and destroyed: go on with another one, and say so in the ledger")
 	f.StringVar(&from.Reason, "reason", "", "why, in a `TEXT` for the auditor")
 	f.StringVar(&from.By, "by", "", "pseudonymous id of the `PERSON` who decided; recorded as unauthenticated")
 	for _, name := range []string{"reason", "by"} {
 		c.MarkFlagRequired(name)
 	}
 	return c
+}
+
+// keysToRestore opens the keys that the restored ledger goes on with.
+func keysToRestore(cfg *config, from store.Restoration) (keyholder, error) {
+	source := from.Backup
+	if from.Mirror != "" {
+		source = filepath.Join(from.Mirror, store.MirrorFile) // its key may be newer
+	}
+	if !from.LostKey {
+		return keysOf(cfg, source)
+	}
+	chain, err := store.KeysOf(source)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := keysAfterLoss(cfg, chain)
+	if err != nil {
+		return nil, exit(exitError, err)
+	}
+	return keys, nil
 }
 
 func restoreErr(err error) error {

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"station/keyring"
+	"station/ledger"
+	"station/store"
+)
+
+// TestDeathInKeyRotate dies behind each durable thing that `key rotate` makes: the new key, the entry, its checkpoint, and the old key's end. The next start works with the key that the
+// ledger names, has the checkpoint signed by both, and destroys the old key once it is not needed; the rotation, done again where the ledger does not tell of it, makes no second key.
+func TestDeathInKeyRotate(t *testing.T) {
+	for _, lost := range []bool{false, true} {
+		for _, at := range []string{"the new key", "the entry", "the checkpoint", "the old key"} {
+			dir := t.TempDir()
+			cfg := &config{Station: "line1", Data: filepath.Join(dir, "data")}
+			if err := initialise(cfg.Data, cfg, true); err != nil {
+				t.Fatal(err)
+			}
+			path := ledgerFile(cfg.Data)
+			chain, err := store.KeysOf(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			why := store.Rotation{Lost: lost, Reason: "yearly", By: "sup2"}
+			keys, next, vkey, err := keysForRotation(cfg, chain, lost)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if at != "the new key" {
+				o := storeOptions(cfg, keys, true)
+				o.Signer, o.VerifierKey = next, vkey
+				writes := 0
+				o.Disk = func(written bool) error {
+					if writes++; at == "the entry" && writes > 2 {
+						return errors.New("died")
+					}
+					return nil
+				}
+				if _, err := rotateLedger(path, o, why); (err != nil) != (at == "the entry") {
+					t.Fatalf("%s: %v", at, err)
+				}
+			}
+			if err := keys.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if at == "the old key" {
+				if keys, err = openKeys(cfg, vkey); err != nil {
+					t.Fatal(err)
+				}
+				if err := errors.Join(keys.DestroyOld(), keys.Close()); err != nil {
+					t.Fatal(err)
+				}
+			}
+
+			a := &app{stdout: os.Stderr, stderr: os.Stderr}
+			start := func() {
+				t.Helper()
+				b, err := a.openWith(context.Background(), cfg)
+				if err != nil {
+					t.Fatalf("lost %t, %s: %v", lost, at, err)
+				}
+				if err := b.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			start()
+			if at == "the new key" {
+				j, err := rotate(cfg, why)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if j.To != vkey {
+					t.Errorf("lost %t: rotated to %s, and %s was made for it", lost, j.To, vkey)
+				}
+				start()
+			}
+			d, err := store.OpenReadOnly(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pins := []string{chain.Present()}
+			if lost {
+				pins = append(pins, vkey)
+			}
+			j, err := verifyLedger(context.Background(), d, pins...)
+			if err := errors.Join(err, d.Close()); err != nil || !j.OK || j.Unsigned != 0 || len(j.Keys) != 2 || j.Key != vkey {
+				t.Errorf("lost %t, %s: %+v, %v", lost, at, j, err)
+			}
+			files, err := filepath.Glob(filepath.Join(keysDir(cfg.Data), "checkpoint*"))
+			if want := []string{filepath.Join(keysDir(cfg.Data), "checkpoint.2.key")}; err != nil || !slices.Equal(files, want) {
+				t.Errorf("lost %t, %s: %q, %v", lost, at, files, err)
+			}
+		}
+	}
+}
+
+// A checkpoint key that was made for a rotation that died is the one after a loss too, and an old one in the keyring is not.
+func TestKeysAfterLoss(t *testing.T) {
+	cfg := &config{Station: "line1", Data: filepath.Join(t.TempDir(), "data")}
+	if err := initialise(cfg.Data, cfg, true); err != nil {
+		t.Fatal(err)
+	}
+	chain, err := store.KeysOf(ledgerFile(cfg.Data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := func(c ledger.Chain) string {
+		t.Helper()
+		keys, err := keysAfterLoss(cfg, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer keys.Close()
+		if v, err := note.NewVerifier(keys.VerifierKey()); err != nil || v.KeyHash() != keys.Signer().KeyHash() {
+			t.Errorf("%v, %v", v, err)
+		}
+		return keys.VerifierKey()
+	}
+	next := after(chain)
+	if next == chain.Present() || next != after(chain) {
+		t.Errorf("%s, then %s", next, after(chain))
+	}
+	longer := append(slices.Clone(chain), ledger.Link{Index: 1, Key: next})
+	if third := after(longer); third == next || third == chain.Present() {
+		t.Errorf("an old key again: %s", third)
+	}
+	// The verifier key alone cannot be made anew like this.
+	if err := os.Remove(filepath.Join(keysDir(cfg.Data), "verifier.key")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := keysAfterLoss(cfg, chain); !errors.Is(err, keyring.ErrMissing) {
+		t.Errorf("without the verifier key: %v", err)
+	}
+}
