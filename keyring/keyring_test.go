@@ -265,3 +265,49 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// While the old checkpoint key is there it signs on request, whichever of the two is open.
+func TestSignerOf(t *testing.T) {
+	k, err := createIn(filepath.Join(t.TempDir(), "keys"), "line1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, vkey, err := k.NextCheckpoint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := Open(k.p, "line1", vkey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, from := range []*Keyring{k, now} {
+		old, err := from.SignerOf(k.VerifierKey())
+		if err != nil || old.KeyHash() != k.Signer().KeyHash() {
+			t.Errorf("the old one: %v, %v", old, err)
+		}
+		if s, err := from.SignerOf(vkey); err != nil || s.KeyHash() != next.KeyHash() {
+			t.Errorf("the new one: %v, %v", s, err)
+		}
+	}
+	if err := now.DestroyOld(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := now.SignerOf(k.VerifierKey()); !errors.Is(err, ErrMissing) {
+		t.Errorf("once destroyed: %v, %v", s, err)
+	}
+}
+
+// A key that is taken over has the fingerprint that it was told to have before.
+func TestFingerprintOf(t *testing.T) {
+	k, err := createIn(filepath.Join(t.TempDir(), "keys"), "line1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	value := bytes.Repeat([]byte{7}, 32)
+	if err := k.CreateMaster("m", value); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := k.MasterFingerprint("m"); err != nil || got != FingerprintOf(value) {
+		t.Errorf("%s, %v; told %s", got, err, FingerprintOf(value))
+	}
+}
