@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -121,7 +122,7 @@ func indexKey(r rows, rec ledger.Record) error {
 		if err := b.Check(m.Retired != 0); err != nil {
 			return err
 		}
-		m.Retired = rec.Index
+		m.Retired, m.Fingerprint = rec.Index, cmp.Or(m.Fingerprint, b.Fingerprint)
 		return putMaster(r, b.Name, m)
 	case ledger.RootKeyIntent:
 		name := b.MasterKey()

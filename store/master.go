@@ -11,7 +11,7 @@ import (
 
 // Master is what the ledger tells of a master key.
 type Master struct {
-	Fingerprint string `json:"fingerprint"` // in the newest root_key.intent that names it; "" where there is none, or one of an earlier version
+	Fingerprint string `json:"fingerprint"` // in the newest root_key.intent that names it, or else in its master.retired; "" where neither tells it
 	Used        bool   `json:"used"`        // there is such an entry
 	Retired     int64  `json:"retired"`     // index of its master.retired, 0 for none
 }

@@ -98,9 +98,9 @@ func TestMaster(t *testing.T) {
 	all()
 	use(6, "derive:line/root", "cc") // what holds this up is the engine
 	want("line/root", "cc", true)
-	mustAppend(t, d, ledger.MasterRetired{Name: "never used", Reason: "r", By: "b"})
+	mustAppend(t, d, ledger.MasterRetired{Name: "never used", Fingerprint: "00000000000000dd", Reason: "r", By: "b"})
 	masters, err := d.Masters()
-	if diff := cmp.Diff(map[string]Master{"line/root": {"cc", true, 10}, "line/root-2027": {"bb", true, 0}, "never used": {"", false, 13}}, masters); err != nil || diff != "" {
+	if diff := cmp.Diff(map[string]Master{"line/root": {"cc", true, 10}, "line/root-2027": {"bb", true, 0}, "never used": {"00000000000000dd", false, 13}}, masters); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
 	}
 	errUndo := errors.New("undo")
