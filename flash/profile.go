@@ -49,6 +49,9 @@ func tidy(n *yaml.Node) {
 			if key.Value == "id" || key.Value == "block" {
 				value.Style = yaml.DoubleQuotedStyle // digits alone would be a number
 			}
+			if key.Value == "map" && value.Value == Invented {
+				value.LineComment = "INVENTED: no real chip knows these commands"
+			}
 			if value.Tag == "!!str" && key.Value != "name" {
 				value.Value = strings.Replace(value.Value, "µs", "us", 1)
 			}

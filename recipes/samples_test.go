@@ -17,6 +17,7 @@ func TestSamples(t *testing.T) {
 		"plain-image":  "write",
 		"locked-boot":  "write blank lock freeze check",
 		"gateway-boot": "write write blank lock root_key password freeze power_cycle check",
+		"signed-boot":  "write measure blank relay relay measure lock check",
 	}
 	for id, steps := range want {
 		r, err := Load(filepath.Join(dir, id+".yaml"))
@@ -40,7 +41,7 @@ func TestSamples(t *testing.T) {
 		}
 	}
 
-	files := []string{"plain-image.yaml", "locked-boot.yaml", "gateway-boot.yaml", "images/boot.bin"}
+	files := []string{"plain-image.yaml", "locked-boot.yaml", "gateway-boot.yaml", "signed-boot.yaml", "images/boot.bin", "images/settings.bin"}
 	before := map[string]os.FileInfo{}
 	for _, name := range files {
 		info, err := os.Stat(filepath.Join(dir, name))

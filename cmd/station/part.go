@@ -60,8 +60,9 @@ type partJSON struct {
 	Volts float64        `json:"volts"`
 	Size  int64          `json:"size"`
 	Dies  int            `json:"dies"`
-	RPMC  int            `json:"rpmc"` // counters
-	OTP   int            `json:"otp"`  // bytes
+	RPMC  int            `json:"rpmc"`  // counters
+	OTP   int            `json:"otp"`   // bytes
+	ACRTM string         `json:"acrtm"` // map of its authenticated commands, "" where the profile has none
 	From  string         `json:"from"`
 }
 
@@ -71,21 +72,24 @@ func (a *app) partList() *cobra.Command {
 	c.RunE = func(*cobra.Command, []string) error {
 		parts := a.profiles(*dir)
 		list := []partJSON{}
-		rows := [][]string{{"NAME", "ID", "VOLTS", "SIZE", "DIES", "RPMC", "OTP", "FROM"}}
+		rows := [][]string{{"NAME", "ID", "VOLTS", "SIZE", "DIES", "RPMC", "OTP", "ACRTM", "FROM"}}
 		for _, p := range parts {
 			j := partJSON{Name: p.Name, ID: p.ID, Volts: p.Volts, Size: p.Size, Dies: p.Dies, From: "shipped"}
 			if p.User {
 				j.From = "user profile " + origin(*dir, p.Name)
 			}
-			rpmc, otp := "-", "-"
+			rpmc, otp, acrtm := "-", "-", "-"
 			if p.RPMC != nil {
 				j.RPMC, rpmc = p.RPMC.Counters, count(int64(p.RPMC.Counters), "counter")
 			}
 			if p.OTP != nil {
 				j.OTP, otp = p.OTP.Size, count(int64(p.OTP.Size), "byte")
 			}
+			if p.ACRTM != nil {
+				j.ACRTM, acrtm = p.ACRTM.Map, p.ACRTM.Map
+			}
 			list = append(list, j)
-			rows = append(rows, []string{j.Name, j.ID.String(), strconv.FormatFloat(j.Volts, 'g', -1, 64), sizeText(j.Size), strconv.Itoa(j.Dies), rpmc, otp, j.From})
+			rows = append(rows, []string{j.Name, j.ID.String(), strconv.FormatFloat(j.Volts, 'g', -1, 64), sizeText(j.Size), strconv.Itoa(j.Dies), rpmc, otp, acrtm, j.From})
 		}
 		if a.json {
 			return a.printJSON(list)
