@@ -225,3 +225,21 @@ func TestRelaySimulatedSilence(t *testing.T) {
 		t.Errorf("%d transfers, %d commands", w.trips, w.chip.CommandCounter())
 	}
 }
+
+// TestRelayTrips: what a block costs on a chip that is done at once, and what it costs to ask for the counters before.
+func TestRelayTrips(t *testing.T) {
+	c, w, s := signing(t, nor.Options{})
+	for _, want := range []int{7, 14} {
+		b := s.block(0xF101, be4(0))
+		if n := s.counter; want == 14 {
+			b.Counter = &n
+		}
+		w.trips = 0
+		_, err := c.RelayStateChanging(t.Context(), b, everyCommand)
+		must(t, err)
+		s.counter++
+		if w.trips != want {
+			t.Errorf("%d round trips, want %d", w.trips, want)
+		}
+	}
+}

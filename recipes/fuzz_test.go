@@ -30,6 +30,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(head + planText)
 	f.Add(head + unitText)
 	f.Add(permanentText)
+	f.Add(signedText)
 	f.Fuzz(func(t *testing.T, text string) {
 		r, err := Parse("fuzz.yaml", []byte(text), flash.Parts(), testRead)
 		if err != nil {
