@@ -13,7 +13,7 @@ func (r *run) checkAbility() error {
 		return nil
 	}
 	for _, s := range r.o.Recipe.Steps() {
-		if longest(s) > most {
+		if r.longest(s) > most {
 			return refuse("programmer-cannot", fmt.Sprintf("the programmer of slot %s carries commands of %d bytes, and this step has longer ones: %s", r.o.Slot, most, s.Title()),
 				"Use a slot with a programmer of another kind.")
 		}
@@ -22,7 +22,7 @@ func (r *run) checkAbility() error {
 }
 
 // longest is how many bytes the longest command of a step sends, or its answer has, reads and programs of the array excepted; 0 where all are short.
-func longest(s recipes.Step) int {
+func (r *run) longest(s recipes.Step) int {
 	const otp, counter, rangeCRC = 1 + 4 + 64, 64, 2 + 1 + 8 + 2*3
 	switch s := s.(type) {
 	case recipes.OTP:
@@ -35,6 +35,14 @@ func longest(s recipes.Step) int {
 		}
 	case recipes.Raw:
 		return max(len(s.Send), s.Read)
+	case recipes.Measure, recipes.Relay:
+		n := 0
+		for _, p := range r.o.Recipe.Parts() {
+			if p.ACRTM != nil {
+				n = max(n, 1+p.ACRTM.MaxWrite, p.ACRTM.MaxRead)
+			}
+		}
+		return n
 	}
 	return 0
 }

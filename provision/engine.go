@@ -113,6 +113,9 @@ func (r *run) carryOut(ctx context.Context) error {
 	if err := r.checkRaw(); err != nil {
 		return err
 	}
+	if err := r.checkSigner(r.o.Recipe.Parts()...); err != nil {
+		return err
+	}
 	if err := r.e.hold("serial "+r.o.Serial, r.o.Slot); err != nil {
 		return err
 	}
@@ -190,6 +193,9 @@ func (r *run) carryOut(ctx context.Context) error {
 	if err := r.checkCounters(); err != nil {
 		return err
 	}
+	if err := r.checkSigned(); err != nil {
+		return err
+	}
 	if err := r.checkMasters(runs); err != nil {
 		return err
 	}
@@ -236,10 +242,20 @@ func (r *run) begin(ctx context.Context, open *ledger.Run) error {
 		start := ledger.RunStart{Permit: r.permit, Retires: r.retires, Run: r.id, Serial: r.o.Serial, Slot: r.o.Slot, Operator: r.o.Operator, Fixture: r.e.bench.Describe(r.o.Slot),
 			Software: r.e.o.Software, Recipe: recipeFacts(rec), Chip: *r.chipFacts(), Elsewhere: string(rec.Elsewhere()), Before: *locksOf(r.before), Images: []ledger.Image{}, Regions: []ledger.Region{}, Values: r.values(), Mirror: r.e.o.Mirror(),
 			Part: ledger.Part{Name: part.Name, Digest: part.Digest(), Size: part.Size, Sector: part.Sector, User: part.User, Assumed: append([]string{}, part.Assumed...)}}
+		if signs(rec) {
+			start.Part.Map = part.ACRTM.Map
+		}
 		images := map[string]string{}
 		for _, s := range rec.Steps() {
-			if w, ok := s.(recipes.Write); ok && w.Image != nil {
-				images[w.Region.Name] = w.Image.Name
+			switch s := s.(type) {
+			case recipes.Write:
+				if s.Image != nil {
+					images[s.Region.Name] = s.Image.Name
+				}
+			case recipes.Relay:
+				if s.Image != nil {
+					images[s.Region.Name] = s.Image.Name
+				}
 			}
 		}
 		for _, i := range rec.Images() {
@@ -321,12 +337,12 @@ func (r *run) settle(ctx context.Context, err error) Result {
 }
 
 // stays tells whether the run stays open after an outcome that is not the unit's fault: once a permanent step has been intended, what
-// the station remembers of it is needed until the run passes, fails, or a person closes it. So is a permission for rework, which is for one run.
+// the station remembers of it is needed until the run passes, fails, or a person closes it. So is what it knows of a turn of signed commands that has no answer. So is a permission for rework, which is for one run.
 func (r *run) stays(o ledger.Outcome) bool {
 	if o != ledger.Error && o != ledger.Aborted {
 		return false
 	}
-	return r.started && r.permit != 0 || slices.ContainsFunc(r.books, ledger.Permanent)
+	return r.started && r.permit != 0 || slices.ContainsFunc(r.books, ledger.Permanent) || r.unanswered() != nil
 }
 
 func (r *run) onRelease(f func() error) { r.held = append(r.held, f) }

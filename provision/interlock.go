@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"station/flash"
 	"station/ledger"
 	"station/recipes"
 )
@@ -157,6 +158,44 @@ func (r *run) checkRaw() error {
 		}
 	}
 	return nil
+}
+
+// signs tells whether a recipe has commands that somebody else signs.
+func signs(recipe *recipes.Recipe) bool {
+	return slices.ContainsFunc(recipe.Steps(), func(s recipes.Step) bool {
+		switch s.(type) {
+		case recipes.Measure, recipes.Relay:
+			return true
+		}
+		return false
+	})
+}
+
+// checkSigner refuses a recipe with signed commands where nobody signs, and where each of the parts has a table of commands that no real part has. A part that is
+// not there yet may still be another one.
+func (r *run) checkSigner(parts ...*flash.Part) error {
+	invented := func(p *flash.Part) bool { return p.ACRTM != nil && p.ACRTM.Map == flash.Invented }
+	switch {
+	case !signs(r.o.Recipe):
+	case r.e.o.Signer == nil:
+		return refuse("no-key-server", "The recipe has signed commands, and this station has no key server that makes them.",
+			"Use a recipe without measure and relay steps, or ask the person who looks after the station about key_server in config.yaml.")
+	case !r.e.o.Simulated && !slices.ContainsFunc(parts, func(p *flash.Part) bool { return !invented(p) }):
+		return refuse("invented-map", fmt.Sprintf("The signed commands of %s are invented: no real part has them, and only a simulated station sends them.", parts[0].Name),
+			"Use a recipe without measure and relay steps, or a part profile with the commands of the real part.")
+	}
+	return nil
+}
+
+// checkSigned refuses a chip without signed commands for a recipe that has some, and one whose commands are invented on a station that is not simulated.
+func (r *run) checkSigned() error {
+	if !signs(r.o.Recipe) {
+		return nil
+	}
+	if _, err := r.chip.ACRTM(); err != nil {
+		return refuse("no-signed-commands", "This chip has no signed commands: "+err.Error(), "The part is not what the recipe is for: put the board aside for incoming inspection.")
+	}
+	return r.checkSigner(r.chip.Part())
 }
 
 // checkCounters refuses a chip without monotonic counters for a recipe that needs them.

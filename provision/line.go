@@ -241,7 +241,7 @@ func (l *Line) count(s *lineSlot, r Result) {
 // Causes of an ERROR that the slot or the board in it may be at fault for, and of a REFUSED that neither is: how the station is set up, or what it was told.
 var (
 	errorsOfSlot      = []string{"fixture", "contact-absent", "contact-unstable", "contact-lost", "chip-swapped", "frozen", "not-reseated", "power-not-lost"}
-	refusalsElsewhere = []string{"fixture-config", "volts-unknown", "wrong-voltage", "programmer-cannot", "raw-not-allowed", "values", "no-board",
+	refusalsElsewhere = []string{"fixture-config", "volts-unknown", "wrong-voltage", "programmer-cannot", "raw-not-allowed", "no-key-server", "invented-map", "values", "no-board",
 		"quarantined", "permission-in-doubt", "rework-no-trial", "password-needed", "unlock-file", "unlock-not-needed"}
 )
 

@@ -75,6 +75,8 @@ func verdictOf(err error, slot string) verdict {
 		return verdict{ledger.Error, "fixture", station.err.Error(), "Check the programmer and its cable, then scan the unit again."}
 	case errors.As(err, &station) && station.cause == "disk-full":
 		return verdict{ledger.Error, "disk-full", station.err.Error(), "Make room on that disk; then scan the unit again."}
+	case errors.As(err, &station) && station.cause == "key-server":
+		return verdict{ledger.Error, "key-server", "The key server failed: " + station.err.Error(), "Call the person who looks after the key server; then scan the unit again."}
 	case errors.As(err, &station):
 		return verdict{ledger.Error, station.cause, station.err.Error(), "Call the person who looks after the station; then scan the unit again."}
 	case errors.Is(err, flash.ErrAbsent):

@@ -203,6 +203,7 @@ var errDead = errors.New("the station is dead")
 type reaper struct {
 	at, n int
 	dead  bool
+	looks bool // a look at what an authenticated command came to (96) is a point too
 	label string
 }
 
@@ -225,6 +226,7 @@ var commands = []struct {
 }{
 	{[]byte{0x28}, "28 program password"}, {[]byte{0x27}, "27 read password"}, {[]byte{0x2C}, "2C program protection register"},
 	{[]byte{0x29}, "29 unlock"}, {[]byte{0xA6}, "A6 freeze"}, {[]byte{0x99}, "99 reset"},
+	{[]byte{0x9B, 0xF0, 1}, "9B F0 01 measure"}, {[]byte{0x9B, 0xF1, 0}, "9B F1 00 write"}, {[]byte{0x9B, 0xF1, 1}, "9B F1 01 erase"}, {[]byte{0x9B, 0xF2, 0}, "9B F2 00 protect"},
 	{[]byte{0x9B, 0}, "9B 00 root key"}, {[]byte{0x9B, 1}, "9B 01 update"}, {[]byte{0x9B, 2}, "9B 02 increment"}, {[]byte{0x9B, 3}, "9B 03 request"},
 }
 
@@ -233,6 +235,9 @@ func (r *reaper) watch(l *line) {
 		return func(_ string, f spi.Frame) error {
 			if r.dead {
 				return errDead
+			}
+			if r.looks && f.Out[0] == 0x96 {
+				return r.point(when + " 96")
 			}
 			for _, c := range commands {
 				if bytes.HasPrefix(f.Out, c.bytes) {

@@ -79,6 +79,10 @@ type Options struct {
 	Software string // name and version of the program, for the account
 	Secrets  Secrets
 	AllowRaw bool // recipes with raw commands may run
+	// Signer is the key server; nil where there is none. Recipes with signed commands are refused then.
+	Signer Signer
+	// Simulated says that the chips are: only then are commands sent that no real part has.
+	Simulated bool
 	// Watch is told what happens, from the goroutine of the run it happens to. It must not block.
 	Watch func(Event)
 	// Lost is the index of the station.epoch before which entries may be missing; 0 where there is none.

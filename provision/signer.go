@@ -8,7 +8,8 @@ import (
 
 // Signer is the key server as the engine sees it: it makes the blocks of a step for one chip, and judges what the chip answered. Whatever it says is checked.
 type Signer interface {
-	// Next returns the turn behind the ones that have been answered, which are all those of the step in their order; none at first. Where the last of them is Done, nobody asks.
+	// Next returns the turn behind the ones that have been answered, which are all those of the conversation in their order; none at first. Where the last of them is Done, nobody asks.
+	// A run that goes on after a death of the station begins a new conversation about the step that was cut off; the job tells what the chip's counters are by then.
 	Next(ctx context.Context, job Job, answered []Answered) (Turn, error)
 }
 
@@ -51,7 +52,8 @@ type Answered struct {
 type Answer struct {
 	Seq    int
 	SHA256 string // of the block, 64 hex digits
-	// Lost: nobody saw an answer, since power or link failed. Executed then tells whether the command counter says that it took effect.
+	// Lost: nobody saw an answer, since power or link failed. Executed then tells whether the command counter says that it took effect; what it did to the array may
+	// be torn all the same. A one-way command that the account of this run says took effect before the station died is answered so too, and not sent.
 	Lost     bool
 	Executed bool
 	Status   byte

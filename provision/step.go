@@ -40,6 +40,9 @@ type proof struct {
 func (r *run) walk(ctx context.Context) error {
 	steps := r.o.Recipe.Steps()
 	r.of = len(steps)
+	if err := r.settleRelay(ctx); err != nil {
+		return err
+	}
 	if err := r.foresee(ctx, steps); err != nil {
 		return err
 	}
@@ -165,6 +168,10 @@ func (r *run) step(s recipes.Step) (step, error) {
 		return &config{r: r, s: s}, nil
 	case recipes.Raw:
 		return &raw{r: r, s: s}, nil
+	case recipes.Measure:
+		return &measure{r: r, s: s}, nil
+	case recipes.Relay:
+		return newRelay(r, s), nil
 	}
 	return nil, &stationError{"program", fmt.Errorf("no step for %q", s.Kind())}
 }
