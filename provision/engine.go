@@ -342,7 +342,10 @@ func (r *run) stays(o ledger.Outcome) bool {
 	if o != ledger.Error && o != ledger.Aborted {
 		return false
 	}
-	return r.started && r.permit != 0 || slices.ContainsFunc(r.books, ledger.Permanent) || r.unanswered() != nil
+	if r.unanswered() != nil {
+		return true
+	}
+	return r.started && r.permit != 0 || slices.ContainsFunc(r.books, ledger.Permanent)
 }
 
 func (r *run) onRelease(f func() error) { r.held = append(r.held, f) }

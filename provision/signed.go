@@ -32,11 +32,12 @@ type signed struct {
 	changes  bool                // the step may change the chip
 	answered []Answered
 	session  string
-	turn     int             // newest of the step in the ledger
-	seq      int             // last block of the conversation
-	made     map[string]bool // digests of blocks that changed the chip, or perhaps did, in this conversation or before
-	took     map[string]int  // one-way commands by name which took effect before the station died, as often as they are still to be expected
-	before   int             // how many took effect before
+	turn     int                 // newest of the step in the ledger
+	seq      int                 // last block of the conversation
+	made     map[string]bool     // digests of blocks that changed the chip, or perhaps did, in this conversation or before
+	took     map[string]int      // one-way commands by name which took effect before the station died, as often as they are still to be expected
+	before   int                 // how many took effect before
+	intent   []ledger.RelayBlock // of the newest turn that changed the chip, while the account is read
 
 	sent      map[string]int // by command
 	successes int
@@ -46,7 +47,7 @@ type signed struct {
 	lost      int
 }
 
-// converse begins a conversation for the step under way. Where an earlier one of the same run was cut off, its commands are told by the account.
+// converse begins a conversation for the step under way. What an earlier one came to, before the station died or in the run that is reworked, is told by the account.
 func (r *run) converse(ctx context.Context) (*signed, error) {
 	table, err := r.chip.ACRTM()
 	if err != nil {
@@ -55,35 +56,44 @@ func (r *run) converse(ctx context.Context) (*signed, error) {
 	id := r.chip.ID()
 	c := &signed{r: r, table: table, made: map[string]bool{}, took: map[string]int{}, sent: map[string]int{}, job: Job{Run: r.id, Serial: r.o.Serial, Recipe: r.o.Recipe.ID(),
 		Digest: r.o.Recipe.Digest(), Step: r.n, ID: flash.DeviceID(id[:6]), UID: r.chip.UID()}}
-	var intent *ledger.RelayIntent
+	r.rework.each(func(past *ledger.Run, b ledger.Body) {
+		if past.Recipe().Digest == c.job.Digest {
+			c.remember(b)
+		}
+	})
+	c.turn = 0 // each run counts its own
 	for _, b := range r.books {
-		switch b := b.(type) {
-		case ledger.RelayIntent:
-			if intent = &b; b.N != r.n {
-				continue
+		c.remember(b)
+	}
+	return c, c.count(ctx)
+}
+
+// remember takes in an entry about an earlier conversation of the same step on the same chip.
+func (c *signed) remember(b ledger.Body) {
+	switch b := b.(type) {
+	case ledger.RelayIntent:
+		if b.N == c.job.Step {
+			c.turn, c.intent = b.Turn, b.Blocks
+		}
+	case ledger.RelayAnswer:
+		if b.N != c.job.Step {
+			return
+		}
+		c.turn = b.Turn
+		if len(b.Blocks) > 0 {
+			return
+		}
+		for i, a := range b.Answers {
+			x, success := c.intent[i], a.Counter == ledger.Executed || a.Status == hexByte(c.table.OK)
+			if success || a.Counter == "" && a.Status == "" {
+				c.made[x.SHA256] = x.Class == ledger.StateChanging
 			}
-			c.turn = b.Turn
-		case ledger.RelayAnswer:
-			if b.N != r.n {
-				continue
-			}
-			c.turn = b.Turn
-			if len(b.Blocks) > 0 || intent == nil {
-				continue
-			}
-			for i, a := range b.Answers {
-				x, success := intent.Blocks[i], a.Counter == ledger.Executed || a.Status == hexByte(table.OK)
-				if success || a.Counter == "" && a.Status == "" {
-					c.made[x.SHA256] = x.Class == ledger.StateChanging
-				}
-				if success && x.OneWay {
-					c.took[x.Command]++
-					c.before++
-				}
+			if success && x.OneWay {
+				c.took[x.Command]++
+				c.before++
 			}
 		}
 	}
-	return c, c.count(ctx)
 }
 
 // count reads the chip's counters, where its table tells how.

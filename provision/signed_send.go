@@ -158,15 +158,18 @@ func (c *signed) unsuccessful(ctx context.Context, o order, a Answer, failed err
 	}
 	changes := o.command.Class != flash.ReadOnly
 	lost := Answer{Seq: o.Seq, SHA256: o.note.SHA256, Lost: true}
+	told := failed == nil && a.Status != 0x00 && a.Status != 0xFF // what a chip says that was reset, and a bus without one
 	if c.table.Counters == nil {
 		switch {
-		case failed == nil:
+		case told:
 			return c.refusal(o, a)
 		case !changes:
 			c.lost++
 			return lost, nil
 		case o.command.OneWay:
 			return a, &unanswered{unknown(o.command.Name, "its table does not tell how counters are read")}
+		case failed == nil:
+			failed = &stationError{"fixture", fmt.Errorf("the chip lost its answer to %s", o.command.Name)}
 		}
 		return a, &unanswered{failed}
 	}
@@ -174,8 +177,11 @@ func (c *signed) unsuccessful(ctx context.Context, o order, a Answer, failed err
 	if err := c.count(ctx); err != nil {
 		return a, &unanswered{err}
 	}
+	if *c.job.PowerOn != powerOn {
+		told = false
+	}
 	switch {
-	case changes && *c.job.Counter == now+1:
+	case changes && *c.job.Counter == now+1 && !told:
 		c.lost++
 		c.executed++
 		c.sent[o.command.Name+", told by the counter"]++
@@ -184,7 +190,7 @@ func (c *signed) unsuccessful(ctx context.Context, o order, a Answer, failed err
 		return lost, nil
 	case changes && *c.job.Counter != now:
 		return a, &unanswered{unknown(o.command.Name, fmt.Sprintf("its command counter was %d before and is %d", now, *c.job.Counter))}
-	case failed != nil || *c.job.PowerOn != powerOn:
+	case !told:
 		c.lost++
 		return lost, nil
 	}

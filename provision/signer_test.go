@@ -7,9 +7,11 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +30,7 @@ type oracle struct {
 	talks map[string]*talk                       // by run and step
 	told  int                                    // turns that it told
 	spoil func(n int, job Job, turn *Turn) error // before the n-th of all turns is told
+	peek  *nor.Chip                              // whose counters it knows where it is not told
 	heard func(job Job, answered []Answered)     // what it was told
 }
 
@@ -134,6 +137,10 @@ func (o *oracle) Next(_ context.Context, job Job, answered []Answered) (Turn, er
 		turn.Done, turn.OK, turn.Verdict, turn.Digest = true, true, "all of it is done", t.digest
 	default:
 		var made []madeBlock
+		if job.Counter == nil {
+			powerOn, command := o.peek.PowerOnCounter(), o.peek.CommandCounter()
+			job.PowerOn, job.Counter = &powerOn, &command
+		}
 		counter := *job.Counter
 		for i := t.at; i < len(ops) && len(made) < o.turn && (len(made) == 0 || !ops[i].one); i++ {
 			nonce := sha256.Sum256(fmt.Append(nil, t.session, t.seq, len(answered)))
@@ -268,12 +275,25 @@ func countSigned(run ledger.Run) string {
 	return fmt.Sprintf("%d intents and %d answers", count[ledger.RelayIntent](run), count[ledger.RelayAnswer](run))
 }
 
+// withoutCounters is a part whose table does not tell how its counters are read.
+const withoutCounters = "MT25QL128ABX"
+
 // twoImages is a recipe with a second region and its image.
 func twoImages(t testing.TB, part, steps string) *recipes.Recipe {
 	t.Helper()
 	dir := t.TempDir()
 	text := fmt.Sprintf(head, 1, part, regionDigest(image(), int64(len(image()))))
 	text = strings.Replace(text, "regions:\n", fmt.Sprintf("  settings: {file: settings.bin, sha256: %q}\nregions:\n  settings: {at: 0x40000, size: 4KiB}\n", regionDigest(settings(), 600)), 1) + steps
+	if part == withoutCounters {
+		profile, err := os.ReadFile("../flash/parts/MT25QL128ABB.yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		profile = regexp.MustCompile("\n  counters: {block[^\n]*").ReplaceAll(bytes.Replace(profile, []byte("MT25QL128ABB"), []byte(part), 1), nil)
+		if err := errors.Join(os.Mkdir(filepath.Join(dir, "parts"), 0o755), os.WriteFile(filepath.Join(dir, "parts", "own.yaml"), profile, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, content := range map[string][]byte{"boot.bin": image(), "settings.bin": settings(), "small.yaml": []byte(text)} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
 			t.Fatal(err)
