@@ -289,6 +289,12 @@ func (h *hall) restart() {
 	h.start()
 }
 
+func (h *hall) told() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.log.String()
+}
+
 // admin asks what has to be answered.
 func (h *hall) admin(route string, in, out any) {
 	h.t.Helper()

@@ -28,7 +28,7 @@ type board struct {
 }
 
 func newBoard(n byte) *board {
-	b := &board{id: flash.DeviceID{0x20, 0xBA, 0x18, 0x12, 0x00, 0x8C}, uid: bytes.Repeat([]byte{n}, 14), powerOn: 3, counter: 5, array: bytes.Repeat([]byte{0xA5}, 1<<20)}
+	b := &board{id: flash.DeviceID{0x20, 0xBA, 0x18, 0x12, 0x00, 0x8C}, uid: bytes.Repeat([]byte{n}, 14), powerOn: 3, counter: 5, array: bytes.Repeat([]byte{0xA5}, 256<<10)}
 	return b
 }
 

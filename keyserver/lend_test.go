@@ -1,0 +1,202 @@
+package keyserver
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"station/ledger"
+	"station/provision"
+)
+
+func uidOf(n int) string { return fmt.Sprintf("%028x", n) }
+
+// rootKey asks for the root key of a chip.
+func rootKey(c *Client, master string, uid string, index int) (key []byte, err error) {
+	k := &StationKeyring{c: c, digest: recipeDigest}
+	err = k.DerivedKey(master, provision.KeyOf{Part: "MT25QL128ABB", UID: uid, Recipe: "signed-boot", Index: index}, func(lent []byte) error {
+		key = bytes.Clone(lent)
+		return nil
+	})
+	return key, err
+}
+
+// TestAllowance: chips are counted once each, for root keys and relays together, across restarts; more are refused, and a person adds to it.
+func TestAllowance(t *testing.T) {
+	h, s := signing(t, 3)
+	const master = "line/root-2026"
+	keys := map[string][]byte{}
+	for range 3 {
+		for n := range 3 {
+			key, err := rootKey(s.c, master, uidOf(n), 0)
+			if err != nil || len(key) != 32 {
+				t.Fatalf("chip %d: %v", n, err)
+			}
+			if was, ok := keys[uidOf(n)]; ok && !bytes.Equal(was, key) {
+				t.Errorf("chip %d has another key", n)
+			}
+			keys[uidOf(n)] = key
+		}
+		_, err := rootKey(s.c, master, uidOf(9), 0)
+		refused(t, "a fourth chip", err, CauseUsedUp)
+		_, err = s.c.Next(t.Context(), s.facts(), nil)
+		refused(t, "a relay to a fourth chip", err, CauseUsedUp)
+		h.restart()
+		s.c.base = h.url
+	}
+	if len(entries[ledger.RootKeyServed](h)) != 9 {
+		t.Error("not every key that was lent is in the ledger")
+	}
+	if n := len(entries[ledger.KeyRefused](h)); n != 6 {
+		t.Errorf("%d refusals in the ledger, want 2 for each life of the server", n)
+	}
+	var a Allowance
+	h.admin(RouteAllow, AllowRequest{Station: "line1", Job: settings(), Units: 1, By: "op-1"}, &a)
+	if a.Units != 4 || a.Used != 3 {
+		t.Errorf("%+v", a)
+	}
+	s.passes()
+	s.job.Step = 3
+	s.passes()
+	_, err := rootKey(s.c, master, uidOf(9), 0)
+	refused(t, "a fifth chip", err, CauseUsedUp)
+	for name, c := range map[string]struct {
+		err   error
+		cause Cause
+	}{
+		"another counter": {second(rootKey(s.c, master, uidOf(1), 1)), CauseNotInRecipe},
+		"another master":  {second(rootKey(s.c, "line/other", uidOf(1), 0)), CauseKeyMissing},
+		"the factory key": {second(rootKey(s.c, "acrtm/factory", uidOf(1), 0)), CauseNotInRecipe},
+		"no chip":         {second(rootKey(s.c, master, "", 0)), CauseUsedUp},
+	} {
+		refused(t, name, c.err, c.cause)
+	}
+	_, err = rootKey(h.client(h.enrol("line2", 24)), master, uidOf(1), 0)
+	refused(t, "another station", err, CauseNoAllowance)
+
+	h.admin(RouteKeyRetire, KeyRequest{Name: master, Reason: "line closed", By: "op-1"}, &Master{})
+	h.restart()
+	s.c.base = h.url
+	_, err = rootKey(s.c, master, uidOf(1), 0)
+	refused(t, "a retired master", err, CauseKeyRetired)
+	var list List
+	h.admin(RouteList, nil, &list)
+	if len(list.Stations) != 2 || len(list.Allowances) != 1 || list.Allowances[0].Used != 4 || len(list.Masters) != 2 || !list.Masters[1].Retired {
+		t.Errorf("%+v", list)
+	}
+	h.verified()
+}
+
+func second[A any](_ A, err error) error { return err }
+
+// TestAllowRefused: nothing is allowed that cannot be carried out, and a job file that somebody changed counts no more.
+func TestAllowRefused(t *testing.T) {
+	h, s := signing(t, 3)
+	for name, c := range map[string]struct {
+		change func(*AllowRequest)
+		cause  Cause
+	}{
+		"no units":           {func(q *AllowRequest) { q.Units = 0 }, CauseContent},
+		"less than none":     {func(q *AllowRequest) { q.Units = -1 }, CauseContent},
+		"nobody":             {func(q *AllowRequest) { q.By = "" }, CauseContent},
+		"no job":             {func(q *AllowRequest) { q.Job = nil }, CauseContent},
+		"no station":         {func(q *AllowRequest) { q.Station = "line9" }, CauseForeign},
+		"no master":          {func(q *AllowRequest) { q.Masters = []string{"line/none"} }, CauseKeyMissing},
+		"another map":        {func(q *AllowRequest) { q.Job.Parts[0].Map = "real" }, CauseNotInRecipe},
+		"a command":          {func(q *AllowRequest) { q.Job.Steps[0].Commands = []string{"launch"} }, CauseNotInRecipe},
+		"a region":           {func(q *AllowRequest) { q.Job.Steps[0].At = 1 }, CauseNotInRecipe},
+		"a region of 2 EiB":  {func(q *AllowRequest) { q.Job.Steps[0].Size = 1 << 61 }, CauseNotInRecipe},
+		"an image too large": {func(q *AllowRequest) { q.Job.Images[0].Data = make([]byte, 25<<10) }, CauseNotInRecipe},
+		"no image":           {func(q *AllowRequest) { q.Job.Images = nil }, CauseNotInRecipe},
+		"unknown content":    {func(q *AllowRequest) { q.Job.Steps[1].Unknown = true }, CauseNotInRecipe},
+		"no protection":      {func(q *AllowRequest) { q.Job.Steps[2].Size = 4096 }, CauseNotInRecipe},
+		"a path":             {func(q *AllowRequest) { q.Job.Digest = "../../x" }, CauseNotInRecipe},
+	} {
+		q := AllowRequest{Station: "line1", Job: settings(), Units: 1, By: "op-1"}
+		c.change(&q)
+		refused(t, name, h.server.Here().Call(t.Context(), RouteAllow, q, &Allowance{}), c.cause)
+	}
+	if n := len(entries[ledger.KeyAllowance](h)); n != 1 {
+		t.Errorf("%d allowances", n)
+	}
+	path := jobFile(filepath.Join(h.dir, "jobs"), recipeDigest)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, bytes.Replace(text, []byte(`"index":0`), []byte(`"index":1`), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.restart()
+	s.c.base = h.url
+	_, err = rootKey(s.c, "line/root-2026", uidOf(1), 1)
+	refused(t, "a changed job file", err, CauseServer)
+	if !strings.Contains(h.told(), "is not the file that was allowed") {
+		t.Errorf("the log says %s", h.told())
+	}
+}
+
+// TestTagsAndUnlock: the tag is the one that the key gives, and no secret goes to the server for it; a password comes back for its own station alone.
+func TestTagsAndUnlock(t *testing.T) {
+	h := newHall(t)
+	one, two := h.client(h.enrol("line1", 24)), h.client(h.enrol("line2", 24))
+	k, err := one.CreateKeys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := two.CreateKeys(); err != nil {
+		t.Fatal(err)
+	}
+	tag, err := k.Tag("aa", "e1", []byte("secret"))
+	mac := hmac.New(sha256.New, macOf([]byte("verifier of line1"), []byte("aa e1")))
+	mac.Write([]byte("secret"))
+	if err != nil || !hmac.Equal(tag, mac.Sum(nil)) {
+		t.Errorf("tag %x, %v", tag, err)
+	}
+	sealed := []byte("line1|GW-000001|aa|password")
+	var kept []byte
+	err = k.OpenUnlock(sealed, func(of provision.UnlockOf, password []byte) error {
+		kept = password
+		if of != (provision.UnlockOf{Serial: "GW-000001", UID: "aa", Escrow: "e1", Permit: 7}) || string(password) != "password" {
+			t.Errorf("%+v", of)
+		}
+		return nil
+	})
+	if err != nil || bytes.Count(kept, []byte{0}) != len(kept) {
+		t.Errorf("%v, and what was lent is %q", err, kept)
+	}
+	other, err := two.OpenKeys("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(t, "another station's", other.OpenUnlock(sealed, nil), CauseContent)
+	want := ledger.UnlockServed{Client: "line1", Serial: "GW-000001", UID: "aa", Escrow: "e1", Permit: 7}
+	if got := entries[ledger.UnlockServed](h); !slices.Equal(got, []ledger.UnlockServed{want}) {
+		t.Errorf("%+v", got)
+	}
+	if names, err := k.Masters(); err != nil || len(names) != 0 {
+		t.Errorf("%v, %v", names, err)
+	}
+	if _, err := k.MasterFingerprint("line/root-2026"); !errors.Is(err, ErrMissing) {
+		t.Errorf("no master: %v", err)
+	}
+	h.masters()
+	if f, err := k.MasterFingerprint("line/root-2026"); err != nil || len(f) != 16 {
+		t.Errorf("%q, %v", f, err)
+	}
+	// What the keys say when they fail goes into the log, and not to the station.
+	h.keys.fail = errors.New("token 4711 has a PIN of 1234")
+	_, err = k.Tag("aa", "e1", nil)
+	refused(t, "keys that fail", err, CauseServer)
+	if strings.Contains(err.Error(), "1234") || !strings.Contains(h.told(), "4711") {
+		t.Errorf("the station hears %v; the log says %s", err, h.told())
+	}
+	h.verified()
+}
