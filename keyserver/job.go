@@ -133,10 +133,10 @@ func JobOf(r *recipes.Recipe) *Job {
 
 // mapOf is the map of a part's table.
 func mapOf(p *flash.Part) string {
-	if p.Name == "MT25QL128ABB" || p.Name == "MT25QU128ABB" {
-		return flash.Invented
+	if p.ACRTM == nil {
+		return ""
 	}
-	return ""
+	return p.ACRTM.Map
 }
 
 // check says whether the server can carry the job out.

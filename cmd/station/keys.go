@@ -125,9 +125,3 @@ func earlierSigner(cfg *config, keys keyholder) func(vkey string) (note.Signer, 
 		return earlier.Signer(), nil
 	}
 }
-
-// Keys at a key server: the room that does this is not in this version.
-func createRemoteKeys(*config) (keyholder, error)       { return nil, errNoKeyServer }
-func openRemoteKeys(*config, string) (keyholder, error) { return nil, errNoKeyServer }
-
-var errNoKeyServer = errors.New("keys at a key server are not in this version")

@@ -92,6 +92,9 @@ func haveKeysFrom(db *store.DB, k recipes.RootKey, units []pair) (bool, error) {
 
 // ready says what the station lacks for a recipe, before any slot is opened. units are the scanned serials by slot, none where they are scanned later.
 func (s secrets) ready(r *recipes.Recipe, db *store.DB, units []pair) error {
+	if k, ok := s.keys.(remoteKeys); ok {
+		k.UseRecipe(r.Digest())
+	}
 	var errs []error
 	for _, name := range r.EscrowGroups() {
 		if _, ok := s.group(name); !ok {
