@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"station/flash"
 	"station/provision"
@@ -193,7 +194,7 @@ func decode(body []byte, into any) error {
 func (j RelayJob) check() error {
 	uid, err := hex.DecodeString(j.UID)
 	switch {
-	case err != nil || len(uid) == 0 || len(uid) > 64 || hex.EncodeToString(uid) != j.UID:
+	case err != nil || len(uid) == 0 || len(uid) > 64 || strings.ToUpper(hex.EncodeToString(uid)) != j.UID: // as a station's ledger has it
 		return fmt.Errorf("%w: field %q", errContent, "uid")
 	case !lowerHex(j.Run, 16):
 		return fmt.Errorf("%w: field %q", errContent, "run")

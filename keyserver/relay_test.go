@@ -88,7 +88,7 @@ type bench struct {
 func (s *bench) facts() provision.Job {
 	j := s.job
 	powerOn, counter := s.b.powerOn, s.b.counter
-	j.ID, j.UID, j.PowerOn, j.Counter = s.b.id, hex.EncodeToString(s.b.uid), &powerOn, &counter
+	j.ID, j.UID, j.PowerOn, j.Counter = s.b.id, strings.ToUpper(hex.EncodeToString(s.b.uid)), &powerOn, &counter
 	return j
 }
 
@@ -110,7 +110,7 @@ func (s *bench) run() (provision.Turn, error) {
 		}
 		var answers []provision.Answer
 		for _, b := range turn.Blocks {
-			if seq++; b.Seq != seq || b.UID != hex.EncodeToString(s.b.uid) || b.ID != s.b.id {
+			if seq++; b.Seq != seq || b.UID != strings.ToUpper(hex.EncodeToString(s.b.uid)) || b.ID != s.b.id {
 				s.h.t.Errorf("block %d is numbered %d and for %s %s", seq, b.Seq, b.ID, b.UID)
 			}
 			sum := sha256.Sum256(b.Bytes)
@@ -379,17 +379,17 @@ func TestRelayRefused(t *testing.T) {
 		change func(j *provision.Job)
 		cause  Cause
 	}{
-		"no such step":     {func(j *provision.Job) { j.Step = 2 }, CauseNotInRecipe},
-		"step 0":           {func(j *provision.Job) { j.Step = 0 }, CauseContent},
-		"another recipe":   {func(j *provision.Job) { j.Recipe = "other" }, CauseNotInRecipe},
-		"an unknown one":   {func(j *provision.Job) { j.Digest = "sha256:" + strings.Repeat("cd", 32) }, CauseNoAllowance},
-		"another chip":     {func(j *provision.Job) { j.ID[5] = 0x44 }, CauseNotInRecipe},
-		"no counters":      {func(j *provision.Job) { j.Counter = nil }, CauseNotInRecipe},
-		"no UID":           {func(j *provision.Job) { j.UID = "" }, CauseContent},
-		"UID in capitals":  {func(j *provision.Job) { j.UID = "AB" }, CauseContent},
-		"a long serial":    {func(j *provision.Job) { j.Serial = strings.Repeat("x", maxText+1) }, CauseContent},
-		"no run":           {func(j *provision.Job) { j.Run = "x" }, CauseContent},
-		"turn out of turn": {nil, CauseOutOfTurn},
+		"no such step":         {func(j *provision.Job) { j.Step = 2 }, CauseNotInRecipe},
+		"step 0":               {func(j *provision.Job) { j.Step = 0 }, CauseContent},
+		"another recipe":       {func(j *provision.Job) { j.Recipe = "other" }, CauseNotInRecipe},
+		"an unknown one":       {func(j *provision.Job) { j.Digest = "sha256:" + strings.Repeat("cd", 32) }, CauseNoAllowance},
+		"another chip":         {func(j *provision.Job) { j.ID[5] = 0x44 }, CauseNotInRecipe},
+		"no counters":          {func(j *provision.Job) { j.Counter = nil }, CauseNotInRecipe},
+		"no UID":               {func(j *provision.Job) { j.UID = "" }, CauseContent},
+		"UID in small letters": {func(j *provision.Job) { j.UID = "ab" }, CauseContent},
+		"a long serial":        {func(j *provision.Job) { j.Serial = strings.Repeat("x", maxText+1) }, CauseContent},
+		"no run":               {func(j *provision.Job) { j.Run = "x" }, CauseContent},
+		"turn out of turn":     {nil, CauseOutOfTurn},
 	} {
 		j := s.facts()
 		var answered []provision.Answered
