@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -136,7 +137,10 @@ func (c *signed) next(ctx context.Context) (Turn, error) {
 		err = limited.Err() // it answered when nobody waited any more
 	}
 	if err != nil {
-		return turn, keyServer("it makes no block: %s", sentence(err.Error())) // in words: whatever is wrapped there is no news of this run
+		if errors.Is(err, context.Canceled) {
+			err = errors.New(err.Error()) // it was not this run that somebody stopped
+		}
+		return turn, keyServer("it makes no block: %w", err)
 	}
 	if c.session == "" {
 		c.session = turn.Session

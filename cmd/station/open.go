@@ -14,6 +14,7 @@ import (
 	"station/fixtures/libusb"
 	"station/fixtures/usb"
 	"station/ledger"
+	"station/provision"
 	"station/sim"
 	"station/sim/ch341a"
 	"station/sim/dediprog"
@@ -36,6 +37,7 @@ type bench struct {
 	db        *store.DB
 	rack      *fixtures.Rack
 	secrets   secrets
+	signer    provision.Signer // nil where the configuration names no key server
 	simulated bool
 	lost      int64       // the station.epoch before which entries may be missing, 0 for none
 	boards    *sim.Boards // nil on metal
@@ -152,6 +154,13 @@ func (a *app) openOver(ctx context.Context, cfg *config, overBus func(*bench, co
 	}
 	b.closers = append(b.closers, keys.Close)
 	b.secrets = secrets{keys, cfg.Escrow}
+	if cfg.KeyServer != nil {
+		client, err := cfg.connect()
+		if err != nil {
+			return nil, exit(exitRefused, err)
+		}
+		b.signer, b.closers = client, append(b.closers, client.Close)
+	}
 	if b.db, err = store.Open(ledgerFile(b.data), storeOptions(cfg, keys, b.simulated)); err != nil {
 		return nil, ledgerErr(b.data, err)
 	}
