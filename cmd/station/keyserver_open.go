@@ -96,7 +96,7 @@ func checkKeyServerConfig(name string, text []byte) error {
 		}
 	}
 	if f, ok := top["keys"]; ok {
-		checkKeys(pg, f.Value, providerFile)
+		checkKeys(pg, f.Value, providerFile, providerPKCS11)
 	}
 	return pg.Err()
 }
