@@ -207,7 +207,12 @@ func (f *File) nameOf(file string) (name string, ok bool) {
 }
 
 // String says where the files are.
-func (f *File) String() string { return f.dir }
+func (f *File) String() string {
+	if f.lock != nil {
+		return f.dir + ", encrypted"
+	}
+	return f.dir
+}
 
 func (f *File) Close() error { return nil }
 

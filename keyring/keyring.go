@@ -277,10 +277,8 @@ func (k *Keyring) DestroyOld() error {
 // Close closes the provider.
 func (k *Keyring) Close() error { return k.p.Close() }
 
-// String names the keyring and no key.
-func (k *Keyring) String() string {
-	return fmt.Sprintf("keyring of %s in %s", originPrefix+k.station, k.p)
-}
+// String says where the keys are.
+func (k *Keyring) String() string { return k.p.String() }
 
 // signer is a note.Signer whose key is in a provider.
 type signer struct {

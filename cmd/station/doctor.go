@@ -49,6 +49,7 @@ func (a *app) examine(ctx context.Context, m machine) []finding {
 	all = append(all, data)
 	if data.OK {
 		all = append(all, m.disk(cfg.Data))
+		all = append(all, examineKeys(cfg)...)
 	}
 	if data.OK && cfg.Mirror != "" {
 		all = append(all, examineMirror(cfg))

@@ -41,16 +41,22 @@ func createKeys(cfg *config) (keyholder, error) {
 		return nil, err
 	}
 	keys, err := newKeys(cfg)
-	if errors.Is(err, keyring.ErrExists) {
+	switch {
+	case err == nil:
+		return keys, nil
+	case !errors.Is(err, keyring.ErrExists):
+	case !begun:
+		err = errKeysOfOther
+	default:
 		if err := ledgerLost(cfg.Data); err != nil {
 			return nil, err
 		}
-		if !begun {
-			return nil, errors.Join(errKeysOfOther, os.Remove(keysDir(cfg.Data)))
-		}
 		return openKeys(cfg, "")
 	}
-	return keys, err
+	if !begun {
+		os.Remove(keysDir(cfg.Data)) // unless keys are in it
+	}
+	return nil, err
 }
 
 func newKeys(cfg *config) (keyholder, error) {

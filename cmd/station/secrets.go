@@ -20,7 +20,9 @@ type secrets struct {
 
 // Random asks the keyring, which knows more than this machine's random bytes where it is a token. What is for a chip a key server never sees.
 func (s secrets) Random(n int, use func([]byte) error) error {
-	if k, ok := s.keys.(*keyring.Keyring); ok {
+	if k, ok := s.keys.(interface {
+		RandomSecret(n int, use func([]byte) error) error
+	}); ok {
 		return k.RandomSecret(n, use)
 	}
 	return keyring.RandomSecret(n, use)
