@@ -72,6 +72,10 @@ func (w *walk) vouch() {
 			to++
 		}
 		w.vouchFor(w.Keys[from:to])
+		if k := w.Keys[from]; to < len(w.Keys) && k.Pinned && k.Signed == 0 && w.Signed > k.Alone { // as if whoever has the next key had left out what this one signed
+			w.find(notPinned, k.Alone, w.Signed, "nothing is there that the pinned key %s signed, and entry %d says that it was lost: entries %d to %d are vouched for by the key of then alone", k.Key, w.Keys[to].Index, k.Alone, w.Signed-1)
+			w.Signed = min(w.Signed, k.Alone)
+		}
 		from = to
 	}
 }

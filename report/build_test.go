@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"station/ledger"
@@ -148,6 +149,9 @@ func samples() map[string]Input {
 	}
 	out["pass"] = pass(false).input()
 	out["simulated"] = pass(true).input()
+	rotated := pass(false).input() // the checkpoint of a change of keys
+	rotated.Checkpoint += "— station/line-3 " + strings.Repeat("B", 91) + "=\n"
+	out["rotated"] = rotated
 
 	a := newAccount()
 	a.add(0, sampleStart())

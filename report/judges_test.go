@@ -55,7 +55,7 @@ func TestTextIsComplete(t *testing.T) {
 	t.Parallel()
 	all := samples()
 	hashes := regexp.MustCompile(`[0-9a-f]{64}`)
-	for _, name := range []string{"pass", "simulated", "resumed", "large", "fail", "refused", "open", "secrets", "void", "stuck", "closed", "persistent", "signed", "signedreal", "signedfail", "signedstuck"} {
+	for _, name := range []string{"pass", "simulated", "resumed", "large", "fail", "refused", "open", "secrets", "void", "stuck", "closed", "persistent", "rotated", "signed", "signedreal", "signedfail", "signedstuck"} {
 		in := all[name]
 		got := tool(t, renderedSamples(t)[name], "pdftotext", "-layout", "FILE", "-")
 		want := []string{in.Run.Serial, string(in.Run.Outcome()), in.Run.ID, "line-3", leafHash(in.Run.Records[len(in.Run.Records)-1].Bytes), "Page 1 of "}
