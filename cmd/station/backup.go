@@ -49,7 +49,11 @@ func (a *app) backup() *cobra.Command {
 			if a.json {
 				return a.printJSON(j)
 			}
-			_, err = printf(a.stdout, "%s: %s\nroot %s\nnot in it, to be kept apart, once and after each `station key create` and `key rotate`: %s; and config.yaml\n", j.File, headText(h), h.Root, strings.Join(j.Keys, ", "))
+			apart := "to be kept apart, once and after each `station key create` and `key rotate`: " + strings.Join(j.Keys, ", ")
+			if len(j.Keys) == 0 {
+				apart = "the keys, which are in no files of this data directory"
+			}
+			_, err = printf(a.stdout, "%s: %s\nroot %s\nnot in it, %s; and config.yaml\n", j.File, headText(h), h.Root, apart)
 			return err
 		},
 	}

@@ -43,6 +43,10 @@ func (a *app) keyCreate() *cobra.Command {
 		Short: "Make a master key that recipes derive root keys from, or take one over from a file",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
+			cfg, err := a.config()
+			if err != nil {
+				return err
+			}
 			keys, err := a.openKeys()
 			if err != nil {
 				return err
@@ -88,7 +92,7 @@ func (a *app) keyCreate() *cobra.Command {
 			if err != nil {
 				return exit(exitError, err)
 			}
-			_, err = fmt.Fprintf(a.stdout, "master key %s is made, fingerprint %s; keep a copy of the keys in a safe place\n", args[0], fingerprint)
+			_, err = fmt.Fprintf(a.stdout, "master key %s is made, fingerprint %s%s\n", args[0], fingerprint, cfg.Keys.copies("; keep a copy of the keys in a safe place"))
 			return err
 		},
 	}

@@ -46,7 +46,7 @@ func (a *app) keyRotate() *cobra.Command {
 			if a.json {
 				return a.printJSON(j)
 			}
-			_, err = printf(a.stdout, "entry %d says for ever that the checkpoint key is now\n%s\nand was\n%s\ntell the auditors, and make a new copy of the keys\n", j.Index, j.To, j.From)
+			_, err = printf(a.stdout, "entry %d says for ever that the checkpoint key is now\n%s\nand was\n%s\ntell the auditors%s\n", j.Index, j.To, j.From, cfg.Keys.copies(", and make a new copy of the keys"))
 			return err
 		},
 	}

@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/mod/sumdb/note"
@@ -140,4 +143,51 @@ func TestKeysAfterLoss(t *testing.T) {
 	if _, err := keysAfterLoss(cfg, chain); !errors.Is(err, keyring.ErrMissing) {
 		t.Errorf("without the verifier key: %v", err)
 	}
+}
+
+// checkpointKeys are the verifier keys that `key list` tells, oldest first.
+func (p *position) checkpointKeys() (keys []string) {
+	p.t.Helper()
+	out, _ := p.expect(exitDone, "key", "list")
+	for line := range strings.Lines(out) {
+		if f := strings.Fields(line); f[0] == "checkpoint" {
+			keys = append(keys, f[1])
+		}
+	}
+	return keys
+}
+
+// rotations rotates twice, loses a key, and works on each time; whoever pinned the first key can follow until the loss.
+func (p *position) rotations() {
+	p.t.Helper()
+	p.expect(exitDone, "run", "small.yaml", "--slot", "1=TB-0001")
+	for n := range 2 {
+		p.expect(exitDone, "key", "rotate", "checkpoint", "--reason", "yearly", "--by", "sup2")
+		p.expect(exitDone, "run", "small.yaml", "--slot", fmt.Sprintf("1=TB-001%d", n))
+	}
+	keys := p.checkpointKeys()
+	if len(keys) != 3 {
+		p.t.Fatalf("%q", keys)
+	}
+	for _, key := range keys {
+		p.expect(exitDone, "audit", "verify", "--key", key)
+	}
+	p.expect(exitDone, "key", "rotate", "checkpoint", "--lost", "--reason", "stolen", "--by", "sup2")
+	p.expect(exitDone, "run", "small.yaml", "--slot", "1=TB-0020")
+	keys = p.checkpointKeys()
+	p.expect(exitNo, "audit", "verify", "--key", keys[0])
+	p.expect(exitDone, "audit", "verify", "--key", keys[0], "--key", keys[3])
+}
+
+// Keys at a key server are rotated as any others are: it makes them, witnesses what both sign, and destroys the old one.
+func TestRotateAtKeyServer(t *testing.T) {
+	t.Parallel()
+	p, s := newRemote(t, "10s")
+	p.rotations()
+	p.expect(exitRefused, "key", "create", "line/root-2027") // it is made over there
+	if files, err := filepath.Glob(filepath.Join(keysDir(s.dir), "checkpoint-line1*")); err != nil || len(files) != 1 {
+		t.Errorf("checkpoint keys of the station: %q, %v", files, err)
+	}
+	s.stop(syscall.SIGTERM)
+	p.expect(exitDone, "audit", "verify", "--data", s.dir)
 }

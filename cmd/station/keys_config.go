@@ -133,6 +133,14 @@ func checkRemoteKeys(pg *yamltext.Page, top map[string]yamltext.Field) {
 	}
 }
 
+// copies is advice about copies of keys, where they can be copied.
+func (c keysConfig) copies(advice string) string {
+	if c.Provider == providerFile || c.Provider == "" {
+		return advice
+	}
+	return ""
+}
+
 // resolve makes paths of a configuration in dir absolute, or relative to the working directory.
 func (c *keysConfig) resolve(dir string) {
 	for _, path := range []*string{&c.Passphrase.File, &c.Module, &c.PIN.File} {
