@@ -51,7 +51,7 @@ func (a *app) backup() *cobra.Command {
 			}
 			apart := "to be kept apart, once and after each `station key create` and `key rotate`: " + strings.Join(j.Keys, ", ")
 			if len(j.Keys) == 0 {
-				apart = "the keys, which are in no files of this data directory"
+				apart = "for they are in no file of this data directory: the keys"
 			}
 			_, err = printf(a.stdout, "%s: %s\nroot %s\nnot in it, %s; and config.yaml\n", j.File, headText(h), h.Root, apart)
 			return err
