@@ -197,6 +197,15 @@ func TestDeathInRotation(t *testing.T) {
 
 func deathInRotation(t *testing.T, lost bool, at int) (died bool) {
 	t.Helper()
+	mirror := filepath.Join(t.TempDir(), "mirror")
+	if err := os.Mkdir(mirror, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	keyedOptions := func(t *testing.T, seed byte, earlier ...byte) Options {
+		o := keyedOptions(t, seed, earlier...)
+		o.Mirror = mirror
+		return o
+	}
 	d, path := create(t, keyedOptions(t, 1))
 	mustAppend(t, d, start(1, "A"))
 	if err := d.Close(); err != nil {
@@ -292,6 +301,9 @@ func deathInRotation(t *testing.T, lost bool, at int) (died bool) {
 		t.Errorf("death %d: want %d signatures on\n%s%v", at, want, text, err)
 	}
 	mustAppend(t, d, step(1, "A", 1))
+	if !lost { // where one key can be pinned for both
+		inStep(t, d, keyedOptions(t, 2))
+	}
 	return died
 }
 
