@@ -166,7 +166,7 @@ func (p *position) rotations() {
 		p.expect(exitDone, "run", "small.yaml", "--slot", fmt.Sprintf("1=TB-001%d", n))
 	}
 	keys := p.checkpointKeys()
-	if len(keys) != 3 {
+	if len(keys) != 4 {
 		p.t.Fatalf("%q", keys)
 	}
 	for _, key := range keys {
@@ -176,13 +176,51 @@ func (p *position) rotations() {
 	p.expect(exitDone, "run", "small.yaml", "--slot", "1=TB-0020")
 	keys = p.checkpointKeys()
 	p.expect(exitNo, "audit", "verify", "--key", keys[0])
-	p.expect(exitDone, "audit", "verify", "--key", keys[0], "--key", keys[3])
+	p.expect(exitDone, "audit", "verify", "--key", keys[0], "--key", keys[4])
+}
+
+// dieInRotation dies behind the entry; the next start has its checkpoint signed by both keys.
+func (p *position) dieInRotation() {
+	p.t.Helper()
+	before := p.checkpointKeys()
+	a := &app{configFile: filepath.Join(p.dir, "config.yaml"), stderr: os.Stderr}
+	cfg, err := a.config()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	chain, err := store.KeysOf(ledgerFile(cfg.Data))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	keys, next, vkey, err := keysForRotation(cfg, chain, false)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	o := storeOptions(cfg, keys, true)
+	o.Signer, o.VerifierKey = next, vkey
+	writes := 0
+	o.Disk = func(bool) error {
+		if writes++; writes > 2 {
+			return errors.New("died")
+		}
+		return nil
+	}
+	_, err = rotateLedger(ledgerFile(cfg.Data), o, store.Rotation{Reason: "yearly", By: "sup2"})
+	if closed := keys.Close(); err == nil || closed != nil {
+		p.t.Fatal(err, closed)
+	}
+	p.expect(exitDone, "run", "small.yaml", "--slot", "1=TB-0000")
+	p.expect(exitDone, "audit", "verify", "--key", before[0])
+	if after := p.checkpointKeys(); len(after) != 2 || after[1] != vkey {
+		p.t.Errorf("%q, rotated to %s", after, vkey)
+	}
 }
 
 // Keys at a key server are rotated as any others are: it makes them, witnesses what both sign, and destroys the old one.
 func TestRotateAtKeyServer(t *testing.T) {
 	t.Parallel()
 	p, s := newRemote(t, "10s")
+	p.dieInRotation()
 	p.rotations()
 	p.expect(exitRefused, "key", "create", "line/root-2027") // it is made over there
 	if files, err := filepath.Glob(filepath.Join(keysDir(s.dir), "checkpoint-line1*")); err != nil || len(files) != 1 {

@@ -17,6 +17,7 @@ import (
 type keyholder interface {
 	Signer() note.Signer
 	VerifierKey() string
+	SignerOf(vkey string) (note.Signer, error) // of an earlier checkpoint key, while there is one
 	NextCheckpoint() (note.Signer, string, error)
 	DestroyOld() error
 	Tag(uid, escrow string, secret []byte) ([]byte, error)
@@ -116,18 +117,4 @@ func checkpointKey(path string) (string, error) {
 		err = fmt.Errorf("%s: no entry names a checkpoint key", path)
 	}
 	return chain.Present(), err
-}
-
-// earlierSigner finds the signer of a checkpoint key that was replaced, while the checkpoint that both have to sign is not there yet.
-func earlierSigner(cfg *config, keys keyholder) func(vkey string) (note.Signer, error) {
-	return func(vkey string) (note.Signer, error) {
-		if k, ok := keys.(*keyring.Keyring); ok {
-			return k.SignerOf(vkey)
-		}
-		earlier, err := openKeys(cfg, vkey)
-		if err != nil {
-			return nil, err
-		}
-		return earlier.Signer(), nil
-	}
 }

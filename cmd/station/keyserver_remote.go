@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"station/keyring"
 	"station/keyserver"
 	"station/provision"
@@ -76,6 +78,14 @@ func ours(err error) error {
 		return fmt.Errorf("%w: %w", keyring.ErrMissing, err)
 	}
 	return err
+}
+
+func (k remoteKeys) SignerOf(vkey string) (note.Signer, error) {
+	earlier, err := k.client.OpenKeys(vkey)
+	if err != nil {
+		return nil, ours(err)
+	}
+	return earlier.Signer(), nil
 }
 
 func (k remoteKeys) Close() error { return k.client.Close() }

@@ -92,7 +92,7 @@ func ledgerLost(data string) error {
 
 func storeOptions(cfg *config, keys keyholder, simulated bool) store.Options {
 	return store.Options{Station: cfg.Station, Simulated: simulated, Software: software(), Signer: keys.Signer(), VerifierKey: keys.VerifierKey(),
-		Earlier: earlierSigner(cfg, keys), Mirror: cfg.Mirror, Tell: cfg.tell}
+		Earlier: keys.SignerOf, Mirror: cfg.Mirror, Tell: cfg.tell}
 }
 
 // openLedgerReadOnly opens the ledger for whoever only looks.
