@@ -117,6 +117,8 @@ func (b *board) heard(command []byte, garbled bool) {
 		return
 	}
 	switch {
+	case command[0] == 0x9B && command[1] >= 0xF0:
+		b.hearsBlock(command[1:])
 	case command[0] == 0x9B && len(command) != map[byte]int{0: 64, 2: 40}[command[1]]: // cut off: it has no effect
 	case command[0] == 0x28:
 		if i := w.spend(b, "28", func(i *intent) bool { return i.kind == ledger.KindPasswordIntent }); i != nil {

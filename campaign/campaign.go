@@ -35,6 +35,7 @@
 //	chip lies                         from the beginning: lock bits that protect nothing, a password or a protection register that reads blank
 //	labels mixed up                   two boards are scanned for each other
 //	clock jumps                       the wall clock, by up to two days, either way
+//	key server does not answer        in the midst of a conversation; only where the recipe has signed commands (TestSignedStories)
 //
 // A power cut of the computer is a death, since what a commit has acknowledged is there afterwards, and what it has not may be; that bbolt holds whole transactions through a real kill is for the tests of
 // store. Faults of a programmer's firmware byte by byte are for those of the drivers.

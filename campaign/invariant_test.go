@@ -110,7 +110,11 @@ func (w *world) checkChip(b *board, serial string) {
 	must(b.serial == serial, "it is another unit's")
 	must(bytes.Equal(c.Bytes(uint32(w.bootAt), w.bootSize), w.boot()), "the boot region")
 	if w.identityAt >= 0 {
-		must(bytes.Equal(c.Bytes(uint32(w.identityAt), identitySize), identityOf(b.serial, b.mac)), "the identity region")
+		want := identityOf(b.serial, b.mac)
+		if w.settings != nil {
+			want = padded(w.settings, identitySize)
+		}
+		must(bytes.Equal(c.Bytes(uint32(w.identityAt), identitySize), want), "the identity region")
 	}
 	for at := 0; at < c.Size(); at += 64 << 10 {
 		in := at >= w.bootAt && at < w.bootAt+w.bootSize || w.identityAt >= 0 && at >= w.identityAt && at < w.identityAt+identitySize
@@ -133,6 +137,7 @@ func (w *world) checkChip(b *board, serial string) {
 		must(ok == (i < w.rootKeys) && (!ok || w.escrowed(b.uid, ledger.KindRootKeyIntent, i, key)), "a root key")
 	}
 	must(c.CounterValue(0) == w.counter && c.CounterValue(1) == 0, "the counters")
+	b.checkSigned(must)
 }
 
 // read is the whole ledger. What was read before and is the same is not decoded again.

@@ -142,11 +142,12 @@ func (w *world) acknowledge(first int64, bodies []ledger.Body) {
 		case ledger.RootKeyVoid:
 			w.forgetEscrow(b.Escrow)
 		}
+		w.intents = append(w.intents, blocksOf(b)...)
+		if w.away && ledger.Permanent(b) {
+			w.violateLocked("%s was committed, and the mirror is gone", b.Kind())
+		}
 		if i := intentOf(b); i != nil {
 			w.intents = append(w.intents, i)
-			if w.away {
-				w.violateLocked("%s was committed, and the mirror is gone", b.Kind())
-			}
 			if i.escrow != "" {
 				w.escrow[i.escrow].durable = true
 			}

@@ -48,7 +48,7 @@ func (w *world) done() bool {
 }
 
 func (w *world) round(faults bool) {
-	w.upset = false
+	w.upset, w.faulty = false, faults
 	w.plug()
 	orders := map[*slot]provision.Order{}
 	wrong := map[*slot]bool{}

@@ -38,7 +38,8 @@ type work struct {
 	rootKeys int
 	counter  uint32 // of root key 0
 	password bool
-	values   bool // the unit brings a MAC address
+	settings []byte // what signed commands write into the other sector, in place of the unit's own; nil where there is no key server
+	values   bool   // the unit brings a MAC address
 }
 
 const identitySize = 64 << 10

@@ -51,6 +51,7 @@ type world struct {
 	before  []byte       // the ledger file as it is after a lost commit
 	swaps   []swap
 	upset   bool // a fault of the station in this round
+	faulty  bool // there are faults in this round
 
 	paced       bool
 	heard28     func() // for the table
@@ -287,7 +288,11 @@ func (w *world) start() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.engine = provision.New(rack, w, provision.Options{Software: "campaign", Secrets: w.work, Watch: w.watch})
+	o := provision.Options{Software: "campaign", Secrets: w.work, Watch: w.watch, Simulated: true}
+	if w.settings != nil {
+		o.Signer = &keyServer{w: w, talks: map[string]*talk{}}
+	}
+	w.engine = provision.New(rack, w, o)
 	w.checkStart()
 }
 
