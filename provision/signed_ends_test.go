@@ -349,3 +349,53 @@ func TestReworkOfASignedUnit(t *testing.T) {
 		}
 	})
 }
+
+// What signed commands left in a region is read back: a key server that signs other bytes than the recipe has is not believed when it says that it is done.
+func TestSignedWriteIsReadBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOracle()
+		o.steps[3][2].data = bytes.Repeat([]byte{0x55}, 256)
+		l := newSignedLine(t, o)
+		chip := authenta(t, 1)
+		l.socket.put("1", chip)
+		l.want(l.run(signedRecipe(t, signedRecipeSteps), "1", "S1"), ledger.Fail, "verify-mismatch")
+		if chip.Counters()[nor.CountProtect] != 0 {
+			t.Error("the chip was shut behind a wrong write")
+		}
+	})
+}
+
+// A counter that is somewhere else at the end of a turn than the answers say: somebody else talks to this chip.
+func TestSomebodyElseWithinATurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newSignedLine(t, newOracle())
+		chip := authenta(t, 1)
+		l.socket.put("1", chip)
+		replies := 0
+		l.socket.after = func(_ string, f spi.Frame) error {
+			if f.Out[0] != 0x96 || len(f.In) != 41 {
+				return nil
+			}
+			if replies++; replies == 4 { // the second reading of the turn's second reply
+				b, _ := signedOp{name: "erase", at: 0x90000}.block(chipUID, chip.PowerOnCounter(), chip.CommandCounter(), nil)
+				frames(chip, append([]byte{0x9B}, b...))
+			}
+			return nil
+		}
+		l.want(l.run(signedRecipe(t, signedRecipeSteps), "1", "S1"), ledger.Interrupted, "relay-unknown")
+	})
+}
+
+// A chip brings bytes along where no sample looks. What is not going to be read back is read before, so that they are erased.
+func TestMeasuredWriteOverWhatIsThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newSignedLine(t, newOracle())
+		chip := authenta(t, 1)
+		l.socket.put("1", chip)
+		for _, at := range []byte{0x00, 0x40, 0x80} {
+			frames(chip, []byte{0x06}, []byte{0x02, 0x01, at, 0, 0x00, 0x00}, []byte{0x06}, []byte{0x02, 0x02, at, 0, 0x00, 0x00})
+		}
+		l.want(l.run(signedRecipe(t, signedRecipeSteps), "1", "S1"), ledger.Pass, "")
+		reconcileSigned(t, l, chip)
+	})
+}
