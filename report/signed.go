@@ -93,7 +93,7 @@ func (u *unit) invented() bool {
 // signed is what a key server had the chip do, and what it says of it.
 func (s *sheet) signed() {
 	all := turns(s.run.Records)
-	judged := slices.DeleteFunc(slices.Clone(s.run.Steps), func(b ledger.RunStep) bool { return b.Step != "measure" && b.Step != "relay" })
+	judged := slices.DeleteFunc(slices.Clone(s.run.Steps), func(b ledger.RunStep) bool { return !isSigned(b) })
 	if len(all)+len(judged) == 0 {
 		return
 	}

@@ -65,6 +65,9 @@ func rangeWords(ranges []ledger.Range) string {
 // isRaw tells whether a step sent a command that only the recipe's author knows.
 func isRaw(b ledger.RunStep) bool { return b.Step == "raw" }
 
+// isSigned tells whether a key server judged a step. What it says is in a section of its own.
+func isSigned(b ledger.RunStep) bool { return b.Step == "measure" || b.Step == "relay" }
+
 func (s *sheet) step(b ledger.RunStep) {
 	what := []para{{strong, or(b.Title)}, {label, b.Step}}
 	var bar *ink
@@ -87,6 +90,9 @@ func (s *sheet) step(b ledger.RunStep) {
 	facts := []para{}
 	for _, f := range b.Facts {
 		facts = append(facts, para{style{sans, 7.5, black}, f.Name + ": " + f.Value})
+	}
+	if isSigned(b) {
+		facts = []para{{label, "see signed commands"}}
 	}
 	when := []para{{body, or(b.Started)}}
 	if t, err := time.Parse(ledger.TimeFormat, b.Started); err == nil {
