@@ -211,6 +211,7 @@ func (c *Client) failed(ctx context.Context, path string, err error) error {
 		e.Text = fmt.Sprintf("%s cannot be reached: %v", c.base, op.Err)
 	default:
 		e.Text = fmt.Sprintf("%s did not answer whole", c.base)
+		e.Err = io.ErrUnexpectedEOF // net/http's own errors quote what is no HTTP
 	}
 	return e
 }

@@ -177,7 +177,7 @@ func (k fakeStation) OpenUnlock(sealed []byte, use func(provision.UnlockOf, []by
 
 // hall is a key server on loopback, and all that outlives its process.
 type hall struct {
-	t      *testing.T
+	t      testing.TB
 	dir    string
 	keys   *fakeKeys
 	caKey  ed25519.PrivateKey
@@ -207,7 +207,7 @@ func (h *hall) later(d time.Duration) {
 	h.shift += d
 }
 
-func newHall(t *testing.T) *hall {
+func newHall(t testing.TB) *hall {
 	t.Helper()
 	h := &hall{t: t, dir: t.TempDir(), keys: newFakeKeys()}
 	_, h.caKey, _ = ed25519.GenerateKey(rand.Reader)

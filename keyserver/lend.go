@@ -2,9 +2,7 @@ package keyserver
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
-	"fmt"
 	"slices"
 
 	"station/ledger"
@@ -51,6 +49,9 @@ func (s *Server) rootKey(ctx context.Context, client string, q RootKeyRequest) (
 	if err := short(q.Master, q.Part, q.UID, q.Recipe, q.Digest); err != nil {
 		return KeyAnswer{}, err
 	}
+	if err := checkUID(q.UID); err != nil {
+		return KeyAnswer{}, err
+	}
 	fingerprint, err := s.o.Keys.Fingerprint(q.Master)
 	if err != nil {
 		return KeyAnswer{}, s.missing(q.Master, err)
@@ -83,9 +84,6 @@ func (s *Server) lend(ctx context.Context, client string, q RootKeyRequest, fing
 	}
 	if q.Recipe != j.Recipe || !slices.Contains(j.Keys, Key{q.Master, q.Index}) || !slices.ContainsFunc(j.Parts, func(p Part) bool { return p.Name == q.Part }) {
 		return refuse(CauseNotInRecipe, what, "recipe %s derives no root key %d from %s for a %s", j.Recipe, q.Index, q.Master, q.Part)
-	}
-	if uid, err := hex.DecodeString(q.UID); err != nil || len(uid) == 0 {
-		return fmt.Errorf("%w: field %q", errContent, "uid")
 	}
 	return s.write(ctx, ledger.RootKeyServed{Client: client, Recipe: q.Recipe, Digest: q.Digest, Part: q.Part, UID: q.UID, Index: q.Index, Master: q.Master, Fingerprint: fingerprint})
 }

@@ -16,7 +16,7 @@ import (
 	"station/provision"
 )
 
-func uidOf(n int) string { return fmt.Sprintf("%028x", n) }
+func uidOf(n int) string { return fmt.Sprintf("%028X", n) }
 
 // rootKey asks for the root key of a chip.
 func rootKey(c *Client, master string, uid string, index int) (key []byte, err error) {
@@ -74,7 +74,8 @@ func TestAllowance(t *testing.T) {
 		"another counter": {second(rootKey(s.c, master, uidOf(1), 1)), CauseNotInRecipe},
 		"another master":  {second(rootKey(s.c, "line/other", uidOf(1), 0)), CauseKeyMissing},
 		"the factory key": {second(rootKey(s.c, "acrtm/factory", uidOf(1), 0)), CauseNotInRecipe},
-		"no chip":         {second(rootKey(s.c, master, "", 0)), CauseUsedUp},
+		"no chip":         {second(rootKey(s.c, master, "", 0)), CauseContent},
+		"two spellings":   {second(rootKey(s.c, master, "aa", 0)), CauseContent},
 	} {
 		refused(t, name, c.err, c.cause)
 	}

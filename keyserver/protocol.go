@@ -192,16 +192,25 @@ func decode(body []byte, into any) error {
 
 // check refuses texts that no station sends.
 func (j RelayJob) check() error {
-	uid, err := hex.DecodeString(j.UID)
 	switch {
-	case err != nil || len(uid) == 0 || len(uid) > 64 || strings.ToUpper(hex.EncodeToString(uid)) != j.UID: // as a station's ledger has it
-		return fmt.Errorf("%w: field %q", errContent, "uid")
 	case !lowerHex(j.Run, 16):
 		return fmt.Errorf("%w: field %q", errContent, "run")
 	case j.Step < 1:
 		return fmt.Errorf("%w: field %q", errContent, "step")
 	}
+	if err := checkUID(j.UID); err != nil {
+		return err
+	}
 	return short(j.Serial, j.Recipe, j.Digest)
+}
+
+// checkUID wants a UID as a station's ledger has it, in capitals: a chip in two spellings would count twice.
+func checkUID(text string) error {
+	uid, err := hex.DecodeString(text)
+	if err != nil || len(uid) == 0 || len(uid) > 64 || strings.ToUpper(hex.EncodeToString(uid)) != text {
+		return fmt.Errorf("%w: field %q", errContent, "uid")
+	}
+	return nil
 }
 
 // short refuses texts that are too long for an entry.

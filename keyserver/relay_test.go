@@ -158,7 +158,7 @@ func (h *hall) masters() {
 }
 
 // signing is a hall whose station line1 may do units of the job.
-func signing(t *testing.T, units int) (*hall, *bench) {
+func signing(t testing.TB, units int) (*hall, *bench) {
 	t.Helper()
 	h := newHall(t)
 	h.masters()
