@@ -261,7 +261,7 @@ func (s *Server) keyCreate(ctx context.Context, q KeyRequest) (Master, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m := Master{q.Name, fingerprint, s.state.retired[fingerprint]}
+	m := Master{q.Name, fingerprint, s.state.retired[q.Name]}
 	return m, s.whole(ctx, ledger.KeyCreated{Name: q.Name, Fingerprint: fingerprint, Imported: imported, By: q.By})
 }
 
@@ -272,7 +272,11 @@ func (s *Server) keyRetire(ctx context.Context, q KeyRequest) (Master, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Master{q.Name, fingerprint, true}, s.whole(ctx, ledger.KeyRetired{Name: q.Name, Fingerprint: fingerprint, Reason: q.Reason, By: q.By})
+	e := ledger.MasterRetired{Name: q.Name, Fingerprint: fingerprint, Reason: q.Reason, By: q.By}
+	if err := e.Check(s.state.retired[q.Name]); err != nil {
+		return Master{}, refuse(CauseContent, about{}, "%v", err)
+	}
+	return Master{q.Name, fingerprint, true}, s.write(ctx, e)
 }
 
 func (s *Server) list() (List, error) {

@@ -61,7 +61,7 @@ func (s *Server) masters() ([]Master, error) {
 			return nil, err
 		}
 		s.mu.Lock()
-		out = append(out, Master{name, fingerprint, s.state.retired[fingerprint]})
+		out = append(out, Master{name, fingerprint, s.state.retired[name]})
 		s.mu.Unlock()
 	}
 	return out, nil

@@ -124,12 +124,8 @@ func New(o Options) (*Server, error) {
 }
 
 // write makes entries durable, and then true. The caller holds mu.
-func (s *Server) write(ctx context.Context, bodies ...ledger.KeyServerEntry) error {
-	plain := make([]ledger.Body, len(bodies))
-	for i, b := range bodies {
-		plain[i] = b
-	}
-	if _, err := s.o.Ledger.Append(ctx, plain...); err != nil {
+func (s *Server) write(ctx context.Context, bodies ...ledger.Body) error {
+	if _, err := s.o.Ledger.Append(ctx, bodies...); err != nil {
 		return fmt.Errorf("the ledger of the key server: %w", err)
 	}
 	for _, b := range bodies {

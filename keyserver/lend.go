@@ -101,17 +101,13 @@ func (s *Server) allowed(client, digest, uid string) (*allowance, error) {
 	return a, nil
 }
 
-// usable refuses a master that the allowance does not name, or that is retired. The caller holds mu.
+// usable refuses a master that the allowance does not name, or that is retired, but for a chip that has its root key from it. The caller holds mu.
 func (s *Server) usable(a *allowance, master string, what about) error {
 	what.master = master
 	if !slices.Contains(a.masters, master) {
 		return refuse(CauseNoAllowance, what, "the allowance for %s does not include the master key %s", a.recipe.ID, master)
 	}
-	fingerprint, err := s.o.Keys.Fingerprint(master)
-	if err != nil {
-		return s.missing(master, err)
-	}
-	if s.state.retired[fingerprint] {
+	if s.state.retired[master] && !s.state.served[[2]string{what.uid, master}] {
 		return refuse(CauseKeyRetired, what, "the master key %s is retired: a recipe with another one goes on", master)
 	}
 	return nil

@@ -85,8 +85,13 @@ func TestAllowance(t *testing.T) {
 	h.admin(RouteKeyRetire, KeyRequest{Name: master, Reason: "line closed", By: "op-1"}, &Master{})
 	h.restart()
 	s.c.base = h.url
-	_, err = rootKey(s.c, master, uidOf(1), 0)
+	h.admin(RouteAllow, AllowRequest{Station: "line1", Job: settings(), Units: 1, By: "op-1"}, &a)
+	_, err = rootKey(s.c, master, uidOf(9), 0)
 	refused(t, "a retired master", err, CauseKeyRetired)
+	if key, err := rootKey(s.c, master, uidOf(1), 0); err != nil || !bytes.Equal(key, keys[uidOf(1)]) {
+		t.Errorf("a chip that has its key from a retired master: %v", err)
+	}
+	refused(t, "retired twice", h.server.Here().Call(t.Context(), RouteKeyRetire, KeyRequest{Name: master, Reason: "again", By: "op-1"}, &Master{}), CauseContent)
 	var list List
 	h.admin(RouteList, nil, &list)
 	if len(list.Stations) != 2 || len(list.Allowances) != 1 || list.Allowances[0].Used != 4 || len(list.Masters) != 2 || !list.Masters[1].Retired {

@@ -9,7 +9,8 @@ import (
 // state is what the ledger says: it follows from the entries and from nothing else.
 type state struct {
 	clients    map[string]*client
-	retired    map[string]bool // fingerprints of masters
+	retired    map[string]bool    // names of masters
+	served     map[[2]string]bool // chip and master: it has a root key from it
 	allowances map[allowed]*allowance
 	sessions   map[sessionOf]*session
 	ended      []sessionOf // sessions that were judged, oldest first
@@ -49,7 +50,7 @@ type session struct {
 const keptSessions = 10_000
 
 func newState() *state {
-	return &state{clients: map[string]*client{}, retired: map[string]bool{}, allowances: map[allowed]*allowance{}, sessions: map[sessionOf]*session{}}
+	return &state{clients: map[string]*client{}, retired: map[string]bool{}, served: map[[2]string]bool{}, allowances: map[allowed]*allowance{}, sessions: map[sessionOf]*session{}}
 }
 
 func (s *state) client(name string) *client {
@@ -71,8 +72,8 @@ func (s *state) after(b ledger.Body) {
 	case ledger.ClientKey:
 		c := s.client(b.Client)
 		c.keys = append(c.keys, b.Key)
-	case ledger.KeyRetired:
-		s.retired[b.Fingerprint] = true
+	case ledger.MasterRetired:
+		s.retired[b.Name] = true
 	case ledger.KeyAllowance:
 		key := allowed{b.Client, b.Recipe.Digest}
 		a, ok := s.allowances[key]
@@ -89,6 +90,7 @@ func (s *state) after(b ledger.Body) {
 		s.client(b.Client).rewound = true
 	case ledger.RootKeyServed:
 		s.count(b.Client, b.Digest, b.UID)
+		s.served[[2]string{b.UID, b.Master}] = true
 	case ledger.RelayMade:
 		s.count(b.Client, b.Digest, b.UID)
 		s.made(b)

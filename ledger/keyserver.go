@@ -5,13 +5,12 @@ import (
 	"fmt"
 )
 
-// The kinds of a key server's ledger. A key server is a station without slots: its ledger has the form of any other.
+// The kinds of a key server's ledger, besides station.init, station.key and master.retired. A key server is a station without slots: its ledger has the form of any other.
 const (
 	KindClientEnrolled      = "client.enrolled"
 	KindClientRevoked       = "client.revoked"
 	KindClientKey           = "client.key"
 	KindKeyCreated          = "key.created"
-	KindKeyRetired          = "key.retired"
 	KindKeyAllowance        = "key.allowance"
 	KindKeyRefused          = "key.refused"
 	KindRootKeyServed       = "root_key.served"
@@ -56,14 +55,6 @@ type KeyCreated struct {
 	Name        string `json:"name"`
 	Fingerprint string `json:"fingerprint"` // 16 hex digits
 	Imported    bool   `json:"imported"`    // brought along, not drawn here
-	By          string `json:"by"`
-}
-
-// KeyRetired says that nothing is made with a master key any more.
-type KeyRetired struct {
-	Name        string `json:"name"`
-	Fingerprint string `json:"fingerprint"`
-	Reason      string `json:"reason"`
 	By          string `json:"by"`
 }
 
@@ -174,7 +165,6 @@ func (ClientEnrolled) Kind() string      { return KindClientEnrolled }
 func (ClientRevoked) Kind() string       { return KindClientRevoked }
 func (ClientKey) Kind() string           { return KindClientKey }
 func (KeyCreated) Kind() string          { return KindKeyCreated }
-func (KeyRetired) Kind() string          { return KindKeyRetired }
 func (KeyAllowance) Kind() string        { return KindKeyAllowance }
 func (KeyRefused) Kind() string          { return KindKeyRefused }
 func (RootKeyServed) Kind() string       { return KindRootKeyServed }
@@ -188,7 +178,6 @@ func (ClientEnrolled) keyServer()      {}
 func (ClientRevoked) keyServer()       {}
 func (ClientKey) keyServer()           {}
 func (KeyCreated) keyServer()          {}
-func (KeyRetired) keyServer()          {}
 func (KeyAllowance) keyServer()        {}
 func (KeyRefused) keyServer()          {}
 func (RootKeyServed) keyServer()       {}
@@ -205,9 +194,6 @@ func (e ClientRevoked) Check() error { return named(e, e.Client != "" && e.Reaso
 func (e ClientKey) Check() error     { return named(e, e.Client != "" && e.Key != "") }
 func (e KeyCreated) Check() error {
 	return named(e, e.Name != "" && lowerHex(e.Fingerprint, 16) && e.By != "")
-}
-func (e KeyRetired) Check() error {
-	return named(e, e.Name != "" && lowerHex(e.Fingerprint, 16) && e.Reason != "" && e.By != "")
 }
 func (e KeyAllowance) Check() error {
 	return named(e, e.Client != "" && isDigest(e.Recipe.Digest) && isDigest(e.Job) && e.Units > 0 && e.By != "")
@@ -246,8 +232,6 @@ func decodeKeyServer(kind string, b []byte) (Body, error) {
 		return unmarshal[ClientKey](b)
 	case KindKeyCreated:
 		return unmarshal[KeyCreated](b)
-	case KindKeyRetired:
-		return unmarshal[KeyRetired](b)
 	case KindKeyAllowance:
 		return unmarshal[KeyAllowance](b)
 	case KindKeyRefused:

@@ -116,6 +116,11 @@ func readKeyValue(path string) ([]byte, error) {
 	if perm := info.Mode().Perm(); perm&^0o600 != 0 {
 		return nil, fmt.Errorf("%s: %w: mode is %#o; run chmod 0600 on it, and think about who may have read it", path, keyring.ErrMode, perm)
 	}
+	return keyValueFrom(f, path)
+}
+
+// keyValueFrom reads such a key from an open file.
+func keyValueFrom(f io.Reader, path string) ([]byte, error) {
 	text := make([]byte, 2*keyValueSize+2) // and a line end
 	defer clear(text)
 	n, err := io.ReadFull(f, text)

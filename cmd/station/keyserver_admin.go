@@ -4,10 +4,8 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -185,7 +183,7 @@ func (a *app) keyServerKey() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			q := keyserver.KeyRequest{Name: args[0], By: who}
 			if from != "" {
-				value, err := readMaster(from)
+				value, err := a.keyValue(from)
 				if err != nil {
 					return exit(exitRefused, err)
 				}
@@ -200,7 +198,7 @@ func (a *app) keyServerKey() *cobra.Command {
 			return err
 		},
 	}
-	create.Flags().StringVar(&from, "from", "", "`FILE` with the key, 32 bytes or 64 hex digits (default: a random one)")
+	create.Flags().StringVar(&from, "from", "", "the key is in this `FILE`, mode 0600, or - for standard input: 32 bytes, or 64 hex digits (default: a random one)")
 	by(create, &who)
 	retire := &cobra.Command{
 		Use: "retire NAME", Short: "Make nothing with a master key any more", Args: cobra.ExactArgs(1),
@@ -220,33 +218,10 @@ func (a *app) keyServerKey() *cobra.Command {
 	return c
 }
 
-// readMaster reads a key of 32 bytes, as they are or as 64 hex digits in a line. Its caller wipes it. Errors quote none of it.
-func readMaster(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
+// keyValue reads a key that was made elsewhere; "-" is standard input. Its caller wipes it.
+func (a *app) keyValue(from string) ([]byte, error) {
+	if from == "-" {
+		return keyValueFrom(a.stdin, "standard input")
 	}
-	defer f.Close()
-	const longest = 67 // two line ends, and one more byte to see that there is no more
-	text := make([]byte, longest)
-	defer clear(text)
-	n, err := io.ReadFull(f, text)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, err
-	}
-	if n == 32 {
-		return append([]byte(nil), text[:n]...), nil
-	}
-	for n > 0 && (text[n-1] == '\n' || text[n-1] == '\r') {
-		n--
-	}
-	key := make([]byte, 32)
-	if n != 64 {
-		return nil, fmt.Errorf("%s has to hold 32 bytes, or 64 hex digits", path)
-	}
-	if _, err := hex.Decode(key, text[:n]); err != nil {
-		clear(key)
-		return nil, fmt.Errorf("%s has to hold 32 bytes, or 64 hex digits", path)
-	}
-	return key, nil
+	return readKeyValue(from)
 }
