@@ -124,6 +124,9 @@ func (s *serving) noKeys() {
 		s.t.Fatalf("%d keys, %v", len(files), err)
 	}
 	for _, f := range files {
+		if f.Name() == "master-acrtm%2Ffactory" { // the simulated chips' is published
+			continue
+		}
 		text, err := os.ReadFile(filepath.Join(keys, f.Name()))
 		if err != nil {
 			s.t.Fatal(err)
