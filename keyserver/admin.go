@@ -315,10 +315,10 @@ type AdminClient struct {
 	do func(*http.Request) (*http.Response, error)
 }
 
-// DialAdmin asks the server whose socket this is.
-func DialAdmin(socket string) AdminClient {
+// DialAdmin asks the server to whose socket dial connects.
+func DialAdmin(dial func(ctx context.Context) (net.Conn, error)) AdminClient {
 	return AdminClient{(&http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		return dial(ctx)
 	}}}).Do}
 }
 

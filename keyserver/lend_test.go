@@ -14,6 +14,7 @@ import (
 
 	"station/ledger"
 	"station/provision"
+	"station/store"
 )
 
 func uidOf(n int) string { return fmt.Sprintf("%028X", n) }
@@ -203,6 +204,43 @@ func TestTagsAndUnlock(t *testing.T) {
 	refused(t, "keys that fail", err, CauseServer)
 	if strings.Contains(err.Error(), "1234") || !strings.Contains(h.told(), "4711") {
 		t.Errorf("the station hears %v; the log says %s", err, h.told())
+	}
+	h.verified()
+}
+
+// TestRestored: a server whose ledger goes on from a copy may lack chips that it did, so what was allowed before is used up; those that it knows of are not.
+func TestRestored(t *testing.T) {
+	h, s := signing(t, 3)
+	if _, err := rootKey(s.c, "line/root-2026", uidOf(1), 0); err != nil {
+		t.Fatal(err)
+	}
+	copied := filepath.Join(h.dir, "copy.db")
+	if _, err := store.Backup(t.Context(), copied, "copy", h.db.Copy); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := rootKey(s.c, "line/root-2026", uidOf(2), 0); err != nil {
+		t.Fatal(err)
+	}
+	h.stop()
+	path := filepath.Join(h.dir, "ledger.db")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	db, _, err := store.Restore(t.Context(), path, *h.own, store.Restoration{Backup: copied, Reason: "disk", By: "op-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	h.start()
+	s.c.base = h.url
+	if _, err := rootKey(s.c, "line/root-2026", uidOf(1), 0); err != nil {
+		t.Error(err)
+	}
+	_, err = rootKey(s.c, "line/root-2026", uidOf(3), 0)
+	refused(t, "a new chip", err, CauseUsedUp)
+	h.admin(RouteAllow, AllowRequest{Station: "line1", Job: settings(), Units: 1, By: "op-1"}, &Allowance{})
+	if _, err := rootKey(s.c, "line/root-2026", uidOf(3), 0); err != nil {
+		t.Error(err)
 	}
 	h.verified()
 }

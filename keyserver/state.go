@@ -65,6 +65,11 @@ func (s *state) client(name string) *client {
 // after takes one more entry into account.
 func (s *state) after(b ledger.Body) {
 	switch b := b.(type) {
+	case ledger.StationEpoch:
+		// The ledger goes on from a copy, and what it lacks may be chips: what was allowed before is taken for used.
+		for _, a := range s.allowances {
+			a.units = len(a.used)
+		}
 	case ledger.ClientEnrolled:
 		s.client(b.Client).certificates[b.Certificate] = b.NotAfter
 	case ledger.ClientRevoked:

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"station/store"
 )
 
 // backupSocket is where a station at work hands out copies of its ledger: a stream socket in the data directory, which sends the ledger file as it is at one
@@ -41,19 +43,26 @@ type backups struct {
 }
 
 // socketIn names a socket in a directory by the directory's descriptor: the whole path may be longer than the address of a socket (unix(7): 108 bytes).
-func socketIn(dir *os.File) string {
-	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), backupSocket)
+func socketIn(dir *os.File, name string) string {
+	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), name)
 }
 
 // offerBackups hands out copies of the ledger until the bench is closed. Where that cannot be, it is said, and all else goes on.
 func (b *bench) offerBackups() {
-	o, err := listenForBackups(b.data, b.db.Copy)
+	if end := offerBackups(b.stderr, b.data, b.db); end != nil {
+		b.closers = append(b.closers, end)
+	}
+}
+
+// offerBackups hands out copies of a ledger until end is called; nil where it cannot.
+func offerBackups(stderr io.Writer, data string, db *store.DB) (end func() error) {
+	o, err := listenForBackups(data, db.Copy)
 	if err != nil {
-		printf(b.stderr, "no backup can be made while this runs: %v\n", err)
-		return
+		printf(stderr, "no backup can be made while this runs: %v\n", err)
+		return nil
 	}
 	go o.serve()
-	b.closers = append(b.closers, o.close)
+	return o.close
 }
 
 // listenForBackups opens the socket, for serve.
@@ -66,7 +75,7 @@ func listenForBackups(data string, copy func(io.Writer) error) (*backups, error)
 	if err := os.Remove(filepath.Join(data, backupSocket)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, errors.Join(err, dir.Close())
 	}
-	l, err := net.Listen("unix", socketIn(dir))
+	l, err := net.Listen("unix", socketIn(dir, backupSocket))
 	if err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
@@ -176,7 +185,7 @@ func copyOfRunning(ctx context.Context, data string, tell func(string)) func(io.
 		defer dir.Close()
 		ctx, cancel := context.WithTimeout(ctx, backupLimit)
 		defer cancel()
-		c, err := new(net.Dialer).DialContext(ctx, "unix", socketIn(dir))
+		c, err := new(net.Dialer).DialContext(ctx, "unix", socketIn(dir, backupSocket))
 		if err != nil {
 			return fmt.Errorf("%w: %v", errNoBackups, err)
 		}

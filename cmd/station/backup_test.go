@@ -110,7 +110,7 @@ func TestBackupStalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dir.Close()
-	c, err := net.Dial("unix", socketIn(dir))
+	c, err := net.Dial("unix", socketIn(dir, backupSocket))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestBackupBreaksOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dir.Close()
-	c, err := net.Dial("unix", socketIn(dir))
+	c, err := net.Dial("unix", socketIn(dir, backupSocket))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,8 @@ const ownKeyServer = "keyserver" // the directory where no other is named
 func keyServerFile(dir string) string { return filepath.Join(dir, "keyserver.yaml") }
 func caFile(dir string) string        { return filepath.Join(dir, "ca.pem") }
 func jobsDir(dir string) string       { return filepath.Join(dir, "jobs") }
-func adminSocket(dir string) string   { return filepath.Join(dir, "admin.sock") }
+
+const adminSocket = "admin.sock" // in the directory
 
 func (a *app) keyServer() *cobra.Command {
 	c := &cobra.Command{Use: "keyserver", Short: "The on-site key server: keys of stations, lent by allowance, and commands signed for chips"}
@@ -93,11 +94,14 @@ func (a *app) keyServerServe() *cobra.Command {
 				return exit(exitError, err)
 			}
 			defer network.Close()
-			socket, err := listenAdmin(adminSocket(dir))
+			socket, err := listenAdmin(dir)
 			if err != nil {
 				return exit(exitError, err)
 			}
-			defer socket.Close() // and its file
+			defer socket.Close()
+			if end := offerBackups(a.stderr, dir, ks.db); end != nil {
+				defer end()
+			}
 			printf(a.stdout, "listening on %s\n", network.Addr())
 			if err := serveBoth(c.Context(), keyserver.NewHTTPServer(ks.server, ks.tell), network, keyserver.NewHTTPServer(ks.server.Admin(), ks.tell), socket); err != nil {
 				return exit(exitError, err)
@@ -109,12 +113,38 @@ func (a *app) keyServerServe() *cobra.Command {
 
 // listenAdmin makes the socket, for its owner alone. What is left of a server that died is nobody's: the ledger is locked by now.
 func listenAdmin(path string) (net.Listener, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	dir, err := os.Open(path)
+	if err != nil {
 		return nil, err
+	}
+	if err := os.Remove(filepath.Join(path, adminSocket)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.Join(err, dir.Close())
 	}
 	old := syscall.Umask(0o177)
 	defer syscall.Umask(old)
-	return net.Listen("unix", path)
+	l, err := net.Listen("unix", socketIn(dir, adminSocket))
+	if err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
+	return adminListener{l, dir}, nil
+}
+
+// adminListener keeps the directory open by which its socket is named.
+type adminListener struct {
+	net.Listener
+	dir *os.File
+}
+
+func (l adminListener) Close() error { return errors.Join(l.Listener.Close(), l.dir.Close()) }
+
+// dialAdmin connects to the socket.
+func dialAdmin(ctx context.Context, path string) (net.Conn, error) {
+	dir, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return (&net.Dialer{}).DialContext(ctx, "unix", socketIn(dir, adminSocket))
 }
 
 // serveBoth serves until ctx is over, and then lets go what is under way.
@@ -144,7 +174,7 @@ func serveBoth(ctx context.Context, stations *http.Server, network net.Listener,
 // admin asks the key server of this PC: the one that serves, or, where none does, one that is opened for it.
 func (a *app) admin(ctx context.Context, route string, in, out any) error {
 	dir := a.keyServerDir()
-	err := keyserver.DialAdmin(adminSocket(dir)).Call(ctx, route, in, out)
+	err := keyserver.DialAdmin(func(ctx context.Context) (net.Conn, error) { return dialAdmin(ctx, dir) }).Call(ctx, route, in, out)
 	var refused *keyserver.Error
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
 		ks, openErr := a.openKeyServer(dir)

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/viper"
@@ -105,6 +106,7 @@ func checkKeyServerConfig(name string, text []byte) error {
 type openedKeyServer struct {
 	config  *keyServerYAML
 	server  *keyserver.Server
+	db      *store.DB
 	tls     *tls.Config
 	tell    func(line string)
 	closers []func() error
@@ -182,7 +184,7 @@ func (a *app) openKeyServer(dir string) (_ *openedKeyServer, err error) {
 	k.closers = append(k.closers, p.Close)
 	vkey, err := checkpointKey(ledgerFile(dir))
 	if errors.Is(err, store.ErrInUse) {
-		return nil, exit(exitError, fmt.Errorf("%w, and does not answer on %s", err, adminSocket(dir)))
+		return nil, exit(exitError, fmt.Errorf("%w, and does not answer on %s", err, filepath.Join(dir, adminSocket)))
 	} else if err != nil {
 		return nil, keyServerErr(dir, err)
 	}
@@ -205,7 +207,7 @@ func (a *app) openKeyServer(dir string) (_ *openedKeyServer, err error) {
 	if err != nil {
 		return nil, keyServerErr(dir, err)
 	}
-	k.closers = append(k.closers, db.Close)
+	k.db, k.closers = db, append(k.closers, db.Close)
 	k.server, err = keyserver.New(keyserver.Options{Ledger: db, Keys: &providerKeys{p: p, own: own}, Jobs: jobsDir(dir), CA: ca, Tell: k.tell})
 	if err != nil {
 		return nil, exit(exitError, err)

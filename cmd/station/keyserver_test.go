@@ -233,6 +233,9 @@ func TestKeyServer(t *testing.T) {
 	if out, _ := p.expect(exitDone, "keyserver", "list"); !strings.Contains(out, "2 of 2") {
 		t.Error(out)
 	}
+	if out, _ := p.expect(exitDone, "backup", "keyserver.db", "--data", "keyserver"); !strings.Contains(out, "station keys1, ") {
+		t.Error(out)
+	}
 	// Nobody asks after a revocation, and a new certificate lets the station in again.
 	p.expect(exitDone, "keyserver", "revoke", "line1", "--reason", "stolen")
 	if _, errs := p.expect(exitError, "run", "small.yaml", "--slot", "2=TB-0001"); !strings.Contains(errs, "is revoked") {
