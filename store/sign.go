@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	signLimit = 30 * time.Second // longest wait for a checkpoint, whatever ctx says
-	signRetry = 5 * time.Second  // after a failure
-	stopLimit = 10 * time.Second // longest wait for the signer at Close
+	signLimit    = 30 * time.Second // longest wait for a checkpoint, whatever ctx says
+	signRetry    = 5 * time.Second  // after a failure
+	signAttempts = 2                // failures that whoever waits for a checkpoint sees before he is told: a key that is away for a moment is one
+	stopLimit    = 10 * time.Second // longest wait for the signer at Close
 )
 
 // signer signs checkpoints, after the commit and never inside it: a commit that fails must not leave a signed head for
@@ -229,7 +230,7 @@ func (d *DB) Sign(ctx context.Context) error {
 }
 
 // CheckpointFor returns the first checkpoint (signed note) whose size covers entry index, and waits until there is one:
-// as long as ctx allows, at most 30 seconds. It is the same text at every call. The error wraps ledger.ErrMissing
+// as long as ctx allows, at most 30 seconds, and no longer than until the key has failed a second time. It is the same text at every call. The error wraps ledger.ErrMissing
 // when there is no such entry, or when the ledger is open for reading only and nothing covers the entry.
 func (d *DB) CheckpointFor(ctx context.Context, index int64) ([]byte, error) {
 	size, err := d.Size()
@@ -241,7 +242,7 @@ func (d *DB) CheckpointFor(ctx context.Context, index int64) ([]byte, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, signLimit)
 	defer cancel()
-	for {
+	for failed := 0; ; {
 		var changed, done <-chan struct{}
 		if d.signer != nil {
 			changed, done = d.signer.watch(), d.signer.done
@@ -252,6 +253,13 @@ func (d *DB) CheckpointFor(ctx context.Context, index int64) ([]byte, error) {
 		}
 		select {
 		case <-changed:
+			err := d.signer.state()
+			if err == nil {
+				break
+			}
+			if failed++; failed == signAttempts {
+				return nil, fmt.Errorf("no checkpoint covers entry %d yet: %w", index, err)
+			}
 		case <-done:
 			return nil, ErrClosed
 		case <-ctx.Done():
