@@ -99,6 +99,57 @@ func TestVectors(t *testing.T) {
 	}
 }
 
+// Directories as version 1 left them open, with the station's name in its key's line as earlier programs wrote it, and have the keys that the vectors were made with.
+func TestVersion1(t *testing.T) {
+	text, err := os.ReadFile("testdata/v1/vectors.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v struct{ Fingerprint string }
+	if err := json.Unmarshal(text, &v); err != nil {
+		t.Fatal(err)
+	}
+	recipients := map[string]bool{}
+	for name, passphrase := range map[string][]byte{"files": nil, "encrypted": []byte("correct horse")} {
+		dir := filepath.Join(t.TempDir(), "keys")
+		if err := os.CopyFS(dir, os.DirFS("testdata/v1/"+name)); err != nil {
+			t.Fatal(err)
+		}
+		err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return errors.Join(err, os.Chmod(path, 0o700))
+			}
+			return os.Chmod(path, 0o600)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := OpenFile(dir, passphrase)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const vkey = "station/line1+6c2288f1+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c"
+		k, err := Open(f, "line1", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k.VerifierKey() != vkey {
+			t.Errorf("%s: %s", name, k.VerifierKey())
+		}
+		if got, err := k.MasterFingerprint("line/root-2026"); err != nil || got != v.Fingerprint {
+			t.Errorf("%s: the master is %s, %v", name, got, err)
+		}
+		r, err := k.Recipient()
+		if err != nil {
+			t.Error(err)
+		}
+		recipients[r] = true
+	}
+	if len(recipients) != 1 {
+		t.Errorf("recipients %v", recipients)
+	}
+}
+
 // No two lists of fields are written as the same bytes, however the text is cut.
 func TestFieldsAreCutInOneWay(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

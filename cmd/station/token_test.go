@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"station/fixtures/usb"
 	"station/keyring"
@@ -132,6 +134,44 @@ func TestWholeRecipeWithEveryKeyInAToken(t *testing.T) {
 	}
 	p.noPIN()
 	noSecret(t, p.data(), p.output.Bytes())
+}
+
+// A module that hangs: every command ends soon after the limit of a call, with ERROR, and no chip is touched; it goes on when the module does.
+func TestModuleThatHangsBesideTheLine(t *testing.T) {
+	if testing.Short() {
+		t.Skip("NOT RUN: the limit of a call is waited for")
+	}
+	compiler := judge(t, "gcc")
+	p, _ := newTokenPosition(t)
+	module := filepath.Join(p.dir, "shim.so")
+	if out, err := exec.Command(compiler, "-shared", "-fPIC", "-o", module, "../../keyring/pkcs11/testdata/shim.c", "-ldl").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Setenv("SHIM_MODULE", "/usr/lib/softhsm/libsofthsm2.so")
+	t.Setenv("SHIM_DIR", p.dir)
+	path := filepath.Join(p.dir, "config.yaml")
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = errors.Join(os.WriteFile(path, bytes.ReplaceAll(text, []byte("/usr/lib/softhsm/libsofthsm2.so"), []byte("shim.so")), 0o644), os.WriteFile(filepath.Join(p.dir, "hang"), nil, 0o600))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	if _, errs := p.expect(exitError, p.gateway("1", "GW-000001")...); !strings.Contains(errs, "did not answer within 10s") {
+		t.Errorf("%s", errs)
+	}
+	if d := time.Since(begun); d > 15*time.Second {
+		t.Errorf("the command took %s", d)
+	}
+	if _, err := os.Stat(p.board("GW-000001")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a slot was opened: %v", err)
+	}
+	if err := os.Remove(filepath.Join(p.dir, "hang")); err != nil {
+		t.Fatal(err)
+	}
+	p.expect(exitDone, p.gateway("1", "GW-000001")...)
+	p.noPIN()
 }
 
 // noPIN looks for the PIN in what was said and in the data directory.

@@ -42,6 +42,9 @@ type module struct {
 // load counts a user of the library in.
 func load(path string) (*module, error) {
 	file, err := filepath.EvalSymlinks(path)
+	if err == nil {
+		file, err = filepath.Abs(file) // a name without a folder is looked for elsewhere
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the PKCS#11 module: %w: %w", err, keyring.ErrProvider)
 	}
