@@ -76,6 +76,9 @@ func TestWholeRecipeWithEveryKeyInAToken(t *testing.T) {
 	if !strings.Contains(out, "station/line1+") || !strings.Contains(out, "line/root-2026") || !strings.Contains(out, "age1") {
 		t.Errorf("key list: %s", out)
 	}
+	if _, out, _ := p.station("doctor"); !strings.Contains(out, `keys        token "line-3" of `) || !strings.Contains(out, "libsofthsm2.so: 1 master\n") {
+		t.Errorf("doctor: %s", out)
+	}
 	p.expect(exitDone, p.gateway("1", "GW-000001")...)
 	out, _ = p.expect(exitDone, "unit", "show", "GW-000001", "--json")
 	if !strings.Contains(out, `"PASS"`) {
@@ -121,6 +124,22 @@ func TestWholeRecipeWithEveryKeyInAToken(t *testing.T) {
 	p.expect(exitDone, append(p.gateway("1", "GW-000001"), "--unlock", "1=unlock.age")...)
 	out, _ = p.expect(exitDone, "audit", "verify")
 	if !strings.HasPrefix(out, "ledger verified (SIMULATED): station line1, ") {
+		t.Errorf("%s", out)
+	}
+	// The token makes the key that the checkpoints change to, and destroys the old one; and it goes on with a ledger that was restored.
+	p.expect(exitDone, "key", "rotate", "checkpoint", "--reason", "yearly", "--by", "sup2")
+	p.expect(exitDone, p.gateway("3", "GW-000003")...)
+	p.expect(exitDone, "backup", "night.db")
+	if err := os.Rename(ledgerFile(p.data()), filepath.Join(p.dir, "lost.db")); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs := p.expect(exitError, "init", "--simulated"); !strings.Contains(errs, "no ledger") {
+		t.Errorf("%s", errs)
+	}
+	p.expect(exitDone, "restore", "night.db", "--reason", "disk", "--by", "sup2")
+	p.expect(exitDone, p.gateway("4", "GW-000004")...)
+	out, _ = p.expect(exitDone, "audit", "verify")
+	if !strings.HasPrefix(out, "EPOCH") || !strings.Contains(out, "ledger verified (SIMULATED): station line1, ") {
 		t.Errorf("%s", out)
 	}
 	// Another data directory with the same token would be a second ledger under one key.
