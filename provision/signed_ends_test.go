@@ -399,3 +399,45 @@ func TestMeasuredWriteOverWhatIsThere(t *testing.T) {
 		reconcileSigned(t, l, chip)
 	})
 }
+
+// Without the mirror nothing that is never undone is sent, before the ledger has its intent and behind it; what can be undone goes on.
+func TestMirrorLostAtASignedCommand(t *testing.T) {
+	r := signedRecipe(t, signedRecipeSteps)
+	for _, kept := range []bool{false, true} {
+		bubble(t, fmt.Sprintf("in the ledger all the same=%t", kept), func(t *testing.T) {
+			l := newSignedLine(t, newOracle())
+			chip := authenta(t, 1)
+			l.socket.put("1", chip)
+			lose := func(c ledger.Change) error {
+				if !slices.ContainsFunc(c.Bodies, ledger.Permanent) {
+					return nil
+				}
+				return fmt.Errorf("%w: /mnt: no such device", ledger.ErrMirror)
+			}
+			if kept {
+				l.books.after = lose
+			} else {
+				l.books.before = lose
+			}
+			l.want(l.run(r, "1", "S1"), ledger.Error, "mirror")
+			if n := chip.Counters(); n[nor.CountProtect] != 0 || n[nor.CountSignedWrite] != 3 {
+				t.Errorf("without the mirror: %v", n)
+			}
+			if run := l.books.all()[0]; run.Open() != kept {
+				t.Errorf("the run is open: %t", run.Open())
+			}
+			l.revive()
+			l.want(l.run(r, "1", "S1"), ledger.Pass, "")
+			reconcileSigned(t, l, chip)
+		})
+	}
+}
+
+// A programmer that carries commands of 16 bytes carries no signed one.
+func TestProgrammerCannotCarrySignedCommands(t *testing.T) {
+	l := newSignedLine(t, newOracle())
+	l.engine = New(narrow{l.socket}, l.books, l.engine.o)
+	l.socket.put("1", authenta(t, 1))
+	l.socket.before = func(string, spi.Frame) error { t.Error("the chip was spoken to"); return errDead }
+	l.want(l.run(recipeFor(t, "MT25QL128ABB", 1, "  - write: {region: boot, image: boot}\n  - measure: {region: boot}\n"), "1", "S1"), ledger.Refused, "programmer-cannot")
+}
