@@ -204,7 +204,9 @@ func (c *Client) failed(ctx context.Context, path string, err error) error {
 		e.Text = fmt.Sprintf("no answer from %s within %v: is it running, and reachable?", c.base, c.o.Limit)
 	case errors.As(err, &bad):
 		e.Text = fmt.Sprintf("%s is not the key server that this station was enrolled at, or is called by another name: %v", c.base, bad.Err)
-	case isAlert(err) || c.turnedAway(ctx, err):
+	case alertOf(err) != "" && !strings.Contains(alertOf(err), "certificate"):
+		e.Text = fmt.Sprintf("%s fails before it is asked anything (%s): its own log says more", c.base, alertOf(err))
+	case alertOf(err) != "" || c.turnedAway(ctx, err):
 		e.Text = fmt.Sprintf("%s does not let station %s in: its certificate is of another key server, or has expired (%s)", c.base, c.station, day(c.leaf.NotAfter))
 		e.Cause = CauseCertificate
 	case errors.As(err, &op) && op.Op == "dial":
@@ -216,8 +218,13 @@ func (c *Client) failed(ctx context.Context, path string, err error) error {
 	return e
 }
 
-func isAlert(err error) bool {
-	return errors.As(err, new(tls.AlertError)) || err != nil && strings.Contains(err.Error(), "remote error: tls")
+// alertOf is what the other end says in TLS when it ends a connection, "" for nothing. crypto/tls tells it in words alone.
+func alertOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	_, alert, _ := strings.Cut(err.Error(), "remote error: tls: ")
+	return alert
 }
 
 // turnedAway tells whether the server refuses this certificate. In TLS 1.3 it says so after the handshake, and a request that is on its way then may lose its word; so
@@ -231,12 +238,12 @@ func (c *Client) turnedAway(ctx context.Context, err error) bool {
 	d := tls.Dialer{Config: c.http.Transport.(*http.Transport).TLSClientConfig}
 	conn, err := d.DialContext(ctx, "tcp", strings.TrimPrefix(c.base, "https://"))
 	if err != nil {
-		return isAlert(err)
+		return strings.Contains(alertOf(err), "certificate")
 	}
 	defer conn.Close()
 	if err := conn.SetReadDeadline(time.Now().Add(listen)); err != nil {
 		return false
 	}
 	_, err = conn.Read(make([]byte, 1))
-	return isAlert(err)
+	return strings.Contains(alertOf(err), "certificate")
 }

@@ -31,12 +31,19 @@ type serving struct {
 // newRemote is a position whose keys are at a key server, which serves.
 func newRemote(t *testing.T, limit string) (*position, *serving) {
 	t.Helper()
+	return newRemoteWith(t, limit, "{provider: file}")
+}
+
+// newRemoteWith has the key server's keys where its configuration says; paths are relative to the key server's directory.
+func newRemoteWith(t *testing.T, limit, keys string) (*position, *serving) {
+	t.Helper()
 	p := &position{t: t, dir: t.TempDir()}
-	if err := errors.Join(writeRecipe(p.dir), writeConfig(p.dir, "config.yaml")); err != nil {
+	if err := errors.Join(writeRecipe(p.dir), writeConfig(p.dir, "config.yaml"), os.Mkdir(filepath.Join(p.dir, "keyserver"), 0o700),
+		os.WriteFile(filepath.Join(p.dir, "keyserver/keyserver.yaml"), fmt.Appendf(nil, "id: keys1\nlisten: 127.0.0.1:0\nnames: [127.0.0.1]\nkeys: %s\n", keys), 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	s := &serving{position: p, dir: filepath.Join(p.dir, "keyserver")}
-	p.expect(exitDone, "keyserver", "init", "--listen", "127.0.0.1:0")
+	p.expect(exitDone, "keyserver", "init")
 	p.expect(exitDone, "keyserver", "key", "create", "line/root-2026")
 	p.expect(exitDone, "keyserver", "enrol", "line1", "--out", "line1")
 	s.serve()
