@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -29,6 +30,7 @@ const (
 	password = "../provision/step_password.go"
 	rootKey  = "../provision/step_root_key.go"
 	counter  = "../provision/step_counter.go"
+	signed   = "../provision/signed_send.go"
 	ledgerIO = "../store/append.go"
 	identify = "../flash/identify.go"
 )
@@ -141,10 +143,24 @@ func (r *run) record(`, 3},
 `, ``, 1},
 }
 
+// signedMutants are found by stories of units that a key server signs for.
+var signedMutants = []mutant{
+	{"a one-way command that took effect is asked for again", signed, `c.took[o.command.Name] > 0 {`, `false {`, 4},
+	{"a turn that was cut off is taken for not executed", "../provision/signed_settle.go", `		case executed > 0:`, `		case false:`, 9},
+	{"a turn is sent before its intent", signed, `	if changes {
+		if err := r.record(`, `	if changes {
+		r.chip.RelayStateChanging(ctx, orders[0].Block.Block, c.allow)
+		if err := r.record(`, 1},
+	{"a block whose answer was lost is sent again", signed, `		a, err = c.unsuccessful(ctx, o, a, err)
+`, `		relay(ctx, block)
+		a, err = c.unsuccessful(ctx, o, a, err)
+`, 34},
+}
+
 // Where the source of a mutant was changed, the mutant has to be put elsewhere.
 func TestMutantsHaveTheirPlaces(t *testing.T) {
 	text := "| bug | in | found by seed |\n|---|---|---|\n"
-	for _, m := range mutants {
+	for _, m := range slices.Concat(mutants, signedMutants) {
 		m.place(t)
 		text += fmt.Sprintf("| %s | `%s` | %d |\n", m.name, strings.TrimPrefix(m.file, "../"), m.seed)
 	}
@@ -194,9 +210,9 @@ func (m mutant) build(t *testing.T) (binary string) {
 var foundBy = regexp.MustCompile(`--- FAIL: TestCampaign/([0-9]+) `)
 
 // plays seeds from first on and returns the first that finds the mutant, and what it found.
-func (m mutant) plays(t *testing.T, binary string, first, seeds uint64) (seed, found string) {
+func (m mutant) plays(t *testing.T, binary string, signed bool, first, seeds uint64) (seed, found string) {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), binary, "-test.run=^TestCampaign$", "-test.timeout=20m", "-stop", fmt.Sprintf("-first=%d", first), fmt.Sprintf("-seeds=%d", seeds)).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), binary, "-test.run=^TestCampaign$", "-test.timeout=20m", "-stop", fmt.Sprintf("-first=%d", first), fmt.Sprintf("-seeds=%d", seeds), fmt.Sprintf("-signed=%t", signed)).CombinedOutput()
 	if err == nil {
 		return "", ""
 	}
@@ -217,7 +233,8 @@ func TestMutants(t *testing.T) {
 	if testing.Short() || raced {
 		t.Skip("builds the campaign once for each mutant")
 	}
-	for _, m := range mutants {
+	for i, m := range slices.Concat(mutants, signedMutants) {
+		signed := i >= len(mutants)
 		t.Run(m.name, func(t *testing.T) {
 			first, seeds := m.seed, uint64(1)
 			if *mutantsFlag {
@@ -226,10 +243,10 @@ func TestMutants(t *testing.T) {
 				t.Parallel()
 			}
 			binary := m.build(t)
-			seed, found := m.plays(t, binary, first, seeds)
+			seed, found := m.plays(t, binary, signed, first, seeds)
 			if seed == "" && !*mutantsFlag {
 				// The shipped code was changed, and the seed has another story now.
-				if seed, found = m.plays(t, binary, 1, otherSeeds); seed != "" {
+				if seed, found = m.plays(t, binary, signed, 1, otherSeeds); seed != "" {
 					t.Logf("seed %d finds it no more: make mutants", m.seed)
 				}
 			}

@@ -208,11 +208,6 @@ func (b *board) checkSigned(must func(ok bool, what string)) {
 // Stories of units that are measured, written and shut by signed commands, with every fault of the other stories and a key server that does not always answer.
 func TestSignedStories(t *testing.T) {
 	of := signedWork(t)
-	if *seedFlag != 0 {
-		o := play(t, *seedFlag, of)
-		t.Logf("%s %v %v\n%s", o.digest, o.faults, o.ends, o.story)
-		return
-	}
 	seeds := uint64(60)
 	if testing.Short() || raced {
 		seeds = 10
@@ -221,7 +216,7 @@ func TestSignedStories(t *testing.T) {
 	for seed := uint64(1); seed <= seeds; seed++ {
 		o := play(t, seed, of)
 		if len(o.bad) > 0 {
-			t.Errorf("seed %d: %s\nTo repeat it: go test ./campaign -v -run TestSignedStories -seed %d\n%s", seed, strings.Join(o.bad, "\n"), seed, o.story)
+			t.Errorf("seed %d: %s\nTo repeat it: go test ./campaign -v -run 'TestCampaign$' -signed -seed %d\n%s", seed, strings.Join(o.bad, "\n"), seed, o.story)
 		}
 		add(faults, o.faults)
 		add(ends, o.ends)
