@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"math/big"
 	"net"
-	"slices"
 	"sync"
 	"time"
 )
@@ -74,11 +73,6 @@ func sign(t, parent *x509.Certificate, public crypto.PublicKey, signer crypto.Si
 		return nil, fmt.Errorf("making a certificate: %w", err)
 	}
 	return der, nil
-}
-
-// isClient tells whether a certificate is for clients and nothing else.
-func isClient(c *x509.Certificate) bool {
-	return slices.Equal(c.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}) && len(c.UnknownExtKeyUsage) == 0 && !c.IsCA
 }
 
 // ServerTLS is TLS 1.3 with certificates on both sides. The server's own is made when it is needed, and made anew while it has a third of its life left.

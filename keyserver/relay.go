@@ -165,8 +165,11 @@ func (c *conversation) read(last ledger.RelayMade, answers []RelayAnswer) (p pro
 		}
 		op, at := c.ops[i], point(last, made)
 		block := c.maker.Block(c.secret, op, at)
-		if a.Seq != made.Seq || a.SHA256 != made.SHA256 || hashOf(block) != made.SHA256 {
+		if a.Seq != made.Seq || a.SHA256 != made.SHA256 {
 			return p, fmt.Errorf("%w: answer %d is not to the block that was made", errContent, a.Seq)
+		}
+		if hashOf(block) != made.SHA256 { // or the chip would be to blame
+			return p, c.otherKey(made)
 		}
 		bad := a.Lost || hexByte(a.Status) != statusOK
 		switch {
@@ -255,11 +258,15 @@ func (c *conversation) tell(made ledger.RelayMade) (RelayTurn, error) {
 		at := point(made, b)
 		block := c.maker.Block(c.secret, c.ops[i], at)
 		if hashOf(block) != b.SHA256 {
-			return t, fmt.Errorf("the %s key is not the one that block %d of run %s was made with", c.maker.Master(), b.Seq, made.Run)
+			return t, c.otherKey(b)
 		}
 		t.Blocks = append(t.Blocks, RelayBlock{Seq: b.Seq, ID: c.job.ID, UID: c.job.UID, Bytes: block, Counter: &at.Counter})
 	}
 	return t, nil
+}
+
+func (c *conversation) otherKey(b ledger.MadeBlock) error {
+	return fmt.Errorf("the key %s is not the one that block %d of run %s was made with", c.maker.Master(), b.Seq, c.job.Run)
 }
 
 // find is the op that a block was made of.

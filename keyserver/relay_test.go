@@ -414,3 +414,55 @@ func TestRelayRefused(t *testing.T) {
 	refused(t, "a second chip", err, CauseUsedUp)
 	h.verified()
 }
+
+// TestRelayOneWayLost: a one-way command whose answer was lost and which the counter tells of is done, and not made again; where the counter tells that it was not, it is.
+func TestRelayOneWayLost(t *testing.T) {
+	for _, executed := range []bool{true, false} {
+		h, s := signing(t, 1)
+		s.job.Step = 4
+		lost := 0
+		s.each = func(_ provision.Turn, a []provision.Answer) []provision.Answer {
+			if lost++; lost > 1 {
+				return a
+			}
+			if !executed {
+				s.b.protected, s.b.counter = false, s.b.counter-1
+			}
+			return []provision.Answer{{Seq: a[0].Seq, SHA256: a[0].SHA256, Lost: true, Executed: executed}}
+		}
+		s.passes()
+		if want := map[bool]int{true: 1, false: 2}[executed]; s.b.sent != want || !s.b.protected {
+			t.Errorf("executed %t: %d blocks, protected %t", executed, s.b.sent, s.b.protected)
+		}
+		h.verified()
+	}
+}
+
+// TestRelayOtherChipOrKey: a run stays on its chip, and with the key that its blocks were made with: another one is the server's fault and not the chip's.
+func TestRelayOtherChipOrKey(t *testing.T) {
+	h, s := signing(t, 2)
+	first, err := s.c.Next(t.Context(), s.facts(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := *s.b
+	other.uid = bytes.Repeat([]byte{2}, 14)
+	mine := s.b
+	s.b = &other
+	_, err = s.c.Next(t.Context(), s.facts(), nil)
+	refused(t, "a run on a second chip", err, CauseOutOfTurn)
+	s.b = mine
+	h.keys.mu.Lock()
+	h.keys.masters["acrtm/factory"] = bytes.Repeat([]byte{7}, 32)
+	h.keys.mu.Unlock()
+	_, err = s.c.Next(t.Context(), s.facts(), nil)
+	refused(t, "told again with another key", err, CauseServer)
+	status, reply := s.b.send(first.Blocks[0].Bytes)
+	sum := sha256.Sum256(first.Blocks[0].Bytes)
+	_, err = s.c.Next(t.Context(), s.facts(), []provision.Answered{{Turn: 1, Answers: []provision.Answer{{Seq: 1, SHA256: hex.EncodeToString(sum[:]), Status: status, Reply: reply}}}})
+	refused(t, "judged with another key", err, CauseServer)
+	if n := len(entries[ledger.RelayJudged](h)); n != 0 {
+		t.Errorf("%d verdicts", n)
+	}
+	h.verified()
+}

@@ -97,9 +97,6 @@ func (s *Server) client(r *http.Request) (string, error) {
 	if now := s.o.Now(); now.After(leaf.NotAfter) || now.Before(leaf.NotBefore) {
 		return name, refuse(CauseCertificate, about{}, "the certificate of station %s holds from %s to %s only: enrol the station again", name, day(leaf.NotBefore), day(leaf.NotAfter))
 	}
-	if !isClient(leaf) {
-		return name, refuse(CauseCertificate, about{}, "the certificate is none of a station")
-	}
 	sum := sha256.Sum256(leaf.Raw)
 	s.mu.Lock()
 	defer s.mu.Unlock()
