@@ -170,8 +170,8 @@ func (s *Server) enrol(ctx context.Context, q EnrolRequest) (EnrolAnswer, error)
 
 // known refuses a station that was never enrolled. The caller holds mu.
 func (s *Server) known(station string) (*client, error) {
-	c, ok := s.state.clients[station]
-	if !ok {
+	c := s.state.clients[station]
+	if c == nil || !c.enrolled {
 		return nil, refuse(CauseForeign, about{}, "there is no station %.40q: `station keyserver enrol` makes its certificate", station)
 	}
 	return c, nil
@@ -289,7 +289,7 @@ func (s *Server) list() (List, error) {
 	defer s.mu.Unlock()
 	for _, name := range slices.Sorted(maps.Keys(s.state.clients)) {
 		c := s.state.clients[name]
-		if c.seen == nil && len(c.certificates) == 0 && len(c.keys) == 0 {
+		if !c.enrolled {
 			continue
 		}
 		st := Station{Station: name, Certificates: slices.Sorted(maps.Values(c.certificates))}

@@ -86,6 +86,8 @@ func TestPermissions(t *testing.T) {
 	// A connection that is open while the certificate ends.
 	h.later(time.Hour)
 	refused(t, "an old connection", held.ask(t.Context(), RouteKeys, nil, nil, &KeysAnswer{}), CauseCertificate)
+	// Who asked in vain is no station that anything may be allowed to.
+	refused(t, "allowing one that was never enrolled", h.server.Here().Call(t.Context(), RouteRevoke, AboutStation{"line4", "x", "y"}, &struct{}{}), CauseForeign)
 	if n := len(h.keys.vkeys); n != 1 {
 		t.Errorf("%d stations have keys, want line3 alone", n)
 	}

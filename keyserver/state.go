@@ -18,6 +18,7 @@ type state struct {
 
 // client is a station.
 type client struct {
+	enrolled     bool              // once, whatever became of it
 	certificates map[string]string // digest of each that counts -> its end
 	keys         []string          // verifier keys of its checkpoints that were made here
 	seen         *ledger.CheckpointWitnessed
@@ -71,7 +72,8 @@ func (s *state) after(b ledger.Body) {
 			a.units = len(a.used)
 		}
 	case ledger.ClientEnrolled:
-		s.client(b.Client).certificates[b.Certificate] = b.NotAfter
+		c := s.client(b.Client)
+		c.enrolled, c.certificates[b.Certificate] = true, b.NotAfter
 	case ledger.ClientRevoked:
 		clear(s.client(b.Client).certificates)
 	case ledger.ClientKey:
