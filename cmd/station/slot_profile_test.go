@@ -62,6 +62,7 @@ var unseen = map[string]string{
 	"rpmc.update_rate":  "9B is permanent",
 	"rpmc.poll":         "9B is permanent",
 	"rpmc.limit":        "9B is permanent",
+	"acrtm":             "9B is permanent, and the map is invented",
 }
 
 // leaves are the facts below the assumed path of a whole.
