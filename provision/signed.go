@@ -38,6 +38,7 @@ type signed struct {
 	made     map[string]bool     // digests of blocks that changed the chip, or perhaps did, in this conversation or before
 	took     map[string]int      // one-way commands by name which took effect before the station died, as often as they are still to be expected
 	before   int                 // how many took effect before
+	oneWay   int                 // one-way commands that took effect, those before included
 	intent   []ledger.RelayBlock // of the newest turn that changed the chip, while the account is read
 
 	sent      map[string]int // by command
@@ -48,8 +49,17 @@ type signed struct {
 	lost      int
 }
 
-// converse begins a conversation for the step under way. What an earlier one came to, before the station died or in the run that is reworked, is told by the account.
+// converse begins a conversation for the step under way.
 func (r *run) converse(ctx context.Context) (*signed, error) {
+	c, err := r.recall()
+	if err != nil {
+		return nil, err
+	}
+	return c, c.count(ctx)
+}
+
+// recall is what the account tells of earlier conversations about the step under way, before the station died or in the run that is reworked.
+func (r *run) recall() (*signed, error) {
 	table, err := r.chip.ACRTM()
 	if err != nil {
 		return nil, err
@@ -66,7 +76,7 @@ func (r *run) converse(ctx context.Context) (*signed, error) {
 	for _, b := range r.books {
 		c.remember(b)
 	}
-	return c, c.count(ctx)
+	return c, nil
 }
 
 // remember takes in an entry about an earlier conversation of the same step on the same chip.
@@ -92,6 +102,7 @@ func (c *signed) remember(b ledger.Body) {
 			if success && x.OneWay {
 				c.took[x.Command]++
 				c.before++
+				c.oneWay++
 			}
 		}
 	}

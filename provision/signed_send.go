@@ -136,6 +136,9 @@ func (c *signed) success(o order) {
 	if c.table.Trailer > 0 && o.command.Min > c.table.Trailer {
 		c.proofs++
 	}
+	if o.command.OneWay {
+		c.oneWay++
+	}
 	if o.command.Class != flash.ReadOnly {
 		c.executed++
 		c.made[o.note.SHA256] = true
@@ -182,6 +185,9 @@ func (c *signed) unsuccessful(ctx context.Context, o order, a Answer, failed err
 	}
 	switch {
 	case changes && *c.job.Counter == now+1 && !told:
+		if o.command.OneWay {
+			c.oneWay++
+		}
 		c.lost++
 		c.executed++
 		c.sent[o.command.Name+", told by the counter"]++

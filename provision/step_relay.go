@@ -9,7 +9,7 @@ import (
 )
 
 // relay sends the blocks that the key server makes for a job. Where the job is to fill a region, what the region holds says whether it is done; otherwise
-// the chip's answers, which the server judges, and the account of this run.
+// the chip's answers, which the server judges, and the account of this run. A job with one-way commands is not done before one of them took effect.
 type relay struct {
 	content
 	s    recipes.Relay
@@ -30,8 +30,12 @@ func (w *relay) observe(ctx context.Context) (err error) {
 	if w.s.Image != nil {
 		return w.content.observe(ctx)
 	}
+	account, err := w.r.recall()
+	if err != nil {
+		return err
+	}
 	for _, b := range w.r.books {
-		if b, is := b.(ledger.RunStep); is && b.N == w.r.n && b.Result != ledger.Failed {
+		if b, is := b.(ledger.RunStep); is && b.N == w.r.n && b.Result != ledger.Failed && (!w.s.OneWay || account.oneWay > 0) {
 			w.done = &b
 		}
 	}
@@ -66,6 +70,8 @@ func (w *relay) act(ctx context.Context) (err error) {
 		return &verdict{ledger.Fail, "relay-refused", "The key server gives the job " + w.s.Job + " up: " + or(w.last.Verdict) + ".", "Put the board into the reject bin; it needs disposition."}
 	case effect == 0:
 		return keyServer("it says that the job %s is done, and nothing of it was", w.s.Job)
+	case w.s.OneWay && t.oneWay == 0:
+		return keyServer("it says that the job %s is done, and nothing that is never undone took effect", w.s.Job)
 	}
 	return nil
 }

@@ -92,6 +92,9 @@ func (p *parser) relay(d *draftStep, value *yaml.Node) {
 	case image != nil && keys["region"].Value == nil:
 		p.At(image, "an image needs the region that is to hold it", "like this: "+example)
 		ok = false
+	case image != nil && step.OneWay:
+		p.At(image, "a relay with an image is done when its region holds the image, and that does not tell whether what is never undone took effect", "give the one-way commands a relay of their own, without image")
+		ok = false
 	case image != nil && step.Access == flash.ReadOnly:
 		p.At(image, "a read-only relay writes nothing, so it has no image", "leave it out, or write access: state-changing")
 		ok = false

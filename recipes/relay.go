@@ -12,7 +12,7 @@ import (
 type Measure struct{ Region Region }
 
 // Relay sends the blocks that the key server makes for a job, none of another command than these. Job is the server's name for it. Region and Image say
-// what the job is about: with an image the region is to hold it at the end, FF behind it, as for Write, and the station reads it back.
+// what the job is about: with an image the region is to hold it at the end, FF behind it, as for Write, and the station reads it back; none of the commands is one-way then, since that would not tell whether it took effect.
 type Relay struct {
 	Job      string
 	Access   flash.Class

@@ -173,6 +173,7 @@ func TestOneSignedMistake(t *testing.T) {
 		{"region: settings, image: boot", "image: boot"},
 		{"region: settings, image: boot", "region: setings, image: boot"},
 		{"region: settings, image: boot", "region: settings, image: bot"},
+		{"[erase, write], region: settings, image", "[erase, write, protect], region: settings, image"},
 		{"permanent: [relay]\n", ""},
 		{"permanent: [relay]", "permanent: [relays]"},
 		{"commands: [protect]", "commands: [erase]"},   // then permanent names too much

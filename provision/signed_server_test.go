@@ -1,0 +1,48 @@
+package provision
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"station/ledger"
+	"station/sim/nor"
+)
+
+// A step with a one-way command is done when one of them took effect, whatever else was done and whatever the key server says.
+func TestOneWayCommandNeverSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOracle()
+		all := o.steps[4]
+		o.steps[4] = []signedOp{{name: "erase", at: 0x90000}}
+		l := newSignedLine(t, o)
+		chip := authenta(t, 1)
+		l.socket.put("1", chip)
+		r := signedRecipe(t, strings.Replace(signedRecipeSteps, "[protect]", "[erase, protect]", 1))
+		if res := l.want(l.run(r, "1", "S1"), ledger.Error, "key-server"); !strings.Contains(res.Message, "nothing that is never undone took effect") {
+			t.Error(res.Message)
+		}
+		if n := chip.Counters(); n[nor.CountSignedErase] != 2 || n[nor.CountProtect] != 0 {
+			t.Errorf("it did %v", n)
+		}
+		o.steps[4] = all
+		l.want(l.run(r, "1", "S1"), ledger.Pass, "")
+		reconcileSigned(t, l, chip)
+	})
+}
+
+// An account that calls such a step done, and has no one-way command that took effect, is not believed.
+func TestDoneWithoutItsOneWayCommand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, chip := dieSigned(t, "before 9B F2 00 protect")
+		run := l.lastRun()
+		if _, err := l.books.Commit(t.Context(), ledger.Change{Bodies: []ledger.Body{
+			ledger.RelayAnswer{Run: run.ID, Serial: "S1", UID: chipUID, N: 4, Turn: 1, Answers: []ledger.RelayResult{}},
+			ledger.RunStep{Run: run.ID, Serial: "S1", N: 4, Of: 4, Step: "relay", Permanent: true, Result: ledger.Done, Facts: []ledger.Fact{}},
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		l.want(l.run(signedRecipe(t, signedRecipeSteps), "1", "S1"), ledger.Pass, "")
+		reconcileSigned(t, l, chip)
+	})
+}
