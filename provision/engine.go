@@ -97,6 +97,8 @@ type run struct {
 	failed *ledger.RunStep // the step that broke off, for the account
 	proven []ledger.RegionProof
 
+	relayed bool // signed commands that may change the chip were asked for since the program began this run
+
 	permit  int64   // index of the permission that a rework uses, 0 for any other run
 	retires string  // UID of the chip that a rework puts another one in the place of
 	rework  *rework // of a unit on the chip that it has; nil for any other run

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -45,4 +46,45 @@ func TestDoneWithoutItsOneWayCommand(t *testing.T) {
 		l.want(l.run(signedRecipe(t, signedRecipeSteps), "1", "S1"), ledger.Pass, "")
 		reconcileSigned(t, l, chip)
 	})
+}
+
+// A key server that destroys, in its own step, what was proven before it: it is read again behind the last signed command, and the wrong byte is named. What is right is told.
+func TestKeyServerDestroysWhatWasProven(t *testing.T) {
+	for _, c := range []struct {
+		name, verify string
+		step         int
+		at           uint32
+		wrong        string // "" where nothing is
+	}{
+		{"nothing", "", 3, 0x90000, ""},
+		{"a region that was read back", "", 3, 0x10000, "0x010000"},
+		{"a region that was measured", ", verify: measurement", 3, 0x11000, "0x011000"},
+		{"a region that an earlier relay filled", "", 4, settingsAt, "0x040000"},
+	} {
+		bubble(t, c.name, func(t *testing.T) {
+			o := newOracle()
+			o.steps[c.step] = append(o.steps[c.step], signedOp{name: "erase", at: c.at})
+			l := newSignedLine(t, o)
+			chip := authenta(t, 1)
+			l.socket.put("1", chip)
+			steps := strings.NewReplacer(", verify: measurement", c.verify, "[protect]", "[erase, protect]").Replace(signedRecipeSteps)
+			res := l.run(signedRecipe(t, steps), "1", "S1")
+			if c.wrong != "" {
+				if l.want(res, ledger.Fail, "verify-mismatch"); !strings.Contains(res.Message, c.wrong+":") {
+					t.Error(res.Message)
+				}
+				return
+			}
+			l.want(res, ledger.Pass, "")
+			reconcileSigned(t, l, chip)
+			for _, s := range l.lastRun().Steps {
+				told := slices.ContainsFunc(s.Facts, func(f ledger.Fact) bool {
+					return strings.HasPrefix(f.Name, "what earlier steps left") && f.Value == "132 KiB, as it was"
+				})
+				if told != (s.N == 4) {
+					t.Errorf("step %d says that all was read again: %t", s.N, told)
+				}
+			}
+		})
+	}
 }

@@ -2,6 +2,7 @@ package provision
 
 import (
 	"context"
+	"fmt"
 
 	"station/flash"
 	"station/ledger"
@@ -54,6 +55,7 @@ func (w *relay) act(ctx context.Context) (err error) {
 		return err
 	}
 	w.talk.changes = w.s.Access == flash.StateChanging
+	w.r.relayed = w.r.relayed || w.talk.changes
 	w.talk.allow = flash.Authorisation{Commands: w.s.Commands, OneWay: w.s.OneWay}
 	if w.last, err = w.talk.run(ctx); err != nil {
 		return err
@@ -85,7 +87,7 @@ func (w *relay) confirm(ctx context.Context) (proof, error) {
 		if w.done != nil {
 			p.how, p.facts = w.done.Proof, append(p.facts, ledger.Fact{Name: "done", Value: "before the station died"})
 		}
-		return p, nil
+		return w.reread(ctx, p)
 	}
 	left := w.want
 	if w.talk == nil { // observe has read all of it
@@ -98,5 +100,25 @@ func (w *relay) confirm(ctx context.Context) (proof, error) {
 	}
 	p.how = "readback"
 	w.r.prove(ledger.RegionProof{Region: w.s.Region.Name, SHA256: regionDigest(w.s.Image.Data, w.s.Region.Size), Proof: p.how})
-	return p, nil
+	return w.reread(ctx, p)
+}
+
+// reread reads once more what earlier steps left, behind the last relay that may change the chip: nobody but the key server knows what its commands touched. Where this run
+// of the program relayed none of them, the steps have looked at it since.
+func (w *relay) reread(ctx context.Context, p proof) (proof, error) {
+	if !w.r.relayed {
+		return p, nil
+	}
+	var left []flash.Extent
+	size := int64(0)
+	for _, s := range w.r.o.Recipe.Reread(w.r.n) {
+		for _, e := range w.r.wanted(s) {
+			left, size = append(left, e), size+e.Size
+		}
+	}
+	if size == 0 {
+		return p, nil
+	}
+	p.facts = append(p.facts, ledger.Fact{Name: "what earlier steps left, read again behind all signed commands", Value: fmt.Sprintf("%d KiB, as it was", size>>10)})
+	return p, w.r.chip.Verify(ctx, left, w.r.progress("verifying"))
 }

@@ -70,7 +70,7 @@ type Work struct {
 	LockBits     int           `json:"lock_bits"`
 	EraseBytes   int64         `json:"erase_bytes"`
 	ProgramBytes int64         `json:"program_bytes"`
-	ReadBytes    int64         `json:"read_bytes"` // the readback
+	ReadBytes    int64         `json:"read_bytes"` // the readback, also that of earlier steps behind the last relay
 	Typical      time.Duration `json:"typical_ns"` // by the part's typical times
 	Max          time.Duration `json:"max_ns"`     // by the part's maximum times
 }
@@ -136,6 +136,11 @@ func (r *Recipe) Plan(part *flash.Part, byteTime time.Duration) (*Plan, error) {
 		case Relay:
 			p.signed(part, &planned, s.Region)
 			planned.relay(part, s)
+			for _, before := range r.Reread(i + 1) {
+				for _, e := range r.wanted(part, before, unknownUnit) {
+					planned.Work.ReadBytes += e.Size
+				}
+			}
 		case Reset, PowerCycle:
 			p.restart()
 		case Password:

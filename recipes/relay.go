@@ -44,6 +44,29 @@ func (r *Recipe) Content(region string) (image []byte, ok bool) {
 	return nil, false
 }
 
+// Reread are the steps before step n, from 1, that give the array content, where step n is the last relay that may change the chip: what they left is read once more
+// behind it, since nobody but the key server knows what its commands touch. None behind any other step.
+func (r *Recipe) Reread(n int) (before []Step) {
+	changes := func(s Step) bool {
+		relay, is := s.(Relay)
+		return is && relay.Access == flash.StateChanging
+	}
+	if !changes(r.steps[n-1]) || slices.ContainsFunc(r.steps[n:], changes) {
+		return nil
+	}
+	for _, step := range r.steps[:n-1] {
+		switch s := step.(type) {
+		case Write, Erase, Blank:
+			before = append(before, step.clone())
+		case Relay:
+			if s.Image != nil {
+				before = append(before, step.clone())
+			}
+		}
+	}
+	return before
+}
+
 func (Measure) Kind() string { return "measure" }
 func (Relay) Kind() string   { return "relay" }
 
