@@ -218,8 +218,8 @@ func (s *Server) allow(ctx context.Context, q AllowRequest) (Allowance, error) {
 		q.Masters = q.Job.masters(s.o.Makers)
 	}
 	for _, name := range q.Masters {
-		if _, err := s.o.Keys.Fingerprint(name); err != nil {
-			return Allowance{}, s.missing(name+" (`station keyserver key create` makes it)", err)
+		if _, err := s.master(name); err != nil {
+			return Allowance{}, err
 		}
 	}
 	s.mu.Lock()
@@ -244,43 +244,8 @@ func (a *allowance) shown(key allowed) Allowance {
 	return Allowance{key.client, a.recipe.ID, a.recipe.Version, key.digest, a.masters, a.units, len(a.used)}
 }
 
-func (s *Server) keyCreate(ctx context.Context, q KeyRequest) (Master, error) {
-	if n := len(q.Value); n != 0 && n != 32 || q.By == "" {
-		return Master{}, fmt.Errorf("%w: a master key has 32 bytes, and somebody makes it", errContent)
-	}
-	imported := len(q.Value) > 0
-	if !imported {
-		q.Value = nil
-	}
-	if err := s.o.Keys.CreateMaster(q.Name, q.Value); err != nil {
-		return Master{}, s.missing("the master key "+q.Name, err)
-	}
-	fingerprint, err := s.o.Keys.Fingerprint(q.Name)
-	if err != nil {
-		return Master{}, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	m := Master{q.Name, fingerprint, s.state.retired[q.Name]}
-	return m, s.whole(ctx, ledger.KeyCreated{Name: q.Name, Fingerprint: fingerprint, Imported: imported, By: q.By})
-}
-
-func (s *Server) keyRetire(ctx context.Context, q KeyRequest) (Master, error) {
-	fingerprint, err := s.o.Keys.Fingerprint(q.Name)
-	if err != nil {
-		return Master{}, s.missing(q.Name, err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := ledger.MasterRetired{Name: q.Name, Fingerprint: fingerprint, Reason: q.Reason, By: q.By}
-	if err := e.Check(s.state.retired[q.Name]); err != nil {
-		return Master{}, refuse(CauseContent, about{}, "%v", err)
-	}
-	return Master{q.Name, fingerprint, true}, s.write(ctx, e)
-}
-
 func (s *Server) list() (List, error) {
-	masters, err := s.masters()
+	masters, err := s.allMasters()
 	if err != nil {
 		return List{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -49,26 +50,11 @@ func (s *Server) describe(client string, k StationKeys) (KeysAnswer, error) {
 	return KeysAnswer{Station: client, Checkpoint: k.VerifierKey(), Recipient: recipient, Masters: masters}, err
 }
 
-func (s *Server) masters() ([]Master, error) {
-	names, err := s.o.Keys.Masters()
-	if err != nil {
-		return nil, err
-	}
-	out := []Master{}
-	for _, name := range names {
-		fingerprint, err := s.o.Keys.Fingerprint(name)
-		if err != nil {
-			return nil, err
-		}
-		s.mu.Lock()
-		out = append(out, Master{name, fingerprint, s.state.retired[name]})
-		s.mu.Unlock()
-	}
-	return out, nil
-}
-
 func (s *Server) makeKeys(ctx context.Context, client string) (KeysAnswer, error) {
 	k, err := s.o.Keys.Create(client)
+	if errors.Is(err, ErrExists) && !s.namedKeys(client) { // whoever made them died before the ledger named them
+		k, err = s.o.Keys.Station(client, "")
+	}
 	if err != nil {
 		return KeysAnswer{}, s.missing("a key of station "+client, err)
 	}
@@ -76,6 +62,13 @@ func (s *Server) makeKeys(ctx context.Context, client string) (KeysAnswer, error
 		return KeysAnswer{}, err
 	}
 	return s.describe(client, k)
+}
+
+// namedKeys tells whether the ledger names a checkpoint key of the station.
+func (s *Server) namedKeys(client string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.state.client(client).keys) > 0
 }
 
 // noteKey writes down that a checkpoint key was made.

@@ -108,6 +108,10 @@ func (f *fakeKeys) Fingerprint(master string) (string, error) {
 	return hex.EncodeToString(sum[:8]), nil
 }
 
+func (f *fakeKeys) FingerprintOf(value []byte) string {
+	return hex.EncodeToString(macOf(value, []byte("fingerprint"))[:8])
+}
+
 func (f *fakeKeys) CreateMaster(master string, value []byte) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

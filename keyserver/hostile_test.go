@@ -78,9 +78,11 @@ func TestLiars(t *testing.T) {
 			w.Header().Set("X", strings.Repeat(canary, 2000))
 			whole(w, "{}")
 		},
-		"a page":     func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "<html>"+canary) },
-		"not found":  func(w http.ResponseWriter, r *http.Request) { http.Error(w, canary, 404) },
-		"elsewhere":  func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://127.0.0.1:1/"+canary, http.StatusTemporaryRedirect) },
+		"a page":    func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "<html>"+canary) },
+		"not found": func(w http.ResponseWriter, r *http.Request) { http.Error(w, canary, 404) },
+		"elsewhere": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://127.0.0.1:1/"+canary, http.StatusTemporaryRedirect)
+		},
 		"no content": func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(204) },
 		"no JSON":    func(w http.ResponseWriter, r *http.Request) { whole(w, canary) },
 		"null":       func(w http.ResponseWriter, r *http.Request) { whole(w, "null") },

@@ -43,6 +43,8 @@ type Keys interface {
 	Masters() ([]string, error)
 	// Fingerprint tells two masters apart, and nothing of either.
 	Fingerprint(master string) (string, error)
+	// FingerprintOf is what Fingerprint would be of a master of this value.
+	FingerprintOf(value []byte) string
 	// CreateMaster makes one, of value where that is not nil.
 	CreateMaster(master string, value []byte) error
 	// RootKey is the 32-byte key that a master gives one counter of one chip.

@@ -52,9 +52,12 @@ func (s *Server) rootKey(ctx context.Context, client string, q RootKeyRequest) (
 	if err := checkUID(q.UID); err != nil {
 		return KeyAnswer{}, err
 	}
-	fingerprint, err := s.o.Keys.Fingerprint(q.Master)
+	if err := s.mayLend(client, q); err != nil {
+		return KeyAnswer{}, err
+	}
+	fingerprint, err := s.master(q.Master)
 	if err != nil {
-		return KeyAnswer{}, s.missing(q.Master, err)
+		return KeyAnswer{}, err
 	}
 	if err := s.lend(ctx, client, q, fingerprint); err != nil {
 		return KeyAnswer{}, err
@@ -70,12 +73,24 @@ func (s *Server) rootKey(ctx context.Context, client string, q RootKeyRequest) (
 func (s *Server) lend(ctx context.Context, client string, q RootKeyRequest, fingerprint string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.lendable(client, q); err != nil {
+		return err
+	}
+	return s.write(ctx, ledger.RootKeyServed{Client: client, Recipe: q.Recipe, Digest: q.Digest, Part: q.Part, UID: q.UID, Index: q.Index, Master: q.Master, Fingerprint: fingerprint})
+}
+
+// mayLend asks the allowance before anybody asks the keys.
+func (s *Server) mayLend(client string, q RootKeyRequest) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lendable(client, q)
+}
+
+// lendable refuses a root key that no allowance has. The caller holds mu.
+func (s *Server) lendable(client string, q RootKeyRequest) error {
 	what := about{q.Digest, q.UID, q.Master}
 	a, err := s.allowed(client, q.Digest, q.UID)
 	if err != nil {
-		return err
-	}
-	if err := s.usable(a, q.Master, what); err != nil {
 		return err
 	}
 	j, err := s.job(a)
@@ -85,7 +100,7 @@ func (s *Server) lend(ctx context.Context, client string, q RootKeyRequest, fing
 	if q.Recipe != j.Recipe || !slices.Contains(j.Keys, Key{q.Master, q.Index}) || !slices.ContainsFunc(j.Parts, func(p Part) bool { return p.Name == q.Part }) {
 		return refuse(CauseNotInRecipe, what, "recipe %s derives no root key %d from %s for a %s", j.Recipe, q.Index, q.Master, q.Part)
 	}
-	return s.write(ctx, ledger.RootKeyServed{Client: client, Recipe: q.Recipe, Digest: q.Digest, Part: q.Part, UID: q.UID, Index: q.Index, Master: q.Master, Fingerprint: fingerprint})
+	return s.usable(a, q.Master, what)
 }
 
 // allowed finds the allowance that lets a station do something to a chip. The caller holds mu.

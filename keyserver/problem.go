@@ -17,6 +17,7 @@ const (
 	CauseContent      Cause = "content"
 	CauseKeyMissing   Cause = "key-missing"
 	CauseKeyExists    Cause = "key-exists"
+	CauseKeyOther     Cause = "key-other" // another key than the ledger has under that name
 	CauseKeyRetired   Cause = "key-retired"
 	CauseNoAllowance  Cause = "no-allowance" // of this recipe, as it is, for this station
 	CauseUsedUp       Cause = "allowance-used"
@@ -31,14 +32,14 @@ const problemPrefix = "urn:station:problem:"
 
 var statusOf = map[Cause]int{
 	CauseCertificate: http.StatusForbidden, CauseForeign: http.StatusForbidden, CauseContent: http.StatusBadRequest, CauseKeyMissing: http.StatusNotFound,
-	CauseKeyExists: http.StatusConflict, CauseKeyRetired: http.StatusForbidden, CauseNoAllowance: http.StatusForbidden, CauseUsedUp: http.StatusForbidden,
+	CauseKeyExists: http.StatusConflict, CauseKeyOther: http.StatusConflict, CauseKeyRetired: http.StatusForbidden, CauseNoAllowance: http.StatusForbidden, CauseUsedUp: http.StatusForbidden,
 	CauseNotInRecipe: http.StatusForbidden, CauseRollback: http.StatusConflict, CauseOutOfTurn: http.StatusConflict, CauseUnknownRoute: http.StatusNotFound,
 	CauseServer: http.StatusInternalServerError,
 }
 
 var titleOf = map[Cause]string{
 	CauseCertificate: "The certificate does not let this request in", CauseForeign: "Another station's", CauseContent: "The request is not understood",
-	CauseKeyMissing: "There is no such key", CauseKeyExists: "There are keys already", CauseKeyRetired: "The key is retired", CauseNoAllowance: "Not allowed for this station",
+	CauseKeyMissing: "There is no such key", CauseKeyExists: "There are keys already", CauseKeyOther: "It is another key", CauseKeyRetired: "The key is retired", CauseNoAllowance: "Not allowed for this station",
 	CauseUsedUp: "The allowance is used up", CauseNotInRecipe: "The recipe does not say so", CauseRollback: "The checkpoint goes back",
 	CauseOutOfTurn: "Not the turn that is next", CauseUnknownRoute: "There is no such route", CauseServer: "The key server failed",
 }

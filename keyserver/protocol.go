@@ -38,6 +38,7 @@ type Master struct {
 	Name        string `json:"name"`
 	Fingerprint string `json:"fingerprint"`
 	Retired     bool   `json:"retired,omitempty"`
+	Fault       string `json:"fault,omitempty"` // in a List alone: why it cannot be used
 }
 
 // KeysAnswer are the keys of a station.

@@ -38,6 +38,9 @@ func (s *Server) relay(ctx context.Context, client string, q RelayRequest) (Rela
 	if err != nil {
 		return RelayTurn{}, errContent
 	}
+	if _, err := s.master(c.maker.Master()); err != nil {
+		return RelayTurn{}, err
+	}
 	if c.secret, err = s.o.Keys.MAC(c.maker.Master(), uid); err != nil {
 		return RelayTurn{}, s.missing(c.maker.Master(), err)
 	}

@@ -456,6 +456,9 @@ func TestRelayOtherChipOrKey(t *testing.T) {
 	h.keys.masters["acrtm/factory"] = bytes.Repeat([]byte{7}, 32)
 	h.keys.mu.Unlock()
 	_, err = s.c.Next(t.Context(), s.facts(), nil)
+	refused(t, "another key than the ledger names", err, CauseKeyOther)
+	h.server.state.masters["acrtm/factory"], _ = h.keys.Fingerprint("acrtm/factory") // and if that did not tell
+	_, err = s.c.Next(t.Context(), s.facts(), nil)
 	refused(t, "told again with another key", err, CauseServer)
 	status, reply := s.b.send(first.Blocks[0].Bytes)
 	sum := sha256.Sum256(first.Blocks[0].Bytes)

@@ -9,6 +9,7 @@ import (
 // state is what the ledger says: it follows from the entries and from nothing else.
 type state struct {
 	clients    map[string]*client
+	masters    map[string]string  // name -> fingerprint of the only key that it may be
 	retired    map[string]bool    // names of masters
 	served     map[[2]string]bool // chip and master: it has a root key from it
 	allowances map[allowed]*allowance
@@ -51,7 +52,7 @@ type session struct {
 const keptSessions = 10_000
 
 func newState() *state {
-	return &state{clients: map[string]*client{}, retired: map[string]bool{}, served: map[[2]string]bool{}, allowances: map[allowed]*allowance{}, sessions: map[sessionOf]*session{}}
+	return &state{clients: map[string]*client{}, masters: map[string]string{}, retired: map[string]bool{}, served: map[[2]string]bool{}, allowances: map[allowed]*allowance{}, sessions: map[sessionOf]*session{}}
 }
 
 func (s *state) client(name string) *client {
@@ -79,6 +80,8 @@ func (s *state) after(b ledger.Body) {
 	case ledger.ClientKey:
 		c := s.client(b.Client)
 		c.keys = append(c.keys, b.Key)
+	case ledger.KeyCreated:
+		s.masters[b.Name] = b.Fingerprint
 	case ledger.MasterRetired:
 		s.retired[b.Name] = true
 	case ledger.KeyAllowance:

@@ -164,11 +164,11 @@ func (a *app) keyServerList() *cobra.Command {
 			}
 			rows = [][]string{{"MASTER", "FINGERPRINT", ""}}
 			for _, m := range l.Masters {
-				retired := ""
+				state := strings.ToUpper(m.Fault)
 				if m.Retired {
-					retired = "retired"
+					state = strings.TrimPrefix(state+", retired", ", ")
 				}
-				rows = append(rows, []string{m.Name, m.Fingerprint, retired})
+				rows = append(rows, []string{m.Name, m.Fingerprint, state})
 			}
 			return a.printTable(rows)
 		},

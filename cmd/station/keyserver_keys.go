@@ -67,6 +67,8 @@ func (k *providerKeys) Fingerprint(master string) (string, error) {
 	return fingerprint, theirs(err)
 }
 
+func (k *providerKeys) FingerprintOf(value []byte) string { return keyring.FingerprintOf(value) }
+
 func (k *providerKeys) CreateMaster(master string, value []byte) error {
 	return theirs(k.own.CreateMaster(master, value))
 }
