@@ -52,8 +52,13 @@ func (s *Server) relay(ctx context.Context, client string, q RelayRequest) (Rela
 		return RelayTurn{}, err
 	}
 	had := s.state.sessions[sessionOf{client, q.Job.Run, q.Job.Step}]
-	if had != nil && had.last.UID != q.Job.UID {
-		return RelayTurn{}, refuse(CauseOutOfTurn, about{digest: q.Job.Digest, uid: q.Job.UID}, "run %s went on with chip %s, not with %s", q.Job.Run, had.last.UID, q.Job.UID)
+	what := about{digest: q.Job.Digest, uid: q.Job.UID}
+	switch {
+	case had == nil:
+	case had.last.UID != q.Job.UID:
+		return RelayTurn{}, refuse(CauseOutOfTurn, what, "run %s went on with chip %s, not with %s", q.Job.Run, had.last.UID, q.Job.UID)
+	case had.last.Digest != q.Job.Digest: // another recipe's blocks would count on this one's allowance
+		return RelayTurn{}, refuse(CauseOutOfTurn, what, "run %s went on by the recipe with the digest %s, not by %s", q.Job.Run, had.last.Digest, q.Job.Digest)
 	}
 	if q.Answered == nil {
 		return s.begin(ctx, c, had)

@@ -469,3 +469,33 @@ func TestRelayOtherChipOrKey(t *testing.T) {
 	}
 	h.verified()
 }
+
+// TestRelayOtherRecipe: a step that was begun by one recipe goes on by no other: neither with its blocks, nor with its verdict.
+func TestRelayOtherRecipe(t *testing.T) {
+	h, s := signing(t, 1)
+	other := settings()
+	other.Recipe, other.Digest = "other-boot", "sha256:"+strings.Repeat("cd", 32)
+	other.Images[0].Data = bytes.Repeat([]byte("OTHER   "), 2500)
+	h.admin(RouteAllow, AllowRequest{Station: "line1", Job: other, Units: 1, By: "op-1"}, &Allowance{})
+	for _, step := range []int{1, 3} {
+		s.job.Step, s.job.Recipe, s.job.Digest = step, "signed-boot", recipeDigest
+		first, err := s.c.Next(t.Context(), s.facts(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer := provision.Answer{Seq: 1, SHA256: hashOf(first.Blocks[0].Bytes), Lost: true}
+		if step == 3 {
+			answer.Lost = false
+			answer.Status, answer.Reply = s.b.send(first.Blocks[0].Bytes)
+		}
+		s.job.Recipe, s.job.Digest = other.Recipe, other.Digest
+		_, err = s.c.Next(t.Context(), s.facts(), []provision.Answered{{Turn: 1, Answers: []provision.Answer{answer}}})
+		refused(t, "answered by another recipe", err, CauseOutOfTurn)
+		_, err = s.c.Next(t.Context(), s.facts(), nil)
+		refused(t, "begun anew by another recipe", err, CauseOutOfTurn)
+	}
+	if n := len(entries[ledger.RelayJudged](h)); n != 0 || len(h.server.state.allowances[allowed{"line1", other.Digest}].used) != 0 {
+		t.Errorf("%d verdicts, or a chip that counts on the other recipe", n)
+	}
+	h.verified()
+}

@@ -131,7 +131,7 @@ func (s *state) judge(b ledger.RelayJudged) {
 	key := sessionOf{b.Client, b.Run, b.Step}
 	c, ok := s.sessions[key]
 	if !ok || c.last.Session != b.Session {
-		c = &session{last: ledger.RelayMade{Session: b.Session, UID: b.UID, Turn: b.Turn}}
+		c = &session{last: ledger.RelayMade{Session: b.Session, UID: b.UID, Digest: b.Digest, Turn: b.Turn}}
 		s.sessions[key] = c
 	}
 	c.judged = &b
