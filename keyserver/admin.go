@@ -24,6 +24,7 @@ const (
 	RouteRevoke    = "POST /admin/v1/revoke"     // AboutStation -> {}
 	RouteRewound   = "POST /admin/v1/rewound"    // AboutStation -> {}
 	RouteAllow     = "POST /admin/v1/allow"      // AllowRequest -> Allowance
+	RouteWithdraw  = "POST /admin/v1/withdraw"   // WithdrawRequest -> Allowance
 	RouteKeyCreate = "POST /admin/v1/key/create" // KeyRequest -> Master
 	RouteKeyRetire = "POST /admin/v1/key/retire" // KeyRequest -> Master
 	RouteList      = "GET /admin/v1/list"        // -> List
@@ -62,6 +63,14 @@ type AllowRequest struct {
 	Units   int      `json:"units"`
 	Masters []string `json:"masters"`
 	By      string   `json:"by"`
+}
+
+// WithdrawRequest takes back what is left of an allowance: so many chips, or all that are left where that is less.
+type WithdrawRequest struct {
+	Station string `json:"station"`
+	Digest  string `json:"digest"` // of the recipe
+	Units   int    `json:"units"`
+	By      string `json:"by"`
 }
 
 // KeyRequest makes a master key, of Value where that is not empty, or retires one.
@@ -135,6 +144,8 @@ func (s *Server) administer(ctx context.Context, route string, body []byte) (any
 		return with(body, func(q AboutStation) (struct{}, error) { return struct{}{}, s.rewound(ctx, q) })
 	case RouteAllow:
 		return with(body, func(q AllowRequest) (Allowance, error) { return s.allow(ctx, q) })
+	case RouteWithdraw:
+		return with(body, func(q WithdrawRequest) (Allowance, error) { return s.withdraw(ctx, q) })
 	case RouteKeyCreate:
 		return with(body, func(q KeyRequest) (Master, error) {
 			defer clear(q.Value)
@@ -238,6 +249,30 @@ func (s *Server) allow(ctx context.Context, q AllowRequest) (Allowance, error) {
 	}
 	key := allowed{q.Station, q.Job.Digest}
 	return s.state.allowances[key].shown(key), nil
+}
+
+// withdraw never goes below the chips that were done: they go on.
+func (s *Server) withdraw(ctx context.Context, q WithdrawRequest) (Allowance, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.known(q.Station); err != nil {
+		return Allowance{}, err
+	}
+	key := allowed{q.Station, q.Digest}
+	a, ok := s.state.allowances[key]
+	switch {
+	case !ok:
+		return Allowance{}, refuse(CauseNoAllowance, about{}, "station %s has no allowance for a recipe with the digest %.80s", q.Station, q.Digest)
+	case q.Units < 1 || q.Units > maxUnits:
+		return Allowance{}, refuse(CauseContent, about{}, "1 to %d chips can be taken back", maxUnits)
+	case a.units == len(a.used):
+		return Allowance{}, refuse(CauseUsedUp, about{}, "nothing is left of the allowance of station %s for %s version %d: %d of %d chips are done", q.Station, a.recipe.ID, a.recipe.Version, len(a.used), a.units)
+	}
+	e := ledger.AllowanceWithdrawn{Client: q.Station, Digest: q.Digest, Units: min(q.Units, a.units-len(a.used)), By: q.By}
+	if err := s.whole(ctx, e); err != nil {
+		return Allowance{}, err
+	}
+	return a.shown(key), nil
 }
 
 func (a *allowance) shown(key allowed) Allowance {

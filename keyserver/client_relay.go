@@ -2,7 +2,9 @@ package keyserver
 
 import (
 	"context"
+	"time"
 
+	"station/ledger"
 	"station/provision"
 )
 
@@ -22,4 +24,16 @@ func (c *Client) Next(ctx context.Context, job provision.Job, answered []provisi
 		return provision.Turn{}, wrong(RouteRelay, "its turn is neither blocks nor a verdict")
 	}
 	return t.turn(), nil
+}
+
+// Ready asks what the station may still do by a recipe. It counts nothing. Where there is no allowance at all, the error is an *Error with CauseNoAllowance.
+func (c *Client) Ready(ctx context.Context, digest string) (ReadyAnswer, error) {
+	var a ReadyAnswer
+	if err := c.ask(ctx, RouteReady, nil, ReadyRequest{digest}, &a); err != nil {
+		return ReadyAnswer{}, err
+	}
+	if _, err := time.Parse(ledger.TimeFormat, a.NotAfter); err != nil || a.Left < 0 {
+		return ReadyAnswer{}, wrong(RouteReady, "it does not say what is left")
+	}
+	return a, nil
 }

@@ -74,7 +74,7 @@ func FuzzServer(f *testing.F) {
 	})
 }
 
-var adminRoutes = []string{RouteEnrol, RouteRevoke, RouteRewound, RouteAllow, RouteKeyCreate, RouteKeyRetire, RouteList}
+var adminRoutes = []string{RouteEnrol, RouteRevoke, RouteRewound, RouteAllow, RouteWithdraw, RouteKeyCreate, RouteKeyRetire, RouteList}
 
 // answering is a transport that answers one thing.
 type answering struct {

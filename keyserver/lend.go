@@ -3,7 +3,9 @@ package keyserver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"time"
 
 	"station/ledger"
 	"station/provision"
@@ -103,13 +105,45 @@ func (s *Server) lendable(client string, q RootKeyRequest) error {
 	return s.usable(a, q.Master, what)
 }
 
+// ready tells what is left of an allowance, and what of its masters cannot be used.
+func (s *Server) ready(client string, q ReadyRequest, end time.Time) (ReadyAnswer, error) {
+	if !validDigest(q.Digest) {
+		return ReadyAnswer{}, fmt.Errorf("%w: field %q", errContent, "digest")
+	}
+	masters, err := s.allMasters()
+	if err != nil {
+		return ReadyAnswer{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a, ok := s.state.allowances[allowed{client, q.Digest}]
+	if !ok {
+		return ReadyAnswer{}, noAllowance(client, q.Digest, about{digest: q.Digest})
+	}
+	out := ReadyAnswer{Left: a.units - len(a.used), Retired: []string{}, Missing: []string{}, NotAfter: end.UTC().Format(ledger.TimeFormat)}
+	for _, name := range a.masters {
+		i := slices.IndexFunc(masters, func(m Master) bool { return m.Name == name })
+		switch {
+		case i < 0 || masters[i].Fault != "":
+			out.Missing = append(out.Missing, name)
+		case masters[i].Retired:
+			out.Retired = append(out.Retired, name)
+		}
+	}
+	return out, nil
+}
+
+func noAllowance(client, digest string, what about) error {
+	return refuse(CauseNoAllowance, what, "station %s has no allowance for a recipe with the digest %s: run `station keyserver allow` on the key server", client, digest)
+}
+
 // allowed finds the allowance that lets a station do something to a chip. The caller holds mu.
 func (s *Server) allowed(client, digest, uid string) (*allowance, error) {
 	what := about{digest: digest, uid: uid}
 	a, ok := s.state.allowances[allowed{client, digest}]
 	switch {
 	case !ok:
-		return nil, refuse(CauseNoAllowance, what, "station %s has no allowance for a recipe with the digest %s: run `station keyserver allow` on the key server", client, digest)
+		return nil, noAllowance(client, digest, what)
 	case !a.used[uid] && len(a.used) >= a.units:
 		return nil, refuse(CauseUsedUp, what, "the allowance of station %s for %s version %d is used up: %d chips. `station keyserver allow` on the key server adds to it", client, a.recipe.ID, a.recipe.Version, a.units)
 	}

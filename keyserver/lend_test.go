@@ -244,3 +244,53 @@ func TestRestored(t *testing.T) {
 	}
 	h.verified()
 }
+
+// TestReady: a station is told before it touches a chip what is left, what is retired and when its certificate ends; and a person takes back what is left, and no more.
+func TestReady(t *testing.T) {
+	h, s := signing(t, 5)
+	ready := func() (a ReadyAnswer) {
+		t.Helper()
+		a, err := s.c.Ready(t.Context(), recipeDigest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	withdraw := func(units int) (a Allowance, err error) {
+		return a, h.server.Here().Call(t.Context(), RouteWithdraw, WithdrawRequest{"line1", recipeDigest, units, "op-1"}, &a)
+	}
+	if a := ready(); a.Left != 5 || len(a.Retired)+len(a.Missing) != 0 || a.NotAfter != s.c.leaf.NotAfter.UTC().Format(ledger.TimeFormat) {
+		t.Errorf("%+v", a)
+	}
+	if _, err := rootKey(s.c, "line/root-2026", uidOf(1), 0); err != nil {
+		t.Fatal(err)
+	}
+	for units, cause := range map[int]Cause{0: CauseContent, -1: CauseContent, maxUnits + 1: CauseContent} {
+		refused(t, "an odd number", second(withdraw(units)), cause)
+	}
+	if a, err := withdraw(3); err != nil || a.Units != 2 || a.Used != 1 || ready().Left != 1 {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if a, err := withdraw(100); err != nil || a.Units != 1 || ready().Left != 0 {
+		t.Errorf("%+v, %v", a, err)
+	}
+	refused(t, "nothing is left", second(withdraw(1)), CauseUsedUp)
+	h.restart()
+	s.c.base = h.url
+	if got := entries[ledger.AllowanceWithdrawn](h); len(got) != 2 || got[1].Units != 1 || ready().Left != 0 {
+		t.Errorf("%+v", got)
+	}
+	if _, err := rootKey(s.c, "line/root-2026", uidOf(1), 0); err != nil {
+		t.Errorf("a chip that was done: %v", err)
+	}
+	refused(t, "a new chip", second(rootKey(s.c, "line/root-2026", uidOf(2), 0)), CauseUsedUp)
+	h.admin(RouteKeyRetire, KeyRequest{Name: "line/root-2026", Reason: "line closed", By: "op-1"}, &Master{})
+	delete(h.keys.masters, "acrtm/factory")
+	if a := ready(); !slices.Equal(a.Retired, []string{"line/root-2026"}) || !slices.Equal(a.Missing, []string{"acrtm/factory"}) {
+		t.Errorf("%+v", a)
+	}
+	refused(t, "another recipe", second(s.c.Ready(t.Context(), "sha256:"+strings.Repeat("cd", 32))), CauseNoAllowance)
+	refused(t, "no digest", second(s.c.Ready(t.Context(), "x")), CauseContent)
+	refused(t, "another station", second(h.client(h.enrol("line2", 24)).Ready(t.Context(), recipeDigest)), CauseNoAllowance)
+	h.verified()
+}

@@ -24,6 +24,7 @@ const (
 	RouteUnlock        = "POST /v1/unlock"                 // UnlockRequest -> UnlockAnswer
 	RouteRootKey       = "POST /v1/root-key"               // RootKeyRequest -> KeyAnswer
 	RouteRelay         = "POST /v1/relay"                  // RelayRequest -> RelayTurn
+	RouteReady         = "POST /v1/ready"                  // ReadyRequest -> ReadyAnswer
 )
 
 const (
@@ -149,6 +150,19 @@ type RelayBlock struct {
 	UID     string         `json:"uid"`
 	Bytes   []byte         `json:"bytes"`
 	Counter *uint64        `json:"counter,string,omitempty"`
+}
+
+// ReadyRequest asks what a station may still do by a recipe, before it touches a chip.
+type ReadyRequest struct {
+	Digest string `json:"digest"`
+}
+
+// ReadyAnswer is that. Left are chips that were not there yet: one that was goes on when it is 0.
+type ReadyAnswer struct {
+	Left     int      `json:"left"`
+	Retired  []string `json:"retired"`   // masters of the allowance from which no new chip gets anything
+	Missing  []string `json:"missing"`   // and those that cannot be used at all
+	NotAfter string   `json:"not_after"` // end of the certificate that asks; time of entry format
 }
 
 func jobOf(j provision.Job) RelayJob {

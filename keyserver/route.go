@@ -70,6 +70,10 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		answer, err = with(body, func(q RootKeyRequest) (KeyAnswer, error) { return s.rootKey(ctx, client, q) })
 	case RouteRelay:
 		answer, err = with(body, func(q RelayRequest) (RelayTurn, error) { return s.relay(ctx, client, q) })
+	case RouteReady:
+		answer, err = with(body, func(q ReadyRequest) (ReadyAnswer, error) {
+			return s.ready(client, q, r.TLS.VerifiedChains[0][0].NotAfter)
+		})
 	default:
 		err = refuse(CauseUnknownRoute, about{}, "there is no %s here", r.Method)
 	}

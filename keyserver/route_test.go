@@ -16,7 +16,7 @@ import (
 	"station/ledger"
 )
 
-var stationRoutes = []string{RouteKeys, RouteInit, RouteCheckpointKey, RouteDestroyOld, RouteSign, RouteTagKey, RouteUnlock, RouteRootKey, RouteRelay}
+var stationRoutes = []string{RouteKeys, RouteInit, RouteCheckpointKey, RouteDestroyOld, RouteSign, RouteTagKey, RouteUnlock, RouteRootKey, RouteRelay, RouteReady}
 
 // TestPermissions asks every route, with every sort of certificate that must not be let in, and wants nothing to happen.
 func TestPermissions(t *testing.T) {
@@ -75,7 +75,7 @@ func TestPermissions(t *testing.T) {
 			t.Errorf("%s without TLS: %d %s", route, w.Code, w.Body)
 		}
 	}
-	for _, route := range []string{RouteEnrol, RouteRevoke, RouteRewound, RouteAllow, RouteKeyCreate, RouteKeyRetire, RouteList, "DELETE /v1/keys", "GET /"} {
+	for _, route := range []string{RouteEnrol, RouteRevoke, RouteRewound, RouteAllow, RouteWithdraw, RouteKeyCreate, RouteKeyRetire, RouteList, "DELETE /v1/keys", "GET /"} {
 		refused(t, route+" over the network", held.ask(t.Context(), route, nil, struct{}{}, &struct{}{}), CauseUnknownRoute)
 		asked++
 	}
@@ -91,7 +91,7 @@ func TestPermissions(t *testing.T) {
 	if n := len(h.keys.vkeys); n != 1 {
 		t.Errorf("%d stations have keys, want line3 alone", n)
 	}
-	if asked != len(stationRoutes)*7+9 {
+	if asked != len(stationRoutes)*7+10 {
 		t.Errorf("%d requests", asked)
 	}
 	h.verified()

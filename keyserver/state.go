@@ -93,6 +93,10 @@ func (s *state) after(b ledger.Body) {
 		}
 		a.recipe, a.job, a.masters = b.Recipe, b.Job, slices.Clone(b.Masters)
 		a.units += b.Units
+	case ledger.AllowanceWithdrawn:
+		if a, ok := s.allowances[allowed{b.Client, b.Digest}]; ok {
+			a.units -= b.Units
+		}
 	case ledger.CheckpointWitnessed:
 		c := s.client(b.Client)
 		c.seen, c.rewound = &b, false

@@ -12,6 +12,7 @@ const (
 	KindClientKey           = "client.key"
 	KindKeyCreated          = "key.created"
 	KindKeyAllowance        = "key.allowance"
+	KindAllowanceWithdrawn  = "allowance.withdrawn"
 	KindKeyRefused          = "key.refused"
 	KindRootKeyServed       = "root_key.served"
 	KindUnlockServed        = "unlock.served"
@@ -66,6 +67,14 @@ type KeyAllowance struct {
 	Units   int      `json:"units"`
 	Masters []string `json:"masters"`
 	By      string   `json:"by"`
+}
+
+// AllowanceWithdrawn takes back so many chips that were allowed and not done.
+type AllowanceWithdrawn struct {
+	Client string `json:"client"`
+	Digest string `json:"digest"` // of the recipe
+	Units  int    `json:"units"`
+	By     string `json:"by"`
 }
 
 // KeyRefused says that a request was turned down. Of the same one again and again there need not be an entry each.
@@ -166,6 +175,7 @@ func (ClientRevoked) Kind() string       { return KindClientRevoked }
 func (ClientKey) Kind() string           { return KindClientKey }
 func (KeyCreated) Kind() string          { return KindKeyCreated }
 func (KeyAllowance) Kind() string        { return KindKeyAllowance }
+func (AllowanceWithdrawn) Kind() string  { return KindAllowanceWithdrawn }
 func (KeyRefused) Kind() string          { return KindKeyRefused }
 func (RootKeyServed) Kind() string       { return KindRootKeyServed }
 func (UnlockServed) Kind() string        { return KindUnlockServed }
@@ -179,6 +189,7 @@ func (ClientRevoked) keyServer()       {}
 func (ClientKey) keyServer()           {}
 func (KeyCreated) keyServer()          {}
 func (KeyAllowance) keyServer()        {}
+func (AllowanceWithdrawn) keyServer()  {}
 func (KeyRefused) keyServer()          {}
 func (RootKeyServed) keyServer()       {}
 func (UnlockServed) keyServer()        {}
@@ -197,6 +208,9 @@ func (e KeyCreated) Check() error {
 }
 func (e KeyAllowance) Check() error {
 	return named(e, e.Client != "" && isDigest(e.Recipe.Digest) && isDigest(e.Job) && e.Units > 0 && e.By != "")
+}
+func (e AllowanceWithdrawn) Check() error {
+	return named(e, e.Client != "" && isDigest(e.Digest) && e.Units > 0 && e.By != "")
 }
 func (e KeyRefused) Check() error { return named(e, e.Route != "" && e.Cause != "") }
 func (e RootKeyServed) Check() error {
@@ -234,6 +248,8 @@ func decodeKeyServer(kind string, b []byte) (Body, error) {
 		return unmarshal[KeyCreated](b)
 	case KindKeyAllowance:
 		return unmarshal[KeyAllowance](b)
+	case KindAllowanceWithdrawn:
+		return unmarshal[AllowanceWithdrawn](b)
 	case KindKeyRefused:
 		return unmarshal[KeyRefused](b)
 	case KindRootKeyServed:

@@ -33,6 +33,7 @@ func keyServerBodies() []Body {
 		RelayJudged{Client: "line2", Session: session, Run: run, Serial: "GW-000001", UID: uid, Digest: digest, Step: 4, Turn: 2, Answers: answers, OK: true, Verdict: "the chip holds it", Measure: root},
 		KeyRefused{Client: "line2", Route: "/v1/root-key", Cause: "allowance-used", Digest: digest, UID: uid, Master: "line/root-2026"},
 		ClientRevoked{Client: "line2", Reason: "stolen", By: "op-7f"},
+		AllowanceWithdrawn{Client: "line2", Digest: digest, Units: 40, By: "op-7f"},
 	}
 }
 
@@ -90,7 +91,7 @@ func TestKeyServerGrammar(t *testing.T) {
 			}
 		}
 	}
-	if refused != 49 {
+	if refused != 53 {
 		t.Errorf("%d were refused", refused)
 	}
 }
