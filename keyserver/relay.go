@@ -112,6 +112,9 @@ func (s *Server) begin(ctx context.Context, c *conversation, had *session) (Rela
 			return RelayTurn{}, err
 		}
 		if c.ops[i].OneWay && number(had.last.Blocks[0].Counter) < *c.job.Counter {
+			if err := s.alone(c, had.last); err != nil {
+				return RelayTurn{}, err
+			}
 			p.next, p.unproven = i+1, 1
 		}
 	}
@@ -140,6 +143,11 @@ func (s *Server) goOn(ctx context.Context, c *conversation, had *session, q Rela
 	if err != nil {
 		return RelayTurn{}, err
 	}
+	if p.unproven > 0 {
+		if err := s.alone(c, had.last); err != nil {
+			return RelayTurn{}, err
+		}
+	}
 	if p.failed == "" && had.refused+p.refused > maxRefused {
 		p.failed = fmt.Sprintf("the chip did not take %d commands that were made for what it said its counters were", had.refused+p.refused)
 	}
@@ -147,6 +155,17 @@ func (s *Server) goOn(ctx context.Context, c *conversation, had *session, q Rela
 	last := had.last
 	last.Nonce, last.Answers, last.Blocks = "", results(q.Answers), nil
 	return s.next(ctx, c, last, p)
+}
+
+// alone refuses to take a chip's counter for proof of a turn of one block where another one was made for the same count. The caller holds mu.
+func (s *Server) alone(c *conversation, last ledger.RelayMade) error {
+	b := last.Blocks[0]
+	client, run := s.state.rival(last.UID, last.Session, number(last.PowerOn), number(b.Counter))
+	if client == "" {
+		return nil
+	}
+	return refuse(CauseUnclear, about{digest: last.Digest, uid: last.UID}, "the chip's command counter has left %s behind, and two commands were made for it: %s for run %s of station %s, and another for run %s of station %s. Which one took effect, the counter does not tell: look at the chip",
+		b.Counter, b.Command, last.Run, c.client, run, client)
 }
 
 // progress is what answers came to.
@@ -242,7 +261,7 @@ func (s *Server) next(ctx context.Context, c *conversation, last ledger.RelayMad
 		if op.Command == "measure" {
 			made.Nonce = hex.EncodeToString(at.Nonce[:])
 		}
-		made.Blocks = append(made.Blocks, ledger.MadeBlock{Seq: seq, Command: op.Command, At: op.At, Counter: decimal(counter), SHA256: hashOf(c.maker.Block(c.secret, op, at))})
+		made.Blocks = append(made.Blocks, ledger.MadeBlock{Seq: seq, Command: op.Command, At: op.At, Counter: decimal(counter), Changes: op.Changes, SHA256: hashOf(c.maker.Block(c.secret, op, at))})
 		seq++
 		if alone {
 			break

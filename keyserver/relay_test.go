@@ -499,3 +499,72 @@ func TestRelayOtherRecipe(t *testing.T) {
 	}
 	h.verified()
 }
+
+// TestRelayRival: of a one-way command whose answer is lost the counter tells nothing where another command was made for the same count, whoever it was made for. There is
+// no verdict then, and no other command. One that was made for a power-on that is over, or for a later count, does not matter.
+func TestRelayRival(t *testing.T) {
+	for name, c := range map[string]struct {
+		rival   func(s, other *bench) // between the making of protect and the next word of line1
+		answers bool                  // line1 says that it was executed, or begins anew
+		unclear bool
+	}{
+		"another station's took effect":           {func(s, other *bench) { other.passes() }, false, true},
+		"another station's, and line1 says lost":  {func(s, other *bench) { other.passes() }, true, true},
+		"another station's was made and not sent": {func(s, other *bench) { second(other.c.Next(s.h.t.Context(), other.facts(), nil)); s.protect() }, false, true},
+		"made for a later count":                  {func(s, other *bench) { s.protect(); other.passes() }, false, false},
+		"a measurement":                           {func(s, other *bench) { other.job.Step = 5; other.passes(); s.protect() }, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, s := signing(t, 2)
+			cert := h.enrol("line2", 24)
+			h.admin(RouteAllow, AllowRequest{Station: "line2", Job: settings(), Units: 2, By: "op-1"}, &Allowance{})
+			s.job.Step = 4
+			first, err := s.c.Next(t.Context(), s.facts(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.turns = []provision.Turn{first}
+			other := &bench{h: h, c: h.client(cert), b: s.b, job: s.job}
+			other.job.Run, other.job.Step = "00000000000000b1", 1
+			c.rival(s, other)
+			h.restart()
+			s.c.base = h.url
+			var answered []provision.Answered
+			if c.answers {
+				answered = []provision.Answered{{Turn: 1, Answers: []provision.Answer{{Seq: 1, SHA256: hashOf(first.Blocks[0].Bytes), Lost: true, Executed: true}}}}
+			}
+			turn, err := s.c.Next(t.Context(), s.facts(), answered)
+			if c.unclear {
+				refused(t, name, err, CauseUnclear)
+			} else if err != nil || !turn.OK || !s.b.protected {
+				t.Errorf("%+v, %v, protected %t", turn, err, s.b.protected)
+			}
+			for _, j := range entries[ledger.RelayJudged](h) {
+				if j.Client == "line1" && c.unclear {
+					t.Errorf("a verdict: %+v", j)
+				}
+			}
+			h.verified()
+		})
+	}
+	// A block for a power-on that is over is dead.
+	h, s := signing(t, 1)
+	if _, err := s.c.Next(t.Context(), s.facts(), nil); err != nil {
+		t.Fatal(err)
+	}
+	s.b.powerOn++
+	s.job.Step, s.job.Run = 4, "00000000000000a2"
+	first, err := s.c.Next(t.Context(), s.facts(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.turns = []provision.Turn{first}
+	s.protect()
+	if turn, err := s.c.Next(t.Context(), s.facts(), nil); err != nil || !turn.OK {
+		t.Errorf("%+v, %v", turn, err)
+	}
+	h.verified()
+}
+
+// protect sends the block that was made first.
+func (s *bench) protect() { s.b.send(s.turns[0].Blocks[0].Bytes) }

@@ -14,7 +14,16 @@ type state struct {
 	served     map[[2]string]bool // chip and master: it has a root key from it
 	allowances map[allowed]*allowance
 	sessions   map[sessionOf]*session
-	ended      []sessionOf // sessions that were judged, oldest first
+	ended      []sessionOf       // sessions that were judged, oldest first
+	spans      map[string][]span // by UID
+}
+
+// span is the command counters that a session has blocks of a chip for which move it, in one power-on of the chip.
+type span struct {
+	session        string
+	client, run    string
+	powerOn        uint64
+	first, through uint64
 }
 
 // client is a station.
@@ -52,7 +61,7 @@ type session struct {
 const keptSessions = 10_000
 
 func newState() *state {
-	return &state{clients: map[string]*client{}, masters: map[string]string{}, retired: map[string]bool{}, served: map[[2]string]bool{}, allowances: map[allowed]*allowance{}, sessions: map[sessionOf]*session{}}
+	return &state{clients: map[string]*client{}, masters: map[string]string{}, retired: map[string]bool{}, served: map[[2]string]bool{}, allowances: map[allowed]*allowance{}, sessions: map[sessionOf]*session{}, spans: map[string][]span{}}
 }
 
 func (s *state) client(name string) *client {
@@ -127,8 +136,37 @@ func (s *state) made(b ledger.RelayMade) {
 		c = &session{first: b}
 		s.sessions[key] = c
 	}
+	s.span(b)
 	c.refused += refusedIn(b.Answers)
 	c.last, c.judged = b, nil
+}
+
+// span notes for which counters a turn has blocks that move them.
+func (s *state) span(b ledger.RelayMade) {
+	powerOn := number(b.PowerOn)
+	for _, block := range b.Blocks {
+		if !block.Changes {
+			continue
+		}
+		n, list := number(block.Counter), s.spans[b.UID]
+		i := slices.IndexFunc(list, func(p span) bool { return p.session == b.Session && p.powerOn == powerOn })
+		if i < 0 {
+			s.spans[b.UID] = append(list, span{b.Session, b.Client, b.Run, powerOn, n, n})
+			continue
+		}
+		list[i].first, list[i].through = min(list[i].first, n), max(list[i].through, n)
+	}
+}
+
+// rival is another session that has a block for the same counter of a chip, "" for none: where the counter has moved on, either may have moved it. One for an earlier
+// power-on is dead by then. One for a later counter cannot be it: its chip had left this one behind.
+func (s *state) rival(uid, session string, powerOn, counter uint64) (client, run string) {
+	for _, p := range s.spans[uid] {
+		if p.session != session && p.powerOn >= powerOn && p.first <= counter && counter <= p.through {
+			return p.client, p.run
+		}
+	}
+	return "", ""
 }
 
 func (s *state) judge(b ledger.RelayJudged) {

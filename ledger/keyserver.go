@@ -148,9 +148,10 @@ type RelayMade struct {
 type MadeBlock struct {
 	Seq     int    `json:"seq"`
 	Command string `json:"command"`
-	At      int64  `json:"at"`      // address, 0 where the command has none
-	Counter string `json:"counter"` // decimal: the command counter that it is for
-	SHA256  string `json:"sha256"`  // 64 hex digits
+	At      int64  `json:"at"`                // address, 0 where the command has none
+	Counter string `json:"counter"`           // decimal: the command counter that it is for
+	Changes bool   `json:"changes,omitempty"` // the chip, and with it the command counter
+	SHA256  string `json:"sha256"`            // 64 hex digits
 }
 
 // RelayJudged ends a session.

@@ -29,7 +29,7 @@ func keyServerBodies() []Body {
 		CheckpointWitnessed{Client: "line2", Size: 4711, Root: root, Key: testVerifier},
 		CheckpointRewound{Client: "line2", Size: 4711, Root: root, Reason: "restored from the backup of Monday", By: "op-7f"},
 		RelayMade{Client: "line2", Session: session, Run: run, Serial: "GW-000001", UID: uid, Digest: digest, Step: 4, Job: "settings", Turn: 2, PowerOn: "18446744073709551615",
-			Nonce: "000102030405060708090a0b0c0d0e0f", Answers: answers, Blocks: []MadeBlock{{Seq: 3, Command: "write", At: 0x20100, Counter: "18446744073709551615", SHA256: root}}},
+			Nonce: "000102030405060708090a0b0c0d0e0f", Answers: answers, Blocks: []MadeBlock{{Seq: 3, Command: "write", At: 0x20100, Counter: "18446744073709551615", Changes: true, SHA256: root}}},
 		RelayJudged{Client: "line2", Session: session, Run: run, Serial: "GW-000001", UID: uid, Digest: digest, Step: 4, Turn: 2, Answers: answers, OK: true, Verdict: "the chip holds it", Measure: root},
 		KeyRefused{Client: "line2", Route: "/v1/root-key", Cause: "allowance-used", Digest: digest, UID: uid, Master: "line/root-2026"},
 		ClientRevoked{Client: "line2", Reason: "stolen", By: "op-7f"},
