@@ -116,6 +116,8 @@ func ledgerErr(data string, err error) error {
 		return exit(exitRefused, fmt.Errorf("%s is not a data directory: run `station init` (or `station init --simulated`) first", data))
 	case errors.Is(err, store.ErrMismatch):
 		return exit(exitRefused, err)
+	case goesBack(err) != nil: // once, though the tail was tried twice
+		return exit(exitError, goesBack(err))
 	}
 	return exit(exitError, err)
 }

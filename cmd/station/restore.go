@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	"station/keyserver"
 	"station/ledger"
 	"station/store"
 )
@@ -56,8 +58,16 @@ func (a *app) restore() *cobra.Command {
 				return restoreErr(err)
 			}
 			defer keys.Close()
+			made := os.Mkdir(cfg.Data, 0o755) == nil // of a station whose keys are elsewhere
 			db, epoch, err := store.Restore(c.Context(), ledgerFile(cfg.Data), storeOptions(cfg, keys, simulated), from)
+			witness := goesBack(err)
+			if witness != nil { // the ledger is there, and unsigned
+				db, err = store.OpenReadOnly(ledgerFile(cfg.Data))
+			}
 			if err != nil {
+				if made {
+					os.Remove(cfg.Data)
+				}
 				return restoreErr(err)
 			}
 			defer db.Close()
@@ -70,9 +80,14 @@ func (a *app) restore() *cobra.Command {
 				j.Quarantine = append(j.Quarantine, quarantineJSON{r.Serial, r.Chip().UID, r.Slot, r.ID})
 			}
 			if a.json {
-				return a.printJSON(j)
+				err = a.printJSON(j)
+			} else {
+				err = a.printRestored(cfg.Data, j)
 			}
-			return a.printRestored(cfg.Data, j)
+			if err == nil && witness != nil {
+				err = exit(exitDecision, fmt.Errorf("the ledger is restored; its checkpoints are signed, and the station works, when a person has said at the key server that this was meant: `station keyserver rewound %s --reason ...`, there", cfg.Station))
+			}
+			return err
 		},
 	}
 	f := c.Flags()
@@ -84,6 +99,15 @@ func (a *app) restore() *cobra.Command {
 		c.MarkFlagRequired(name)
 	}
 	return c
+}
+
+// goesBack is the key server's word that it does not sign a ledger which has fewer entries than before, or others; nil where err is not that.
+func goesBack(err error) error {
+	var refused *keyserver.Error
+	if errors.As(err, &refused) && refused.Cause == keyserver.CauseRollback {
+		return refused
+	}
+	return nil
 }
 
 // keysToRestore opens the keys that the restored ledger goes on with.
