@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -53,10 +55,18 @@ func (a *app) keyServerInit() *cobra.Command {
 			if _, err := os.Stat(ledgerFile(dir)); err == nil {
 				return exit(exitRefused, fmt.Errorf("%s is a key server's directory already; nothing was changed", dir))
 			}
+			text, path := keyServerText(id, listen, names), keyServerFile(dir)
+			if had, err := os.ReadFile(path); errors.Is(err, fs.ErrNotExist) {
+				if err := checkKeyServerConfig(path, text); err != nil {
+					return exit(exitRefused, fmt.Errorf("no key server can have these; nothing was made\n%w", err))
+				}
+			} else if !bytes.Equal(had, text) && slices.ContainsFunc([]string{"id", "listen", "name"}, c.Flags().Changed) {
+				return exit(exitRefused, fmt.Errorf("%s is there, and it alone counts: change it, and leave --id, --listen and --name out", path))
+			}
 			if err := os.MkdirAll(jobsDir(dir), 0o700); err != nil {
 				return exit(exitError, err)
 			}
-			if err := writeKeyServerConfig(dir, id, listen, names); err != nil {
+			if err := writeNew(path, text); err != nil && !errors.Is(err, fs.ErrExist) {
 				return exit(exitError, err)
 			}
 			cfg, err := readKeyServerConfig(dir)

@@ -31,19 +31,21 @@ type keyServerYAML struct {
 	Keys   keysConfig
 }
 
-// writeKeyServerConfig makes keyserver.yaml where there is none.
-func writeKeyServerConfig(dir, id, listen string, names []string) error {
-	f, err := os.OpenFile(keyServerFile(dir), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	} else if err != nil {
-		return err
-	}
+// keyServerText is the keyserver.yaml that is made where there is none.
+func keyServerText(id, listen string, names []string) []byte {
 	text := fmt.Appendf(nil, "# Facts about this key server.\n\nid: %q                   # origin of its ledger's checkpoints\nlisten: %q\nnames:                         # by which stations call this PC; its certificate has them\n", id, listen)
 	for _, name := range names {
 		text = fmt.Appendf(text, "  - %q\n", name)
 	}
-	text = append(text, "\n# Where all keys are, those of stations too: files, perhaps under a passphrase, or a token, as in a station's config.yaml.\nkeys: {provider: file}\n"...)
+	return append(text, "\n# Where all keys are, those of stations too: files, perhaps under a passphrase, or a token, as in a station's config.yaml.\nkeys: {provider: file}\n"...)
+}
+
+// writeNew makes a file, and replaces none.
+func writeNew(path string, text []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
 	_, err = f.Write(text)
 	return errors.Join(err, f.Close())
 }
