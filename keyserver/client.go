@@ -98,6 +98,9 @@ func NewClient(o ClientOptions) (*Client, error) {
 // Station is the id that the certificate names.
 func (c *Client) Station() string { return c.station }
 
+// String names the key server: by its certificate authority, which has its id, and its address.
+func (c *Client) String() string { return c.o.CA.Subject.CommonName + " at " + c.base }
+
 // Close lets go of idle connections. Requests under way go on.
 func (c *Client) Close() error {
 	c.http.CloseIdleConnections()

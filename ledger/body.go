@@ -51,6 +51,8 @@ type RunStart struct {
 	Values    []Fact   `json:"values"`           // what the recipe writes of this unit besides its serial, as hex
 	Before    Locks    `json:"before"`           // what the chip's protection was when the run began
 	Mirror    string   `json:"mirror,omitempty"` // where a second copy of this entry is, one of the Mirror constants; absent before it was recorded
+	// KeyServer is whom the station asks for keys or signed commands: "station key server keys1 at https://keys.line:8443"; "" for nobody.
+	KeyServer string `json:"key_server,omitempty"`
 	// Of a rework: the index of the rework.permit that the run uses, and the UID of the chip whose place this one takes.
 	Permit  int64  `json:"permit,omitempty"`
 	Retires string `json:"retires,omitempty"`
@@ -66,7 +68,9 @@ type RunResume struct {
 	Software string `json:"software"`
 	Chip     Chip   `json:"chip"`
 	Before   Locks  `json:"before"`
-	Mirror   string `json:"mirror,omitempty"` // as in RunStart
+	// As in RunStart.
+	Mirror    string `json:"mirror,omitempty"`
+	KeyServer string `json:"key_server,omitempty"`
 }
 
 // RunStep says that a step is over and what the chip showed afterwards.

@@ -239,10 +239,10 @@ func (r *run) begin(ctx context.Context, open *ledger.Run) error {
 	if open != nil {
 		kind, r.id = Resumed, open.ID
 		body = ledger.RunResume{Run: r.id, Serial: r.o.Serial, Slot: r.o.Slot, Operator: r.o.Operator, Fixture: r.e.bench.Describe(r.o.Slot),
-			Software: r.e.o.Software, Chip: *r.chipFacts(), Before: *locksOf(r.before), Mirror: r.e.o.Mirror()}
+			Software: r.e.o.Software, Chip: *r.chipFacts(), Before: *locksOf(r.before), Mirror: r.e.o.Mirror(), KeyServer: r.e.o.KeyServer}
 	} else {
 		start := ledger.RunStart{Permit: r.permit, Retires: r.retires, Run: r.id, Serial: r.o.Serial, Slot: r.o.Slot, Operator: r.o.Operator, Fixture: r.e.bench.Describe(r.o.Slot),
-			Software: r.e.o.Software, Recipe: recipeFacts(rec), Chip: *r.chipFacts(), Elsewhere: string(rec.Elsewhere()), Before: *locksOf(r.before), Images: []ledger.Image{}, Regions: []ledger.Region{}, Values: r.values(), Mirror: r.e.o.Mirror(),
+			Software: r.e.o.Software, Recipe: recipeFacts(rec), Chip: *r.chipFacts(), Elsewhere: string(rec.Elsewhere()), Before: *locksOf(r.before), Images: []ledger.Image{}, Regions: []ledger.Region{}, Values: r.values(), Mirror: r.e.o.Mirror(), KeyServer: r.e.o.KeyServer,
 			Part: ledger.Part{Name: part.Name, Digest: part.Digest(), Size: part.Size, Sector: part.Sector, User: part.User, Assumed: append([]string{}, part.Assumed...)}}
 		if signs(rec) {
 			start.Part.Map = part.ACRTM.Map

@@ -81,6 +81,8 @@ type Options struct {
 	AllowRaw bool // recipes with raw commands may run
 	// Signer is the key server; nil where there is none. Recipes with signed commands are refused then.
 	Signer Signer
+	// KeyServer names it, or whoever else has the station's keys, for the ledger (ledger.RunStart).
+	KeyServer string
 	// Simulated says that the chips are: only then are commands sent that no real part has.
 	Simulated bool
 	// Watch is told what happens, from the goroutine of the run it happens to. It must not block.

@@ -167,7 +167,7 @@ func (s *sheet) details() {
 	s.wide("Recipe digest", digest, r.Digest)
 	s.wide("Serial", body, s.run.Serial)
 	// A resumed run may have gone on elsewhere and under someone else: all of them, in their order.
-	var operators, software, fixtures, slots, mirrors []string
+	var operators, software, fixtures, slots, mirrors, servers []string
 	note := func(list *[]string, value string) {
 		if n := len(*list); value != "" && (n == 0 || (*list)[n-1] != value) {
 			*list = append(*list, value)
@@ -181,12 +181,14 @@ func (s *sheet) details() {
 			note(&fixtures, b.Fixture)
 			note(&slots, b.Slot)
 			note(&mirrors, mirrorText(b.Mirror))
+			note(&servers, b.KeyServer)
 		case ledger.RunResume:
 			note(&operators, b.Operator)
 			note(&software, b.Software)
 			note(&fixtures, b.Fixture)
 			note(&slots, b.Slot)
 			note(&mirrors, mirrorText(b.Mirror))
+			note(&servers, b.KeyServer)
 		case ledger.RunEnd:
 			note(&operators, b.Operator)
 			note(&software, b.Software)
@@ -220,6 +222,9 @@ func (s *sheet) details() {
 	s.pair("Run", s.run.ID, "Chip touched", s.touched())
 	if len(mirrors) > 0 {
 		s.wide("Mirror", body, strings.Join(mirrors, then))
+	}
+	if len(servers) > 0 {
+		s.wide("Key server", body, strings.Join(servers, then))
 	}
 	if st := s.run.Start; st != nil {
 		for _, v := range st.Values {

@@ -17,7 +17,7 @@ import (
 
 func (a *app) audit() *cobra.Command {
 	c := &cobra.Command{Use: "audit", Short: "What the auditor asks of the ledger"}
-	c.AddCommand(a.auditVerify())
+	c.AddCommand(a.auditVerify(), a.auditEntries())
 	return c
 }
 

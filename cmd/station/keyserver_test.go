@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -195,6 +196,61 @@ func (s *serving) verified() {
 	}
 }
 
+// entries are those of one kind in a ledger; of the key server's when it no longer runs.
+func (p *position) entries(data, kind string) (out []map[string]any) {
+	p.t.Helper()
+	text, _ := p.expect(exitDone, "audit", "entries", "--data", data, "--kind", kind)
+	for dec := json.NewDecoder(strings.NewReader(text)); dec.More(); {
+		var e map[string]any
+		if err := dec.Decode(&e); err != nil || e["kind"] != kind {
+			p.t.Fatalf("%s: %v, %v", kind, e, err)
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// agree holds the two ledgers against each other, as docs/keyserver.md has it: the key server made every signed command and lent every root key that the station's ledger tells of,
+// in all as many as these.
+func (s *serving) agree(commands, keys int) {
+	s.t.Helper()
+	server := "station key server keys1 at https://" + s.addr
+	for _, e := range append(s.entries("data", "run.start"), s.entries("data", "run.resume")...) {
+		if e["key_server"] != server {
+			s.t.Errorf("a run names the key server %v, not %s", e["key_server"], server)
+		}
+	}
+	made, sent := map[string]bool{}, 0
+	blocks := func(e map[string]any, do func(block string)) {
+		list, _ := e["blocks"].([]any)
+		for _, b := range list {
+			do(fmt.Sprint(e["run"], " ", b.(map[string]any)["sha256"]))
+		}
+	}
+	for _, e := range s.entries("keyserver", "relay.made") {
+		blocks(e, func(b string) { made[b] = true })
+	}
+	for _, e := range append(s.entries("data", "relay.intent"), s.entries("data", "relay.answer")...) {
+		blocks(e, func(b string) {
+			if sent++; !made[b] {
+				s.t.Errorf("the key server did not make %s", b)
+			}
+		})
+	}
+	lent, got := map[string]bool{}, 0
+	for _, e := range s.entries("keyserver", "root_key.served") {
+		lent[fmt.Sprint(e["uid"], e["index"], e["fingerprint"])] = true
+	}
+	for _, e := range s.entries("data", "root_key.intent") {
+		if got++; !lent[fmt.Sprint(e["uid"], e["index"], e["master"])] {
+			s.t.Errorf("the key server did not lend the key of %v", e)
+		}
+	}
+	if sent < commands || got < keys {
+		s.t.Errorf("%d commands and %d root keys, want at least %d and %d", sent, got, commands, keys)
+	}
+}
+
 // TestKeyServer carries the whole recipe out with every key at a key server that is another process, over mutual TLS. Without an allowance it is ERROR and nothing
 // permanent is sent; with one the same command passes. The server is killed in between, and counts on.
 func TestKeyServer(t *testing.T) {
@@ -255,6 +311,7 @@ func TestKeyServer(t *testing.T) {
 	p.replace("config.yaml", "line1/ca.pem, cert: line1/station.pem, key: line1/station.key", "line1.new/ca.pem, cert: line1.new/station.pem, key: line1.new/station.key")
 	p.expect(exitDone, "run", "small.yaml", "--slot", "2=TB-0001")
 	s.verified()
+	s.agree(0, 2)
 	s.noKeys()
 }
 

@@ -38,6 +38,7 @@ type bench struct {
 	rack      *fixtures.Rack
 	secrets   secrets
 	signer    provision.Signer // nil where the configuration names no key server
+	keyServer string           // who that is, for the ledger
 	simulated bool
 	lost      int64       // the station.epoch before which entries may be missing, 0 for none
 	boards    *sim.Boards // nil on metal
@@ -161,7 +162,7 @@ func (a *app) openOver(ctx context.Context, cfg *config, overBus func(*bench, co
 		if err != nil {
 			return nil, exit(exitRefused, err)
 		}
-		b.signer, b.closers = client, append(b.closers, client.Close)
+		b.signer, b.keyServer, b.closers = client, client.String(), append(b.closers, client.Close)
 	}
 	if b.db, err = store.Open(ledgerFile(b.data), storeOptions(cfg, keys, b.simulated)); err != nil {
 		return nil, ledgerErr(b.data, err)

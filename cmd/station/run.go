@@ -261,7 +261,7 @@ func simulatedPart(p *flash.Part) string {
 
 // engine returns the engine of this station. A simulated one has its hands: it reseats the boards that the engine asks for.
 func (b *bench) engine(ctx context.Context, watch func(provision.Event)) *provision.Engine {
-	o := provision.Options{Software: software(), Watch: watch, Secrets: b.secrets, AllowRaw: b.config.AllowRaw, Mirror: b.db.Mirror, Lost: b.lost, Signer: b.signer, Simulated: b.simulated}
+	o := provision.Options{Software: software(), Watch: watch, Secrets: b.secrets, AllowRaw: b.config.AllowRaw, Mirror: b.db.Mirror, Lost: b.lost, Signer: b.signer, KeyServer: b.keyServer, Simulated: b.simulated}
 	if b.simulated {
 		o.Reseater = "the simulator"
 		o.Watch = func(ev provision.Event) {

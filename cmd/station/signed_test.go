@@ -77,7 +77,7 @@ func TestSignedBoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	report := strings.Join(strings.Fields(string(pdf)), " ")
-	for _, want := range []string{"INVENTED MAP", "Signed commands", "region boot measures as the recipe has it, signed by the chip", "PERMANENT: cannot be undone"} {
+	for _, want := range []string{"INVENTED MAP", "Signed commands", "Key server station key server keys1 at https://" + s.addr, "region boot measures as the recipe has it, signed by the chip", "PERMANENT: cannot be undone"} {
 		if !strings.Contains(report, want) {
 			t.Errorf("the report has no %q\n%s", want, report)
 		}
@@ -122,6 +122,7 @@ func TestSignedBoot(t *testing.T) {
 	}
 	t.Logf("%d kills", kills)
 	s.verified()
+	s.agree(3*51, 0)
 	s.noKeys()
 }
 
