@@ -29,6 +29,9 @@ const (
 // leftover is what writeNew leaves of a key when it is killed; no name ends like it.
 var leftover = regexp.MustCompile(`\.new-[0-9]*$`)
 
+// point is passed behind each durable thing that making a key does. Tests die there.
+var point = func() {}
+
 // File is a Provider in a directory: files of mode 0600, encrypted where it was made with a passphrase. Printing it in any way shows no key.
 type File struct {
 	dir  string
@@ -64,6 +67,7 @@ func OpenFile(dir string, passphrase []byte) (*File, error) {
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
+	sweep(dir) // what cannot be swept does not keep anybody from reading a copy on a medium that cannot be written to
 	path := filepath.Join(dir, lockFile)
 	_, err := os.Lstat(path)
 	if passphrase == nil {
@@ -168,11 +172,26 @@ func (f *File) create(name string, content []byte) error {
 	return writeNew(f.path(name), content)
 }
 
+// Destroy takes every link of the file, the key's own name last: whoever dies in between destroys it again.
 func (f *File) Destroy(name string) error {
-	if err := os.Remove(f.path(name)); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: %w", f.path(name), ErrMissing)
+	path := f.path(name)
+	key, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w", path, ErrMissing)
 	} else if err != nil {
 		return err
+	}
+	all, err := leftovers(f.dir)
+	if err != nil {
+		return err
+	}
+	for _, file := range append(all, path) {
+		if link, err := os.Lstat(file); err != nil || !os.SameFile(link, key) {
+			continue // of another key, or swept meanwhile
+		}
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	return syncDir(f.dir)
 }
@@ -328,11 +347,17 @@ func checkMode(path string, info fs.FileInfo, allowed fs.FileMode) error {
 
 // writeNew makes path appear with its whole content or not at all, and never replaces another file.
 func writeNew(path string, content []byte) (err error) {
+	held, err := hold(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer held.Close()
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-") // mode 0600
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
+	point()
 	_, err = f.Write(content)
 	if err == nil {
 		err = f.Sync()
@@ -340,12 +365,14 @@ func writeNew(path string, content []byte) (err error) {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
+	point()
 	// A rename would replace a key that another process made meanwhile; a link fails instead.
 	if err := os.Link(f.Name(), path); errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s: %w and is never overwritten", path, ErrExists)
 	} else if err != nil {
 		return err
 	}
+	point()
 	return syncDir(filepath.Dir(path))
 }
 

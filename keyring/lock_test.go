@@ -13,6 +13,9 @@ import (
 
 func TestMain(m *testing.M) {
 	workFactor = 10
+	if os.Getenv("DIE_AT") != "" {
+		os.Exit(dieAt())
+	}
 	os.Exit(m.Run())
 }
 
