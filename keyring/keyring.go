@@ -111,6 +111,21 @@ func OpenFor(p Provider, station, vkey string) (*Keyring, error) {
 	return open(p, station, "-"+station, vkey)
 }
 
+// Complete makes whichever of the two keys of a station is missing, and opens its keyring with the newest checkpoint key. newVerifier tells, with an error too, that the
+// verifier key was made: nobody knows the tags of the old one again, and the station's recipient is another. It is for keys that are lost for good.
+func Complete(p Provider, station string) (k *Keyring, newVerifier bool, err error) {
+	k = &Keyring{p: p, station: station}
+	there, err := k.checkpoints()
+	if err != nil {
+		return nil, false, err
+	}
+	if newVerifier, err = k.create(len(there) == 0); err != nil {
+		return nil, newVerifier, err
+	}
+	k, err = Open(p, station, "")
+	return k, newVerifier, err
+}
+
 func create(p Provider, station, suffix string) (*Keyring, error) {
 	// A dot would make the name of one station's key that of another's next one.
 	if station == "" || !utf8.ValidString(station) || strings.ContainsRune(station, '+') || strings.ContainsFunc(station, unicode.IsSpace) || suffix != "" && strings.ContainsAny(station, "./") {
@@ -124,17 +139,26 @@ func create(p Provider, station, suffix string) (*Keyring, error) {
 	if len(there) > 0 {
 		return nil, fmt.Errorf("%s: the %s %w and is never overwritten", p, there[0], ErrExists)
 	}
-	// The checkpoint key comes last: it is what says that a keyring is there.
-	if err := p.CreateMAC(k.verifier(), nil); err != nil && !errors.Is(err, ErrExists) {
-		return nil, err
-	}
-	if _, err := k.mac(k.verifier(), nil); err != nil {
-		return nil, err
-	}
-	if err := p.CreateSigning(k.checkpoint(1)); err != nil {
+	if _, err := k.create(true); err != nil {
 		return nil, err
 	}
 	return open(p, station, suffix, "")
+}
+
+// create makes the verifier key where there is none, and a checkpoint key. That comes last: it is what says that a keyring is there.
+func (k *Keyring) create(checkpoint bool) (newVerifier bool, err error) {
+	err = k.p.CreateMAC(k.verifier(), nil)
+	if err != nil && !errors.Is(err, ErrExists) {
+		return false, err
+	}
+	newVerifier = err == nil
+	if _, err := k.mac(k.verifier(), nil); err != nil {
+		return newVerifier, err
+	}
+	if checkpoint {
+		return newVerifier, k.p.CreateSigning(k.checkpoint(1))
+	}
+	return newVerifier, nil
 }
 
 func open(p Provider, station, suffix, vkey string) (*Keyring, error) {

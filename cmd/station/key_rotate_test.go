@@ -34,7 +34,7 @@ func TestDeathInKeyRotate(t *testing.T) {
 				t.Fatal(err)
 			}
 			why := store.Rotation{Lost: lost, Reason: "yearly", By: "sup2"}
-			keys, next, vkey, err := keysForRotation(cfg, chain, lost)
+			keys, next, vkey, _, err := keysForRotation(cfg, chain, &why, lost)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -48,7 +48,7 @@ func TestDeathInKeyRotate(t *testing.T) {
 					}
 					return nil
 				}
-				if _, err := rotateLedger(path, o, why); (err != nil) != (at == "the entry") {
+				if _, _, err := rotateLedger(path, o, why); (err != nil) != (at == "the entry") {
 					t.Fatalf("%s: %v", at, err)
 				}
 			}
@@ -75,9 +75,12 @@ func TestDeathInKeyRotate(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			if at == "the entry" && !lost {
+				oldKeyGone(t, cfg, a, why)
+			}
 			start()
 			if at == "the new key" {
-				j, err := rotate(cfg, why)
+				j, err := rotate(cfg, why, lost)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -103,6 +106,32 @@ func TestDeathInKeyRotate(t *testing.T) {
 				t.Errorf("lost %t, %s: %q, %v", lost, at, files, err)
 			}
 		}
+	}
+}
+
+// oldKeyGone loses the old key where the ledger names the new one and the old one has yet to sign that. The new one works, and is replaced as lost all the same.
+func oldKeyGone(t *testing.T, was *config, a *app, why store.Rotation) {
+	t.Helper()
+	cfg := *was
+	cfg.Data = t.TempDir()
+	if err := os.CopyFS(cfg.Data, os.DirFS(was.Data)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"verifier.key", "checkpoint.2.key"} {
+		if err := os.Chmod(filepath.Join(keysDir(cfg.Data), name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := errors.Join(os.Chmod(keysDir(cfg.Data), 0o700), os.Remove(filepath.Join(keysDir(cfg.Data), "checkpoint.key")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.openWith(context.Background(), &cfg); !errors.Is(err, keyring.ErrMissing) || !strings.Contains(err.Error(), "--lost") {
+		t.Errorf("without the old key: %v", err)
+	}
+	why.Lost = true
+	if j, err := rotate(&cfg, why, false); err != nil || !j.Lost {
+		t.Errorf("said lost: %+v, %v", j, err)
 	}
 }
 
@@ -172,7 +201,7 @@ func (p *position) rotations() {
 	for _, key := range keys {
 		p.expect(exitDone, "audit", "verify", "--key", key)
 	}
-	p.expect(exitDone, "key", "rotate", "checkpoint", "--lost", "--reason", "stolen", "--by", "sup2")
+	p.expect(exitDone, "key", "rotate", "checkpoint", "--stolen", "--reason", "stolen", "--by", "sup2")
 	p.expect(exitDone, "run", "small.yaml", "--slot", "1=TB-0020")
 	keys = p.checkpointKeys()
 	p.expect(exitNo, "audit", "verify", "--key", keys[0])
@@ -192,7 +221,8 @@ func (p *position) dieInRotation() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	keys, next, vkey, err := keysForRotation(cfg, chain, false)
+	why := store.Rotation{Reason: "yearly", By: "sup2"}
+	keys, next, vkey, _, err := keysForRotation(cfg, chain, &why, false)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -205,7 +235,7 @@ func (p *position) dieInRotation() {
 		}
 		return nil
 	}
-	_, err = rotateLedger(ledgerFile(cfg.Data), o, store.Rotation{Reason: "yearly", By: "sup2"})
+	_, _, err = rotateLedger(ledgerFile(cfg.Data), o, why)
 	if closed := keys.Close(); err == nil || closed != nil {
 		p.t.Fatal(err, closed)
 	}
