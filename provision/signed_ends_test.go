@@ -62,7 +62,7 @@ func TestInventedMapOfTheChipThatIsThere(t *testing.T) {
 	}
 }
 
-// What the chip refuses, or measures otherwise, is a FAIL of the unit, in the words of whoever found it.
+// What the chip refuses, or measures otherwise, is a FAIL of the unit, in the words of whoever found it; what the key server alone rejects is its own fault.
 func TestSignedCommandsFail(t *testing.T) {
 	onBlock := func(block string, do func(chip *nor.Chip)) func(*line, *nor.Chip) {
 		return func(l *line, chip *nor.Chip) {
@@ -91,7 +91,7 @@ func TestSignedCommandsFail(t *testing.T) {
 				}
 				return nil
 			}
-		}, ledger.Fail, "measurement-mismatch", "not signed by this chip", nor.CountSignedErase},
+		}, ledger.Error, "key-server", "every byte there reads right: not signed by this chip", nor.CountSignedErase},
 		{"a lock is in the way", onBlock("\xF1\x01", func(chip *nor.Chip) { frames(chip, []byte{0x06}, []byte{0xE3, 0, 0x04, 0, 0}) }),
 			ledger.Fail, "relay-refused", "erase, refused", nor.CountProtect},
 		{"another range is protected", onBlock("\xF2\x00", func(chip *nor.Chip) {

@@ -137,6 +137,9 @@ func TestKeyServerDoesWrong(t *testing.T) {
 		{"is content with another digest", 2, 2, done(true, wrong), "the recipe has"},
 		{"is not content with the right digest", 2, 2, done(false, right), "which is the one that the recipe has"},
 		{"has written before it wrote", 3, 1, done(true, ""), "nothing of it was"},
+		{"is not content, and all is right", 2, 2, done(false, wrong), "every byte there reads right: believe me"},
+		{"is not content, and tells no digest", 2, 2, done(false, ""), "every byte there reads right"},
+		{"gives up, and the chip did all", 3, 2, done(false, ""), "did all that it was asked: believe me"},
 		{"gives up before it wrote", 3, 1, done(false, ""), "before anything was sent"},
 		{"has shut before it shut", 4, 1, done(true, ""), "nothing of it was"},
 	} {

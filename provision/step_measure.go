@@ -3,8 +3,10 @@ package provision
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 
+	"station/flash"
 	"station/ledger"
 	"station/recipes"
 )
@@ -30,7 +32,7 @@ func (m *measure) act(ctx context.Context) (err error) {
 	return err
 }
 
-func (m *measure) confirm(context.Context) (proof, error) {
+func (m *measure) confirm(ctx context.Context) (proof, error) {
 	want := m.r.expected(m.s.Region)
 	digest, err := hex.DecodeString(m.last.Digest)
 	whole := err == nil && len(digest) == 32 && hex.EncodeToString(digest) == m.last.Digest
@@ -48,8 +50,7 @@ func (m *measure) confirm(context.Context) (proof, error) {
 	case !m.last.OK && whole && want == m.last.Digest:
 		return proof{}, keyServer("it rejects the measurement of %s, which is the one that the recipe has", m.s.Region.Name)
 	case !m.last.OK:
-		return proof{}, &verdict{ledger.Fail, "measurement-mismatch", fmt.Sprintf("The chip measures %s, and the key server does not accept it: %s.", m.s.Region.Name, or(m.last.Verdict)),
-			"Put the board into the reject bin; it needs disposition."}
+		return proof{}, m.mismatch(ctx)
 	}
 	how := byMeasurement
 	for _, p := range m.r.proven { // in this run of the program: the chip was read since it had its power
@@ -60,6 +61,26 @@ func (m *measure) confirm(context.Context) (proof, error) {
 	m.r.prove(ledger.RegionProof{Region: m.s.Region.Name, SHA256: m.last.Digest, Proof: how})
 	return proof{how: byMeasurement + ", signed by the chip and verified by the key server", looked: true,
 		facts: append([]ledger.Fact{{Name: "SHA-256 of the region, measured", Value: m.last.Digest}}, m.talk.facts(m.last)...)}, nil
+}
+
+// mismatch says who is right about a measurement that the chip made and the server rejects: what the station reads decides.
+func (m *measure) mismatch(ctx context.Context) error {
+	var want []flash.Extent
+	for _, s := range m.r.o.Recipe.Steps()[:m.r.n-1] {
+		for _, e := range m.r.wanted(s) {
+			if e.Addr == m.s.Region.At && e.Size == m.s.Region.Size {
+				want = []flash.Extent{e}
+			}
+		}
+	}
+	err := m.r.chip.Verify(ctx, want, m.r.progress("reading"))
+	if wrong, is := errors.AsType[*flash.MismatchError](err); is {
+		return &verdict{ledger.Fail, "measurement-mismatch", fmt.Sprintf("The chip measures %s, and the key server does not accept it: %s. At 0x%06X the chip holds %02X, wanted %02X.",
+			m.s.Region.Name, or(m.last.Verdict), wrong.Addr, wrong.Got, wrong.Want), "Put the board into the reject bin; it needs disposition."}
+	} else if err != nil {
+		return err
+	}
+	return keyServer("it rejects the measurement of %s, and every byte there reads right: %s", m.s.Region.Name, or(m.last.Verdict))
 }
 
 // byMeasurement is the grade of a region that the chip measured.

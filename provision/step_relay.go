@@ -68,6 +68,8 @@ func (w *relay) act(ctx context.Context) (err error) {
 	switch {
 	case !w.last.OK && effect+t.refused+t.lost == 0:
 		return keyServer("it gives the job %s up before anything was sent", w.s.Job)
+	case !w.last.OK && t.refused+t.lost == 0: // no fault of the chip's
+		return keyServer("it gives the job %s up, and the chip did all that it was asked: %s", w.s.Job, or(w.last.Verdict))
 	case !w.last.OK:
 		return &verdict{ledger.Fail, "relay-refused", "The key server gives the job " + w.s.Job + " up: " + or(w.last.Verdict) + ".", "Put the board into the reject bin; it needs disposition."}
 	case effect == 0:
