@@ -26,6 +26,9 @@ func (r *run) checkRework(ctx context.Context, open *ledger.Run) error {
 	if err := r.checkPassword(open); err != nil || open != nil {
 		return err
 	}
+	if err := r.checkRelayed(); err != nil {
+		return err
+	}
 	switch {
 	case r.before.SPR == flash.PasswordMode:
 	case r.before.Frozen:
@@ -47,6 +50,58 @@ func (r *run) checkRework(ctx context.Context, open *ledger.Run) error {
 }
 
 const newChip = "If its chip is replaced, `station unit rework --new-chip` lets the unit be run once more."
+
+// checkRelayed refuses a chip on which a signed one-way command of an earlier run took effect, where the recipe is another one and would know nothing of it; and in any case one on which
+// nobody knows whether it did. What the command counter alone tells is known once the key server agreed: when the step was done, or went on to the next such command.
+func (r *run) checkRelayed() error {
+	success := "" // any, where the table is not known
+	if table, err := r.chip.ACRTM(); err == nil {
+		success = hexByte(table.OK)
+	}
+	for i := range r.rework.past {
+		run := &r.rework.past[i]
+		took, unknown := "", map[int]string{} // by step
+		var intent ledger.RelayIntent
+		for _, rec := range run.Records {
+			switch b := rec.Entry.Body.(type) {
+			case ledger.RelayIntent:
+				if intent = b; !b.OneWay() {
+					continue
+				}
+				if unknown[b.N] != "" {
+					took = unknown[b.N]
+				}
+				unknown[b.N] = b.Blocks[0].Command
+			case ledger.RelayAnswer:
+				if len(b.Blocks) > 0 || !intent.OneWay() {
+					continue
+				}
+				switch {
+				case len(b.Answers) == 0, b.Answers[0].Counter == ledger.NotExecuted:
+					delete(unknown, b.N)
+				case b.Answers[0].Status != "":
+					if success == "" || b.Answers[0].Status == success {
+						took = unknown[b.N]
+					}
+					delete(unknown, b.N)
+				}
+			case ledger.RunStep:
+				if unknown[b.N] != "" && b.Result != ledger.Failed {
+					took = unknown[b.N]
+					delete(unknown, b.N)
+				}
+			}
+		}
+		for _, command := range unknown {
+			return refuse("relay-before", fmt.Sprintf("An earlier run sent this chip the one-way command %s, and nobody knows whether it took effect.", command), "It is never sent again: the board is scrap. "+newChip)
+		}
+		if past := run.Recipe(); took != "" && past.Digest != r.o.Recipe.Digest() {
+			return refuse("relay-before", fmt.Sprintf("This chip has done %s for ever, in a run of recipe %s version %d, and this is another one.", took, past.ID, past.Version),
+				"Run it with the recipe that it was run with before. "+newChip)
+		}
+	}
+	return nil
+}
 
 // checkMode wants the chip's protection mode to be one that the recipe's steps can end well with.
 func (r *run) checkMode(ctx context.Context) error {

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 
 	"station/ledger"
+	"station/recipes"
 	"station/sim/nor"
 )
 
@@ -84,6 +85,79 @@ func TestKeyServerDestroysWhatWasProven(t *testing.T) {
 				if told != (s.N == 4) {
 					t.Errorf("step %d says that all was read again: %t", s.N, told)
 				}
+			}
+		})
+	}
+}
+
+// foreign are signed erases of somebody else.
+func foreign(chip *nor.Chip, n int) {
+	for range n {
+		b, _ := signedOp{name: "erase", at: 0x90000}.block(chipUID, chip.PowerOnCounter(), chip.CommandCounter(), nil)
+		frames(chip, append([]byte{0x9B}, b...))
+	}
+}
+
+// closeForRework closes the open run of a unit and gives a permission to rework it.
+func (l *line) closeForRework(t *testing.T) {
+	t.Helper()
+	if _, err := l.books.Commit(t.Context(), ledger.Change{Bodies: []ledger.Body{ledger.UnitClose{Run: l.lastRun().ID, Serial: "S1", As: ledger.Scrapped, Reason: "r", By: "p"}}}); err != nil {
+		t.Fatal(err)
+	}
+	l.permit("S1", ledger.SameChip)
+}
+
+// A chip that did for ever what an earlier run had signed for it is not given to another recipe, and one of which nobody knows whether it did is given to none: nothing is sent.
+func TestReworkBehindAOneWayCommand(t *testing.T) {
+	r := signedRecipe(t, signedRecipeSteps)
+	other := signedRecipe(t, strings.Replace(signedRecipeSteps, "job: shut", "job: shut2", 1))
+	plain := signedRecipe(t, "  - write: {region: boot, image: boot}\n  - write: {region: settings, image: settings}\n")
+	passed := func(t *testing.T) (*line, *nor.Chip) {
+		l := newSignedLine(t, newOracle())
+		chip := authenta(t, 1)
+		l.socket.put("1", chip)
+		l.want(l.run(r, "1", "S1"), ledger.Pass, "")
+		l.permit("S1", ledger.SameChip)
+		return l, chip
+	}
+	cut := func(label string, strangers int, settles bool) func(*testing.T) (*line, *nor.Chip) {
+		return func(t *testing.T) (*line, *nor.Chip) {
+			l, chip := dieSigned(t, label)
+			if foreign(chip, strangers); settles {
+				l.run(r, "1", "S1")
+			}
+			l.closeForRework(t)
+			return l, chip
+		}
+	}
+	for _, c := range []struct {
+		name  string
+		begin func(*testing.T) (*line, *nor.Chip)
+		with  *recipes.Recipe
+		says  string // "" where the rework passes
+	}{
+		{"it took effect, the same recipe", passed, r, ""},
+		{"it took effect, another recipe", passed, other, "has done protect for ever"},
+		{"it took effect, a recipe without signed commands", passed, plain, "has done protect for ever"},
+		{"the counter went on too far, and it was not sent", cut("before 9B F2 00 protect", 3, true), r, "nobody knows"},
+		{"the counter went on too far, and it was sent", cut("after 9B F2 00 protect", 3, true), r, "nobody knows"},
+		{"nobody looked, the same recipe", cut("after 9B F2 00 protect", 0, false), r, "nobody knows"},
+		{"nobody looked, another recipe", cut("after 9B F2 00 protect", 0, false), other, "nobody knows"},
+		{"it was not begun, the same recipe", cut("before the commit of relay.intent", 0, false), r, ""},
+	} {
+		bubble(t, c.name, func(t *testing.T) {
+			l, chip := c.begin(t)
+			before, last, sent := chip.CommandCounter(), l.lastRun().ID, signedFrames(l)
+			if c.says == "" {
+				l.want(l.run(c.with, "1", "S1"), ledger.Pass, "")
+				reconcileSigned(t, l, chip)
+				return
+			}
+			if res := l.want(l.run(c.with, "1", "S1"), ledger.Refused, "relay-before"); !strings.Contains(res.Message, c.says) {
+				t.Error(res.Message)
+			}
+			if len(*sent) != 0 || chip.CommandCounter() != before || l.lastRun().ID != last {
+				t.Errorf("%d blocks went out, and a run began: %t", len(*sent), l.lastRun().ID != last)
 			}
 		})
 	}
