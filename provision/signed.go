@@ -38,6 +38,8 @@ type signed struct {
 	made     map[string]bool     // digests of blocks that changed the chip, or perhaps did, in this conversation or before
 	took     map[string]int      // one-way commands by name which took effect before the station died, as often as they are still to be expected
 	before   int                 // how many took effect before
+	unseen   map[string]bool     // one-way commands by name of which the counter alone told it
+	doubt    string              // the one of these that the server was told of last; it has not said yet that it believes it
 	oneWay   int                 // one-way commands that took effect, those before included
 	intent   []ledger.RelayBlock // of the newest turn that changed the chip, while the account is read
 
@@ -65,7 +67,7 @@ func (r *run) recall() (*signed, error) {
 		return nil, err
 	}
 	id := r.chip.ID()
-	c := &signed{r: r, table: table, made: map[string]bool{}, took: map[string]int{}, sent: map[string]int{}, job: Job{Run: r.id, Serial: r.o.Serial, Recipe: r.o.Recipe.ID(),
+	c := &signed{r: r, table: table, made: map[string]bool{}, took: map[string]int{}, unseen: map[string]bool{}, sent: map[string]int{}, job: Job{Run: r.id, Serial: r.o.Serial, Recipe: r.o.Recipe.ID(),
 		Digest: r.o.Recipe.Digest(), Step: r.n, ID: flash.DeviceID(id[:6]), UID: r.chip.UID()}}
 	r.rework.each(func(past *ledger.Run, b ledger.Body) {
 		if past.Recipe().Digest == c.job.Digest {
@@ -101,6 +103,7 @@ func (c *signed) remember(b ledger.Body) {
 			}
 			if success && x.OneWay {
 				c.took[x.Command]++
+				c.unseen[x.Command] = c.unseen[x.Command] || a.Status == ""
 				c.before++
 				c.oneWay++
 			}
@@ -146,6 +149,10 @@ func (c *signed) next(ctx context.Context) (Turn, error) {
 	}
 	if err == nil {
 		err = limited.Err() // it answered when nobody waited any more
+	}
+	var nobody interface{ RelayUnknown() bool }
+	if errors.As(err, &nobody) && nobody.RelayUnknown() {
+		return turn, unknown("what it was sent", err.Error())
 	}
 	if err != nil {
 		if errors.Is(err, context.Canceled) {

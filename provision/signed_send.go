@@ -20,9 +20,14 @@ func (c *signed) carry(ctx context.Context, turn Turn) error {
 	if err != nil {
 		return err
 	}
+	again := orders[0].command.Name == c.doubt && c.took[c.doubt] == 0
+	if c.doubt = ""; again {
+		return unknown(orders[0].command.Name, "by its command counter it did, and the key server makes it once more")
+	}
 	if o := orders[0]; o.command.OneWay && c.took[o.command.Name] > 0 {
 		// The chip did it before the station died, and a second time is never asked for.
 		c.took[o.command.Name]--
+		c.doubts(o)
 		c.seq++
 		c.answered = append(c.answered, Answered{turn.Number, []Answer{{Seq: o.Seq, SHA256: o.note.SHA256, Lost: true, Executed: true}}})
 		return nil
@@ -187,6 +192,8 @@ func (c *signed) unsuccessful(ctx context.Context, o order, a Answer, failed err
 	case changes && *c.job.Counter == now+1 && !told:
 		if o.command.OneWay {
 			c.oneWay++
+			c.unseen[o.command.Name] = true
+			c.doubts(o)
 		}
 		c.lost++
 		c.executed++
@@ -201,6 +208,13 @@ func (c *signed) unsuccessful(ctx context.Context, o order, a Answer, failed err
 		return lost, nil
 	}
 	return c.refusal(o, a)
+}
+
+// doubts remembers that the server has to agree: by the command counter alone a one-way command took effect, and another one, of somebody else's, moves it as well.
+func (c *signed) doubts(o order) {
+	if c.unseen[o.command.Name] {
+		c.doubt = o.command.Name
+	}
 }
 
 // refusal is an answer that the chip gave and that is no success. The server is told once.

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"testing"
@@ -158,6 +159,75 @@ func TestReworkBehindAOneWayCommand(t *testing.T) {
 			}
 			if len(*sent) != 0 || chip.CommandCounter() != before || l.lastRun().ID != last {
 				t.Errorf("%d blocks went out, and a run began: %t", len(*sent), l.lastRun().ID != last)
+			}
+		})
+	}
+}
+
+// contradiction is what a key server says that knows of another command for the same count.
+type contradiction struct{}
+
+func (contradiction) Error() string      { return "two were made for it" }
+func (contradiction) RelayUnknown() bool { return true }
+
+// By the counter alone a one-way command took effect, and somebody else's may have moved it. Where the key server does not agree nobody knows: a person decides, however often the board
+// is scanned, the command is not sent again, and a rework does not send it either.
+func TestKeyServerDoesNotAgreeWithTheCounter(t *testing.T) {
+	refuses := func(turn int) func(*oracle) {
+		return func(o *oracle) {
+			o.spoil = func(_ int, job Job, got *Turn) error {
+				if job.Step == 4 && got.Number == turn {
+					return contradiction{}
+				}
+				return nil
+			}
+		}
+	}
+	again := func(o *oracle) { o.steps[4] = append(o.steps[4], o.steps[4]...) }
+	live := func(t *testing.T) (*line, *nor.Chip) {
+		l := newSignedLine(t, newOracle())
+		chip := authenta(t, 1)
+		l.socket.put("1", chip)
+		chip.SetFaults(nor.Faults{ACRTM: nor.ACRTMFaults{LoseAnswer: 6}})
+		return l, chip
+	}
+	died := func(t *testing.T) (*line, *nor.Chip) {
+		l, chip := dieSigned(t, "before 9B F2 00 protect")
+		foreign(chip, 1)
+		return l, chip
+	}
+	for _, c := range []struct {
+		name  string
+		begin func(*testing.T) (*line, *nor.Chip)
+		lie   func(*oracle)
+		says  string
+		sent  int
+	}{
+		{"its answer is lost, and the server says so", live, refuses(2), "two were made for it", 1},
+		{"its answer is lost, and it is made again", live, again, "the key server makes it once more", 1},
+		{"the station died, and the server says so at once", died, refuses(1), "two were made for it", 0},
+		{"the station died, and the server says so when it is told", died, refuses(2), "two were made for it", 0},
+		{"the station died, and it is made again", died, again, "the key server makes it once more", 0},
+	} {
+		bubble(t, c.name, func(t *testing.T) {
+			l, chip := c.begin(t)
+			c.lie(l.engine.o.Signer.(*oracle))
+			sent, n := signedFrames(l), 0
+			r := signedRecipe(t, signedRecipeSteps)
+			for range 2 {
+				if res := l.want(l.run(r, "1", "S1"), ledger.Interrupted, "relay-unknown"); !strings.Contains(res.Message, c.says) {
+					t.Error(res.Message)
+				}
+			}
+			l.closeForRework(t)
+			l.want(l.run(r, "1", "S1"), ledger.Refused, "relay-before")
+			for _, f := range *sent {
+				if bytes.HasPrefix(f, []byte("\xF2\x00")) {
+					n++
+				}
+			}
+			if n != c.sent || chip.Counters()[nor.CountProtect] != uint64(n) {
+				t.Errorf("it was sent %d times and took effect %d times, want %d", n, chip.Counters()[nor.CountProtect], c.sent)
 			}
 		})
 	}

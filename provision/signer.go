@@ -9,6 +9,8 @@ import (
 // Signer is the key server as the engine sees it: it makes the blocks of a step for one chip, and judges what the chip answered. Whatever it says is checked.
 type Signer interface {
 	// Next returns the turn behind the ones that have been answered, which are all those of the conversation in their order; none at first. Where the last of them is Done, nobody asks.
+	// That a one-way command took effect is told by the chip's counter alone where its answer was lost (Lost and Executed), and somebody else's command moves it as well: it is believed once the
+	// signer goes on, or is done. An error with a method RelayUnknown() bool that says true contradicts: nobody knows which command the counter counted. The run is INTERRUPTED then, relay-unknown.
 	// A run that goes on after a death of the station begins a new conversation about the step that was cut off; the job tells what the chip's counters are by then.
 	Next(ctx context.Context, job Job, answered []Answered) (Turn, error)
 }
