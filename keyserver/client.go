@@ -41,6 +41,9 @@ func (e *Error) Unwrap() []error {
 // KeyServer says whose failure it is.
 func (e *Error) KeyServer() bool { return true }
 
+// RelayUnknown tells that nobody knows whether a one-way command took effect (provision.Signer).
+func (e *Error) RelayUnknown() bool { return e.Cause == CauseUnclear }
+
 // ClientOptions of a station.
 type ClientOptions struct {
 	URL   string // https://HOST:PORT

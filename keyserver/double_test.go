@@ -374,5 +374,7 @@ func refused(t *testing.T, what string, err error, want Cause) {
 	var e *Error
 	if !errors.As(err, &e) || e.Cause != want {
 		t.Errorf("%s: %v, want %s", what, err, want)
+	} else if e.RelayUnknown() != (want == CauseUnclear) {
+		t.Errorf("%s: to the station it is unknown what took effect: %t", what, e.RelayUnknown())
 	}
 }
