@@ -89,6 +89,9 @@ func (p *parser) relay(d *draftStep, value *yaml.Node) {
 	switch {
 	case keys["region"].Value != nil && region == nil || image != nil && m == nil:
 		ok = false
+	case ok && image == nil && keys["region"].Value == nil && step.Access == flash.StateChanging:
+		p.At(d.node, "a relay that may change the chip needs the region that it is about: the key server makes its commands for that one", "like this: "+example)
+		ok = false
 	case image != nil && keys["region"].Value == nil:
 		p.At(image, "an image needs the region that is to hold it", "like this: "+example)
 		ok = false

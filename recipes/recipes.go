@@ -50,8 +50,8 @@
 //	      job: settings                                 # the server's name for what is to be done
 //	      access: state-changing                        # or read-only
 //	      commands: [erase, write]                      # entries of the parts' tables; no block of another one is sent
-//	      region: settings                              # what it is about, perhaps
-//	      image: settings                               # what the region holds behind it, perhaps; read back
+//	      region: settings                              # what it is about; read-only perhaps without
+//	      image: settings                               # what the region holds behind it, perhaps; read back; no command is one-way then
 //	  - lock: {regions: [boot], bits: nonvolatile}      # or volatile, then perhaps lock_down: true; or block, one range at either end
 //	  - config: {nvcr: 0xFFFE}                          # nonvolatile configuration register, from the next power-up on
 //	  - raw: {send: "85", expect: "FB"}                 # or read: 1; write_enable: true sends 06 first. Where the station allows it

@@ -17,7 +17,7 @@ type Relay struct {
 	Job      string
 	Access   flash.Class
 	Commands []string // entries of the parts' tables
-	Region   Region   // Name "" where there is none
+	Region   Region   // Name "" where there is none: in a read-only job
 	Image    *Image
 	OneWay   bool // one of Commands is
 }
