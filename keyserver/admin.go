@@ -204,10 +204,11 @@ func (s *Server) rewound(ctx context.Context, q AboutStation) error {
 	if err != nil {
 		return err
 	}
-	if c.seen == nil {
-		return refuse(CauseContent, about{}, "no checkpoint of station %s was signed here yet", q.Station)
+	e := ledger.CheckpointRewound{Client: q.Station, Root: strings.Repeat("0", 64), Reason: q.Reason, By: q.By} // of a station that brings a long ledger along
+	if c.seen != nil {
+		e.Size, e.Root = c.seen.Size, c.seen.Root
 	}
-	return s.whole(ctx, ledger.CheckpointRewound{Client: q.Station, Size: c.seen.Size, Root: c.seen.Root, Reason: q.Reason, By: q.By})
+	return s.whole(ctx, e)
 }
 
 // whole writes an entry that a person asks for. The caller holds mu.

@@ -93,7 +93,8 @@ func (s *Server) nextCheckpoint(ctx context.Context, client string, q Checkpoint
 	return CheckpointKey{vkey}, s.noteKey(ctx, client, vkey)
 }
 
-func (s *Server) destroyOld(client string, q CheckpointKey) error {
+// destroyOld destroys nothing before the key that stays has signed: whoever asks can go on with it.
+func (s *Server) destroyOld(ctx context.Context, client string, q CheckpointKey) error {
 	if q.Checkpoint == "" {
 		return fmt.Errorf("%w: no verifier key", errContent)
 	}
@@ -101,7 +102,23 @@ func (s *Server) destroyOld(client string, q CheckpointKey) error {
 	if err != nil {
 		return err
 	}
+	if err := s.noteDestroyed(ctx, client, q.Checkpoint); err != nil {
+		return err
+	}
 	return k.DestroyOld()
+}
+
+// noteDestroyed writes down that one key stays, once.
+func (s *Server) noteDestroyed(ctx context.Context, client, kept string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch c := s.state.client(client); {
+	case !c.signed[kept]:
+		return refuse(CauseRefused, about{}, "no checkpoint of station %s was signed with the key that is to stay: the others are not destroyed before", client)
+	case c.kept == kept:
+		return nil
+	}
+	return s.write(ctx, ledger.ClientKeysDestroyed{Client: client, Kept: kept})
 }
 
 // sign signs a checkpoint of the station, and is its witness.
@@ -127,18 +144,27 @@ func (s *Server) sign(ctx context.Context, client string, q SignRequest) (SignAn
 	return SignAnswer{signature}, err
 }
 
+// maxGrowth is how many entries a ledger may have more than at its last checkpoint: with one of an absurd size signed, the station could sign no more.
+const maxGrowth = 1 << 20
+
 // witness refuses a checkpoint that goes back behind an earlier one.
 func (s *Server) witness(ctx context.Context, client string, now ledger.CheckpointWitnessed) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.state.client(client)
-	if was := c.seen; was != nil && !c.rewound {
+	was := c.seen
+	if was == nil {
+		was = &ledger.CheckpointWitnessed{}
+	}
+	if !c.rewound {
 		switch {
 		case *was == now:
 			return nil
+		case now.Size-was.Size > maxGrowth:
+			return refuse(CauseRefused, about{}, "the last checkpoint that was signed for station %s has %d entries, and this one %d: more than %d at once are not signed for. If the ledger really has them, run `station keyserver rewound %s` on the key server", client, was.Size, now.Size, maxGrowth, client)
 		case now.Size < was.Size:
 			return refuse(CauseRollback, about{}, "a checkpoint of %d entries was signed for station %s, and this one has %d: its ledger was put back. If it was restored from a copy, run `station keyserver rewound %s` on the key server", was.Size, client, now.Size, client)
-		case now.Size == was.Size && now.Root != was.Root:
+		case c.seen != nil && now.Size == was.Size && now.Root != was.Root:
 			return refuse(CauseRollback, about{}, "another checkpoint of %d entries was signed for station %s: its ledger is not the one that it was. If it was restored from a copy, run `station keyserver rewound %s` on the key server", was.Size, client, client)
 		}
 	}

@@ -26,7 +26,8 @@ const (
 	CauseOutOfTurn    Cause = "out-of-turn"
 	CauseUnclear      Cause = "outcome-unclear" // nobody can tell whether a command took effect
 	CauseUnknownRoute Cause = "unknown-route"
-	CauseServer       Cause = "server" // the key server itself: its disk or its keys
+	CauseRefused      Cause = "refused" // for the reason that is told
+	CauseServer       Cause = "server"  // the key server itself: its disk or its keys
 )
 
 const problemPrefix = "urn:station:problem:"
@@ -35,14 +36,14 @@ var statusOf = map[Cause]int{
 	CauseCertificate: http.StatusForbidden, CauseForeign: http.StatusForbidden, CauseContent: http.StatusBadRequest, CauseKeyMissing: http.StatusNotFound,
 	CauseKeyExists: http.StatusConflict, CauseKeyOther: http.StatusConflict, CauseKeyRetired: http.StatusForbidden, CauseNoAllowance: http.StatusForbidden, CauseUsedUp: http.StatusForbidden,
 	CauseNotInRecipe: http.StatusForbidden, CauseRollback: http.StatusConflict, CauseOutOfTurn: http.StatusConflict, CauseUnclear: http.StatusConflict, CauseUnknownRoute: http.StatusNotFound,
-	CauseServer: http.StatusInternalServerError,
+	CauseRefused: http.StatusConflict, CauseServer: http.StatusInternalServerError,
 }
 
 var titleOf = map[Cause]string{
 	CauseCertificate: "The certificate does not let this request in", CauseForeign: "Another station's", CauseContent: "The request is not understood",
 	CauseKeyMissing: "There is no such key", CauseKeyExists: "There are keys already", CauseKeyOther: "It is another key", CauseKeyRetired: "The key is retired", CauseNoAllowance: "Not allowed for this station",
 	CauseUsedUp: "The allowance is used up", CauseNotInRecipe: "The recipe does not say so", CauseRollback: "The checkpoint goes back",
-	CauseOutOfTurn: "Not the turn that is next", CauseUnclear: "What took effect cannot be told", CauseUnknownRoute: "There is no such route", CauseServer: "The key server failed",
+	CauseOutOfTurn: "Not the turn that is next", CauseUnclear: "What took effect cannot be told", CauseUnknownRoute: "There is no such route", CauseRefused: "It cannot be done", CauseServer: "The key server failed",
 }
 
 // refusal is an error that the asker is told. what names what it was about, for the entry.

@@ -59,7 +59,7 @@ func (s *Server) answer(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	case RouteCheckpointKey:
 		answer, err = with(body, func(q CheckpointKey) (CheckpointKey, error) { return s.nextCheckpoint(ctx, client, q) })
 	case RouteDestroyOld:
-		answer, err = with(body, func(q CheckpointKey) (struct{}, error) { return struct{}{}, s.destroyOld(client, q) })
+		answer, err = with(body, func(q CheckpointKey) (struct{}, error) { return struct{}{}, s.destroyOld(ctx, client, q) })
 	case RouteSign:
 		answer, err = with(body, func(q SignRequest) (SignAnswer, error) { return s.sign(ctx, client, q) })
 	case RouteTagKey:

@@ -31,6 +31,8 @@ type client struct {
 	enrolled     bool              // once, whatever became of it
 	certificates map[string]string // digest of each that counts -> its end
 	keys         []string          // verifier keys of its checkpoints that were made here
+	signed       map[string]bool   // verifier keys that a checkpoint was signed for
+	kept         string            // verifier key of the only one that is left, "" where there may be others
 	seen         *ledger.CheckpointWitnessed
 	rewound      bool // the next checkpoint may go back
 }
@@ -67,7 +69,7 @@ func newState() *state {
 func (s *state) client(name string) *client {
 	c, ok := s.clients[name]
 	if !ok {
-		c = &client{certificates: map[string]string{}}
+		c = &client{certificates: map[string]string{}, signed: map[string]bool{}}
 		s.clients[name] = c
 	}
 	return c
@@ -88,7 +90,9 @@ func (s *state) after(b ledger.Body) {
 		clear(s.client(b.Client).certificates)
 	case ledger.ClientKey:
 		c := s.client(b.Client)
-		c.keys = append(c.keys, b.Key)
+		c.keys, c.kept = append(c.keys, b.Key), ""
+	case ledger.ClientKeysDestroyed:
+		s.client(b.Client).kept = b.Kept
 	case ledger.KeyCreated:
 		s.masters[b.Name] = b.Fingerprint
 	case ledger.MasterRetired:
@@ -108,7 +112,7 @@ func (s *state) after(b ledger.Body) {
 		}
 	case ledger.CheckpointWitnessed:
 		c := s.client(b.Client)
-		c.seen, c.rewound = &b, false
+		c.seen, c.rewound, c.signed[b.Key] = &b, false, true
 	case ledger.CheckpointRewound:
 		s.client(b.Client).rewound = true
 	case ledger.RootKeyServed:

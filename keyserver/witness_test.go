@@ -3,6 +3,7 @@ package keyserver
 import (
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,17 +38,22 @@ func TestWitness(t *testing.T) {
 		}
 		return err
 	}
-	for range 2 {
+	refused(t, "a first one of an absurd size", sign(keys, maxGrowth+1, 0), CauseRefused)
+	for life := range 2 {
 		for _, good := range []struct {
 			size int64
 			root byte
 		}{{3, 1}, {3, 1}, {7, 2}, {7, 2}} {
-			if err := sign(keys, good.size, good.root); err != nil && len(entries[ledger.CheckpointWitnessed](h)) < 2 {
+			switch err := sign(keys, good.size, good.root); {
+			case life > 0 && good.size == 3:
+				refused(t, "one of before the restart", err, CauseRollback)
+			case err != nil:
 				t.Errorf("%v: %v", good, err)
 			}
 		}
 		refused(t, "a smaller one", sign(keys, 6, 2), CauseRollback)
 		refused(t, "another root", sign(keys, 7, 3), CauseRollback)
+		refused(t, "an absurd size", sign(keys, 7+maxGrowth+1, 3), CauseRefused)
 		refused(t, "none at all", sign(keys, 0, 0), CauseRollback)
 		h.restart()
 		c.base = h.url
@@ -84,6 +90,13 @@ func TestWitness(t *testing.T) {
 		t.Errorf("behind a person's word: %v", err)
 	}
 	refused(t, "behind that", sign(keys, 4, 9), CauseRollback)
+	h.admin(RouteRewound, AboutStation{"line1", "it came with all of its entries", "op-1"}, &struct{}{})
+	if err := sign(keys, 5+maxGrowth+1, 9); err != nil {
+		t.Errorf("a large one behind a person's word: %v", err)
+	}
+	if err := sign(keys, 5+2*maxGrowth+1, 9); err != nil {
+		t.Errorf("the most that may come at once: %v", err)
+	}
 	h.verified()
 }
 
@@ -116,15 +129,26 @@ func TestRotation(t *testing.T) {
 	if _, again, err := first.NextCheckpoint(); err != nil || again != next {
 		t.Errorf("asked again it is %q, %v; it was %q", again, err, next)
 	}
-	if _, err := checkpoint("line1", 4, 1).Sign(signer); err != nil {
-		t.Error(err)
-	}
 	second, err := c.OpenKeys(next)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := second.DestroyOld(); err != nil {
-		t.Fatal(err)
+	refused(t, "destroyed before the new key has signed", second.DestroyOld(), CauseRefused)
+	if _, err := checkpoint("line1", 3, 1).Sign(first.Signer()); err != nil {
+		t.Errorf("the old key, which is still there: %v", err)
+	}
+	if _, err := checkpoint("line1", 4, 1).Sign(signer); err != nil {
+		t.Error(err)
+	}
+	for range 2 { // each start of the station asks for it
+		if err := second.DestroyOld(); err != nil {
+			t.Fatal(err)
+		}
+		h.restart()
+		c.base = h.url
+	}
+	if got := entries[ledger.ClientKeysDestroyed](h); !slices.Equal(got, []ledger.ClientKeysDestroyed{{Client: "line1", Kept: next}}) {
+		t.Errorf("%+v", got)
 	}
 	_, err = checkpoint("line1", 5, 1).Sign(first.Signer())
 	refused(t, "the old key", err, CauseKeyMissing)

@@ -10,6 +10,7 @@ const (
 	KindClientEnrolled      = "client.enrolled"
 	KindClientRevoked       = "client.revoked"
 	KindClientKey           = "client.key"
+	KindClientKeysDestroyed = "client.keys_destroyed"
 	KindKeyCreated          = "key.created"
 	KindKeyAllowance        = "key.allowance"
 	KindAllowanceWithdrawn  = "allowance.withdrawn"
@@ -49,6 +50,12 @@ type ClientRevoked struct {
 type ClientKey struct {
 	Client string `json:"client"`
 	Key    string `json:"key"` // verifier key, as sumdb/note prints it
+}
+
+// ClientKeysDestroyed says that all checkpoint keys of a station but one are destroyed now.
+type ClientKeysDestroyed struct {
+	Client string `json:"client"`
+	Kept   string `json:"kept"` // verifier key of the one that stays
 }
 
 // KeyCreated says that there is a new master key.
@@ -117,7 +124,7 @@ type CheckpointWitnessed struct {
 	Key    string `json:"key"`  // verifier key that it was signed for
 }
 
-// CheckpointRewound says that a person knows of a station's ledger being restored from a copy: the next checkpoint may be of a smaller size, or another root.
+// CheckpointRewound says that a person knows of a station's ledger being restored from a copy: the next checkpoint may be of a smaller size, or another root, or much larger.
 type CheckpointRewound struct {
 	Client string `json:"client"`
 	Size   int64  `json:"size"` // of the last one that was signed
@@ -174,6 +181,7 @@ type RelayJudged struct {
 func (ClientEnrolled) Kind() string      { return KindClientEnrolled }
 func (ClientRevoked) Kind() string       { return KindClientRevoked }
 func (ClientKey) Kind() string           { return KindClientKey }
+func (ClientKeysDestroyed) Kind() string { return KindClientKeysDestroyed }
 func (KeyCreated) Kind() string          { return KindKeyCreated }
 func (KeyAllowance) Kind() string        { return KindKeyAllowance }
 func (AllowanceWithdrawn) Kind() string  { return KindAllowanceWithdrawn }
@@ -188,6 +196,7 @@ func (RelayJudged) Kind() string         { return KindRelayJudged }
 func (ClientEnrolled) keyServer()      {}
 func (ClientRevoked) keyServer()       {}
 func (ClientKey) keyServer()           {}
+func (ClientKeysDestroyed) keyServer() {}
 func (KeyCreated) keyServer()          {}
 func (KeyAllowance) keyServer()        {}
 func (AllowanceWithdrawn) keyServer()  {}
@@ -202,8 +211,9 @@ func (RelayJudged) keyServer()         {}
 func (e ClientEnrolled) Check() error {
 	return named(e, e.Client != "" && isDigest(e.Certificate) && e.By != "")
 }
-func (e ClientRevoked) Check() error { return named(e, e.Client != "" && e.Reason != "" && e.By != "") }
-func (e ClientKey) Check() error     { return named(e, e.Client != "" && e.Key != "") }
+func (e ClientRevoked) Check() error       { return named(e, e.Client != "" && e.Reason != "" && e.By != "") }
+func (e ClientKey) Check() error           { return named(e, e.Client != "" && e.Key != "") }
+func (e ClientKeysDestroyed) Check() error { return named(e, e.Client != "" && e.Kept != "") }
 func (e KeyCreated) Check() error {
 	return named(e, e.Name != "" && lowerHex(e.Fingerprint, 16) && e.By != "")
 }
@@ -245,6 +255,8 @@ func decodeKeyServer(kind string, b []byte) (Body, error) {
 		return unmarshal[ClientRevoked](b)
 	case KindClientKey:
 		return unmarshal[ClientKey](b)
+	case KindClientKeysDestroyed:
+		return unmarshal[ClientKeysDestroyed](b)
 	case KindKeyCreated:
 		return unmarshal[KeyCreated](b)
 	case KindKeyAllowance:

@@ -34,6 +34,7 @@ func keyServerBodies() []Body {
 		KeyRefused{Client: "line2", Route: "/v1/root-key", Cause: "allowance-used", Digest: digest, UID: uid, Master: "line/root-2026"},
 		ClientRevoked{Client: "line2", Reason: "stolen", By: "op-7f"},
 		AllowanceWithdrawn{Client: "line2", Digest: digest, Units: 40, By: "op-7f"},
+		ClientKeysDestroyed{Client: "line2", Kept: testVerifier},
 	}
 }
 
@@ -91,7 +92,7 @@ func TestKeyServerGrammar(t *testing.T) {
 			}
 		}
 	}
-	if refused != 53 {
+	if refused != 55 {
 		t.Errorf("%d were refused", refused)
 	}
 }

@@ -95,7 +95,7 @@ func (a *app) keyServerRevoke() *cobra.Command {
 }
 
 func (a *app) keyServerRewound() *cobra.Command {
-	return a.aboutStation("rewound", "Let a station's ledger go on that was restored from a copy", keyserver.RouteRewound, "the next checkpoint of station %s may be of fewer entries than the last one")
+	return a.aboutStation("rewound", "Let a station's ledger go on that was restored from a copy", keyserver.RouteRewound, "the next checkpoint of station %s may be of fewer entries than the last one, or of very many more")
 }
 
 func (a *app) keyServerAllow() *cobra.Command {
