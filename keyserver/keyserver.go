@@ -8,7 +8,8 @@
 // # Protocol, version 1
 //
 // Bodies are JSON objects; unknown fields are errors; bytes are base64, 64-bit counters decimal strings. Errors are application/problem+json (RFC 9457) with the type
-// "urn:station:problem:" and a Cause. protocol.go has the routes and their bodies. Every request can be given again: it changes nothing the second time.
+// "urn:station:problem:" and a Cause. protocol.go has the routes and their bodies. Every request can be given again: the same comes of it, and no chip
+// counts twice; each root key and each password that is lent is an entry of its own, and so is the first turn of each run.
 package keyserver
 
 import (
@@ -89,10 +90,11 @@ type Server struct {
 	o     Options
 	roots *x509.CertPool
 
-	mu    sync.Mutex // holds while something is decided and written down
-	state *state
-	jobs  map[string]*Job // by the digest of the file
-	told  map[string]bool // refusals that there is an entry of
+	mu       sync.Mutex // holds while something is decided and written down
+	state    *state
+	jobs     map[string]*Job // by the digest of the file
+	told     map[string]bool // refusals that there is an entry of
+	tellings map[string]int  // how many, by station
 }
 
 // New reads the whole ledger, which tells the server what it did before.
@@ -106,7 +108,7 @@ func New(o Options) (*Server, error) {
 	if o.Makers == nil {
 		o.Makers = map[string]Maker{"invented": Invented{}}
 	}
-	s := &Server{o: o, roots: x509.NewCertPool(), state: newState(), jobs: map[string]*Job{}, told: map[string]bool{}}
+	s := &Server{o: o, roots: x509.NewCertPool(), state: newState(), jobs: map[string]*Job{}, told: map[string]bool{}, tellings: map[string]int{}}
 	s.roots.AddCert(o.CA.Certificate)
 	size, err := o.Ledger.Size()
 	if err != nil {

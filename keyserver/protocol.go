@@ -27,6 +27,8 @@ const (
 	RouteReady         = "POST /v1/ready"                  // ReadyRequest -> ReadyAnswer
 )
 
+var stationRoutes = []string{RouteKeys, RouteInit, RouteCheckpointKey, RouteDestroyOld, RouteSign, RouteTagKey, RouteUnlock, RouteRootKey, RouteRelay, RouteReady}
+
 const (
 	maxRequest = 256 << 10 // bytes of a body
 	maxAnswer  = 256 << 10
@@ -75,6 +77,8 @@ type KeyAnswer struct {
 	Key []byte `json:"key"`
 }
 
+func (a KeyAnswer) wipe() { clear(a.Key) }
+
 // UnlockRequest brings a password that was re-sealed to the station, UnlockAnswer lends it.
 type UnlockRequest struct {
 	Sealed []byte `json:"sealed"`
@@ -86,6 +90,8 @@ type UnlockAnswer struct {
 	Permit   int64  `json:"permit,string"`
 	Password []byte `json:"password"`
 }
+
+func (a UnlockAnswer) wipe() { clear(a.Password) }
 
 // RootKeyRequest wants the root key of one counter of one chip.
 type RootKeyRequest struct {

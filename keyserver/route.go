@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +24,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), handleLimit)
 	defer cancel()
 	client, answer, err := s.answer(ctx, w, r)
+	if secret, ok := answer.(interface{ wipe() }); ok {
+		defer secret.wipe()
+	}
 	if err == nil {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store")
@@ -104,29 +108,43 @@ func (s *Server) client(r *http.Request) (string, error) {
 	sum := sha256.Sum256(leaf.Raw)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok := s.state.client(name).certificates["sha256:"+hex.EncodeToString(sum[:])]; !ok {
+	digest := "sha256:" + hex.EncodeToString(sum[:])
+	switch c := s.state.clients[name]; {
+	case c == nil:
+	case c.certificates[digest] != "":
+		return name, nil
+	case c.revoked[digest]:
 		return name, refuse(CauseCertificate, about{}, "the certificate of station %s is revoked: enrol the station again", name)
 	}
-	return name, nil
+	return name, refuse(CauseCertificate, about{}, "the ledger of the key server does not name this certificate of station %s: enrol the station again", name)
 }
+
+// maxTold is how many different refusals of one station are written down, so that none fills the ledger or hides those of others.
+const maxTold = 512
 
 // note writes a refusal down, once for as long as the server runs.
 func (s *Server) note(ctx context.Context, client, route string, cause Cause, err error) {
 	if cause == CauseServer {
 		return
 	}
+	if !slices.ContainsFunc(stationRoutes, func(r string) bool { return strings.HasSuffix(r, " "+route) }) {
+		route = "other"
+	}
 	e := ledger.KeyRefused{Client: client, Route: route, Cause: string(cause)}
 	if r := (*refusal)(nil); errors.As(err, &r) {
 		e.Digest, e.UID, e.Master = r.what.digest, r.what.uid, r.what.master
 	}
-	if cause == CauseUnknownRoute || short(e.Digest, e.UID, e.Master) != nil {
+	if short(e.Digest, e.UID, e.Master) != nil {
 		e = ledger.KeyRefused{Client: client, Route: "other", Cause: string(cause)}
 	}
 	key := strings.Join([]string{e.Client, e.Route, e.Cause, e.Digest, e.UID, e.Master}, "\x00")
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	const most = 4096
-	if s.told[key] || len(s.told) > most {
+	whose := "" // of all that were never enrolled
+	if c := s.state.clients[client]; c != nil && c.enrolled {
+		whose = client
+	}
+	if s.told[key] || s.tellings[whose] >= maxTold {
 		return
 	}
 	if err := s.write(ctx, e); err != nil {
@@ -134,6 +152,7 @@ func (s *Server) note(ctx context.Context, client, route string, cause Cause, er
 		return
 	}
 	s.told[key] = true
+	s.tellings[whose]++
 }
 
 // missing tells the asker of a key that is not there, and of nothing else that Keys says.

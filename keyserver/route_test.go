@@ -16,8 +16,6 @@ import (
 	"station/ledger"
 )
 
-var stationRoutes = []string{RouteKeys, RouteInit, RouteCheckpointKey, RouteDestroyOld, RouteSign, RouteTagKey, RouteUnlock, RouteRootKey, RouteRelay, RouteReady}
-
 // TestPermissions asks every route, with every sort of certificate that must not be let in, and wants nothing to happen.
 func TestPermissions(t *testing.T) {
 	h := newHall(t)

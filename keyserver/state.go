@@ -16,6 +16,7 @@ type state struct {
 	sessions   map[sessionOf]*session
 	ended      []sessionOf       // sessions that were judged, oldest first
 	spans      map[string][]span // by UID
+	begun      int               // sessions
 }
 
 // span is the command counters that a session has blocks of a chip for which move it, in one power-on of the chip.
@@ -28,11 +29,13 @@ type span struct {
 
 // client is a station.
 type client struct {
-	enrolled     bool              // once, whatever became of it
-	certificates map[string]string // digest of each that counts -> its end
-	keys         []string          // verifier keys of its checkpoints that were made here
-	signed       map[string]bool   // verifier keys that a checkpoint was signed for
-	kept         string            // verifier key of the only one that is left, "" where there may be others
+	enrolled     bool               // once, whatever became of it
+	certificates map[string]string  // digest of each that counts -> its end
+	revoked      map[string]bool    // digests of those that counted once
+	open         map[sessionOf]bool // sessions that were not judged
+	keys         []string           // verifier keys of its checkpoints that were made here
+	signed       map[string]bool    // verifier keys that a checkpoint was signed for
+	kept         string             // verifier key of the only one that is left, "" where there may be others
 	seen         *ledger.CheckpointWitnessed
 	rewound      bool // the next checkpoint may go back
 }
@@ -54,13 +57,16 @@ type sessionOf struct {
 
 // session is the conversation about a step of a run.
 type session struct {
-	first, last ledger.RelayMade // its turns
-	refused     int              // blocks that a chip did not take
-	judged      *ledger.RelayJudged
+	begun   int              // how many were before it
+	last    ledger.RelayMade // its last turn
+	refused int              // blocks that a chip did not take
+	judged  *ledger.RelayJudged
 }
 
-// keptSessions is how many that are over can still be asked again.
-const keptSessions = 10_000
+const (
+	keptSessions = 10_000 // that are over and can still be asked again
+	openSessions = 1000   // of one station, that are not: the oldest end
+)
 
 func newState() *state {
 	return &state{clients: map[string]*client{}, masters: map[string]string{}, retired: map[string]bool{}, served: map[[2]string]bool{}, allowances: map[allowed]*allowance{}, sessions: map[sessionOf]*session{}, spans: map[string][]span{}}
@@ -69,7 +75,7 @@ func newState() *state {
 func (s *state) client(name string) *client {
 	c, ok := s.clients[name]
 	if !ok {
-		c = &client{certificates: map[string]string{}, signed: map[string]bool{}}
+		c = &client{certificates: map[string]string{}, revoked: map[string]bool{}, open: map[sessionOf]bool{}, signed: map[string]bool{}}
 		s.clients[name] = c
 	}
 	return c
@@ -87,7 +93,11 @@ func (s *state) after(b ledger.Body) {
 		c := s.client(b.Client)
 		c.enrolled, c.certificates[b.Certificate] = true, b.NotAfter
 	case ledger.ClientRevoked:
-		clear(s.client(b.Client).certificates)
+		c := s.client(b.Client)
+		for digest := range c.certificates {
+			c.revoked[digest] = true
+		}
+		clear(c.certificates)
 	case ledger.ClientKey:
 		c := s.client(b.Client)
 		c.keys, c.kept = append(c.keys, b.Key), ""
@@ -137,12 +147,30 @@ func (s *state) made(b ledger.RelayMade) {
 	key := sessionOf{b.Client, b.Run, b.Step}
 	c, ok := s.sessions[key]
 	if !ok || c.last.Session != b.Session {
-		c = &session{first: b}
+		c = &session{begun: s.begun}
 		s.sessions[key] = c
+		s.begun++
 	}
+	s.opened(key)
 	s.span(b)
 	c.refused += refusedIn(b.Answers)
 	c.last, c.judged = b, nil
+}
+
+// opened ends the oldest session of a station that has too many.
+func (s *state) opened(key sessionOf) {
+	open := s.client(key.client).open
+	if open[key] = true; len(open) <= openSessions {
+		return
+	}
+	oldest := key
+	for other := range open {
+		if s.sessions[other].begun < s.sessions[oldest].begun {
+			oldest = other
+		}
+	}
+	delete(open, oldest)
+	delete(s.sessions, oldest)
 }
 
 // span notes for which counters a turn has blocks that move them.
@@ -181,7 +209,8 @@ func (s *state) judge(b ledger.RelayJudged) {
 		s.sessions[key] = c
 	}
 	c.judged = &b
-	c.first.Blocks, c.last.Blocks = nil, nil
+	c.last.Blocks = nil
+	delete(s.client(b.Client).open, key)
 	if s.ended = append(s.ended, key); len(s.ended) > keptSessions {
 		if old, ok := s.sessions[s.ended[0]]; ok && old.judged != nil {
 			delete(s.sessions, s.ended[0])
