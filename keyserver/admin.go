@@ -239,7 +239,6 @@ func (s *Server) allow(ctx context.Context, q AllowRequest) (Allowance, error) {
 	if _, err := s.known(q.Station); err != nil {
 		return Allowance{}, err
 	}
-	// Another file of this digest, for another station, would no longer be the one that was allowed.
 	digest, err := q.Job.keep(s.o.Jobs)
 	if err != nil {
 		return Allowance{}, err

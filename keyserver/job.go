@@ -17,7 +17,7 @@ import (
 	"station/recipes"
 )
 
-// Job is what a server has to know of a recipe: the file DATA/jobs/<digest>.json, whose SHA-256 the allowance quotes.
+// Job is what a server has to know of a recipe: the file DATA/jobs/<its SHA-256>.json, which the allowance quotes.
 type Job struct {
 	Recipe  string  `json:"recipe"` // id
 	Version int     `json:"version"`
@@ -230,18 +230,20 @@ func (j *Job) masters(makers map[string]Maker) []string {
 
 const maxRegion = 1 << 30 // bytes; no part is larger
 
-func jobFile(dir, recipe string) string {
-	return filepath.Join(dir, strings.TrimPrefix(recipe, "sha256:")+".json")
+func jobFile(dir, digest string) string {
+	return filepath.Join(dir, strings.TrimPrefix(digest, "sha256:")+".json")
 }
 
-// keep makes the job file durable, and returns its digest. An earlier one of the recipe is replaced: where it differs, its allowances count no more.
+// keep makes the job file durable, and returns its digest.
 func (j *Job) keep(dir string) (digest string, err error) {
 	text, err := json.Marshal(j)
 	if err != nil {
 		return "", err
 	}
 	f, err := os.CreateTemp(dir, "new-*")
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%s is not there: restore it from the backup, or make an empty directory and allow the recipes again", dir)
+	} else if err != nil {
 		return "", err
 	}
 	defer os.Remove(f.Name()) // gone where it has the name
@@ -249,14 +251,15 @@ func (j *Job) keep(dir string) (digest string, err error) {
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return "", err
 	}
-	if err := os.Rename(f.Name(), jobFile(dir, j.Digest)); err != nil {
+	digest = digestOf(text)
+	if err := os.Rename(f.Name(), jobFile(dir, digest)); err != nil {
 		return "", err
 	}
 	d, err := os.Open(dir)
 	if err != nil {
 		return "", err
 	}
-	return digestOf(text), errors.Join(d.Sync(), d.Close())
+	return digest, errors.Join(d.Sync(), d.Close())
 }
 
 // job is the one that an allowance quotes.
@@ -264,10 +267,10 @@ func (s *Server) job(a *allowance) (*Job, error) {
 	if j, ok := s.jobs[a.job]; ok {
 		return j, nil
 	}
-	path := jobFile(s.o.Jobs, a.recipe.Digest)
+	path := jobFile(s.o.Jobs, a.job)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: allow the recipe again, or restore the file from the backup", err)
+		return nil, fmt.Errorf("%w: allow the recipe again, or restore %s from the backup", err, s.o.Jobs)
 	} else if err != nil {
 		return nil, err
 	}

@@ -102,6 +102,9 @@ func (s *Server) lendable(client string, q RootKeyRequest) error {
 	if q.Recipe != j.Recipe || !slices.Contains(j.Keys, Key{q.Master, q.Index}) || !slices.ContainsFunc(j.Parts, func(p Part) bool { return p.Name == q.Part }) {
 		return refuse(CauseNotInRecipe, what, "recipe %s derives no root key %d from %s for a %s", j.Recipe, q.Index, q.Master, q.Part)
 	}
+	if part := a.used[q.UID]; part != "" && part != q.Part {
+		return refuse(CauseNotInRecipe, what, "chip %s is a %s by its first root key, and a key for a %s is asked", q.UID, part, q.Part)
+	}
 	return s.usable(a, q.Master, what)
 }
 
@@ -144,10 +147,15 @@ func (s *Server) allowed(client, digest, uid string) (*allowance, error) {
 	switch {
 	case !ok:
 		return nil, noAllowance(client, digest, what)
-	case !a.used[uid] && len(a.used) >= a.units:
+	case !a.did(uid) && len(a.used) >= a.units:
 		return nil, refuse(CauseUsedUp, what, "the allowance of station %s for %s version %d is used up: %d chips. `station keyserver allow` on the key server adds to it", client, a.recipe.ID, a.recipe.Version, a.units)
 	}
 	return a, nil
+}
+
+func (a *allowance) did(uid string) bool {
+	_, ok := a.used[uid]
+	return ok
 }
 
 // usable refuses a master that the allowance does not name, or that is retired, but for a chip that has its root key from it. The caller holds mu.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"station/flash"
 	"station/ledger"
 	"station/provision"
 	"station/store"
@@ -133,7 +134,7 @@ func TestAllowRefused(t *testing.T) {
 	if n := len(entries[ledger.KeyAllowance](h)); n != 1 {
 		t.Errorf("%d allowances", n)
 	}
-	path := jobFile(filepath.Join(h.dir, "jobs"), recipeDigest)
+	path := jobFile(filepath.Join(h.dir, "jobs"), entries[ledger.KeyAllowance](h)[0].Job)
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -292,5 +293,55 @@ func TestReady(t *testing.T) {
 	refused(t, "another recipe", second(s.c.Ready(t.Context(), "sha256:"+strings.Repeat("cd", 32))), CauseNoAllowance)
 	refused(t, "no digest", second(s.c.Ready(t.Context(), "x")), CauseContent)
 	refused(t, "another station", second(h.client(h.enrol("line2", 24)).Ready(t.Context(), recipeDigest)), CauseNoAllowance)
+	h.verified()
+}
+
+// TestPart: a chip is the part that it was at its first root key. Another part would be another key out of an allowance of one.
+func TestPart(t *testing.T) {
+	h, s := signing(t, 1)
+	j := settings()
+	j.Digest = "sha256:" + strings.Repeat("cd", 32)
+	j.Parts = append(j.Parts, Part{Name: "MT25QU128ABB", ID: flash.DeviceID{0x20, 0xBB, 0x18, 0x12, 0, 0x8C}, Map: "invented"})
+	h.admin(RouteAllow, AllowRequest{Station: "line1", Job: j, Units: 2, By: "op-1"}, &Allowance{})
+	ask := func(part string, n int) error {
+		k := &StationKeyring{c: s.c, digest: j.Digest}
+		return k.DerivedKey("line/root-2026", provision.KeyOf{Part: part, UID: uidOf(n), Recipe: "signed-boot"}, func([]byte) error { return nil })
+	}
+	for range 2 {
+		for n, part := range []string{"MT25QL128ABB", "MT25QU128ABB"} {
+			if err := ask(part, n); err != nil {
+				t.Error(err)
+			}
+		}
+		refused(t, "the other part", ask("MT25QU128ABB", 0), CauseNotInRecipe)
+		refused(t, "the other part", ask("MT25QL128ABB", 1), CauseNotInRecipe)
+		h.restart()
+		s.c.base = h.url
+	}
+	h.verified()
+}
+
+// TestJobFileStays: a recipe's job in another encoding, as another version of the program writes it, is a file of its own, and what was allowed by the first goes on.
+func TestJobFileStays(t *testing.T) {
+	h, s := signing(t, 2)
+	h.enrol("line2", 24)
+	j := settings()
+	j.Title = "as another version of the program writes it"
+	h.admin(RouteAllow, AllowRequest{Station: "line2", Job: j, Units: 2, By: "op-1"}, &Allowance{})
+	h.restart()
+	s.c.base = h.url
+	if _, err := rootKey(s.c, "line/root-2026", uidOf(1), 0); err != nil {
+		t.Error(err)
+	}
+	files, err := os.ReadDir(filepath.Join(h.dir, "jobs"))
+	if err != nil || len(files) != 2 {
+		t.Errorf("%v, %v", files, err)
+	}
+	for i, f := range files {
+		text, err := os.ReadFile(filepath.Join(h.dir, "jobs", f.Name()))
+		if err != nil || "sha256:"+strings.TrimSuffix(f.Name(), ".json") != digestOf(text) {
+			t.Errorf("file %d is %s, %v", i, f.Name(), err)
+		}
+	}
 	h.verified()
 }

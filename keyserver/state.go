@@ -47,7 +47,7 @@ type allowance struct {
 	job     string
 	units   int
 	masters []string
-	used    map[string]bool // UIDs of chips
+	used    map[string]string // UID of a chip -> the part that its root keys are for, "" before the first
 }
 
 type sessionOf struct {
@@ -111,7 +111,7 @@ func (s *state) after(b ledger.Body) {
 		key := allowed{b.Client, b.Recipe.Digest}
 		a, ok := s.allowances[key]
 		if !ok {
-			a = &allowance{used: map[string]bool{}}
+			a = &allowance{used: map[string]string{}}
 			s.allowances[key] = a
 		}
 		a.recipe, a.job, a.masters = b.Recipe, b.Job, slices.Clone(b.Masters)
@@ -126,10 +126,10 @@ func (s *state) after(b ledger.Body) {
 	case ledger.CheckpointRewound:
 		s.client(b.Client).rewound = true
 	case ledger.RootKeyServed:
-		s.count(b.Client, b.Digest, b.UID)
+		s.count(b.Client, b.Digest, b.UID, b.Part)
 		s.served[[2]string{b.UID, b.Master}] = true
 	case ledger.RelayMade:
-		s.count(b.Client, b.Digest, b.UID)
+		s.count(b.Client, b.Digest, b.UID, "")
 		s.made(b)
 	case ledger.RelayJudged:
 		s.judge(b)
@@ -137,9 +137,9 @@ func (s *state) after(b ledger.Body) {
 }
 
 // count takes a chip off an allowance, once.
-func (s *state) count(client, digest, uid string) {
-	if a, ok := s.allowances[allowed{client, digest}]; ok {
-		a.used[uid] = true
+func (s *state) count(client, digest, uid, part string) {
+	if a, ok := s.allowances[allowed{client, digest}]; ok && a.used[uid] == "" {
+		a.used[uid] = part
 	}
 }
 
