@@ -56,7 +56,8 @@ type AboutStation struct {
 	By      string `json:"by"`
 }
 
-// AllowRequest lets a station have what a job needs for so many more chips. Masters are those that the job needs where there are none.
+// AllowRequest lets a station have what a job needs for so many more chips. Masters are some of those that the job needs; where none is
+// named, all of them, or as at the station's last allowance of this recipe.
 type AllowRequest struct {
 	Station string   `json:"station"`
 	Job     *Job     `json:"job"`
@@ -161,8 +162,15 @@ func (s *Server) administer(ctx context.Context, route string, body []byte) (any
 
 func (s *Server) enrol(ctx context.Context, q EnrolRequest) (EnrolAnswer, error) {
 	public, err := x509.ParsePKIXPublicKey(q.Public)
-	if err != nil || q.Hours < 1 || q.Hours > 24*366*10 || !stationForm.MatchString(q.Station) || q.By == "" {
-		return EnrolAnswer{}, fmt.Errorf("%w: a station id, its public key, 1 hour to 10 years and somebody's name are needed", errContent)
+	switch {
+	case err != nil:
+		return EnrolAnswer{}, fmt.Errorf("%w: there is no public key", errContent)
+	case !stationForm.MatchString(q.Station):
+		return EnrolAnswer{}, refuse(CauseRefused, about{}, "%.40q is no station's id: 1 to 32 lower-case letters, digits and dashes, the first no dash", q.Station)
+	case q.Hours < 1 || q.Hours > 24*366*10:
+		return EnrolAnswer{}, refuse(CauseRefused, about{}, "a certificate holds 1 hour to 10 years")
+	case q.By == "":
+		return EnrolAnswer{}, nobody
 	}
 	now := s.o.Now()
 	der, err := s.o.CA.Client(q.Station, public, now, time.Duration(q.Hours)*time.Hour)
@@ -183,7 +191,7 @@ func (s *Server) enrol(ctx context.Context, q EnrolRequest) (EnrolAnswer, error)
 func (s *Server) known(station string) (*client, error) {
 	c := s.state.clients[station]
 	if c == nil || !c.enrolled {
-		return nil, refuse(CauseForeign, about{}, "there is no station %.40q: `station keyserver enrol` makes its certificate", station)
+		return nil, refuse(CauseRefused, about{}, "there is no station %.40q: `station keyserver enrol` makes its certificate", station)
 	}
 	return c, nil
 }
@@ -191,6 +199,9 @@ func (s *Server) known(station string) (*client, error) {
 func (s *Server) revoke(ctx context.Context, q AboutStation) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := unreasoned(q.Reason, q.By); err != nil {
+		return err
+	}
 	if _, err := s.known(q.Station); err != nil {
 		return err
 	}
@@ -200,6 +211,9 @@ func (s *Server) revoke(ctx context.Context, q AboutStation) error {
 func (s *Server) rewound(ctx context.Context, q AboutStation) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := unreasoned(q.Reason, q.By); err != nil {
+		return err
+	}
 	c, err := s.known(q.Station)
 	if err != nil {
 		return err
@@ -211,6 +225,19 @@ func (s *Server) rewound(ctx context.Context, q AboutStation) error {
 	return s.whole(ctx, e)
 }
 
+var nobody = refuse(CauseRefused, about{}, "somebody has to be named who does this")
+
+// unreasoned refuses what somebody says of a station or a key without a reason or a name.
+func unreasoned(reason, by string) error {
+	switch {
+	case reason == "":
+		return refuse(CauseRefused, about{}, "a reason has to be given, for the ledger")
+	case by == "":
+		return nobody
+	}
+	return nil
+}
+
 // whole writes an entry that a person asks for. The caller holds mu.
 func (s *Server) whole(ctx context.Context, e ledger.KeyServerEntry) error {
 	if err := e.Check(); err != nil {
@@ -220,16 +247,26 @@ func (s *Server) whole(ctx context.Context, e ledger.KeyServerEntry) error {
 }
 
 func (s *Server) allow(ctx context.Context, q AllowRequest) (Allowance, error) {
-	if q.Job == nil || q.Units < 1 || q.Units > maxUnits || q.By == "" {
-		return Allowance{}, fmt.Errorf("%w: a job, 1 to %d units and somebody's name are needed", errContent, maxUnits)
+	switch {
+	case q.Job == nil:
+		return Allowance{}, fmt.Errorf("%w: there is no job", errContent)
+	case q.Units < 1 || q.Units > maxUnits:
+		return Allowance{}, refuse(CauseRefused, about{}, "1 to %d chips can be allowed at once, and not %d", maxUnits, q.Units)
+	case q.By == "":
+		return Allowance{}, nobody
 	}
 	if err := q.Job.check(s.o.Makers); err != nil {
 		return Allowance{}, refuse(CauseNotInRecipe, about{digest: q.Job.Digest}, "the key server cannot carry out recipe %s: %v", q.Job.Recipe, err)
 	}
-	if len(q.Masters) == 0 {
-		q.Masters = q.Job.masters(s.o.Makers)
+	needed := q.Job.masters(s.o.Makers)
+	if len(needed) == 0 {
+		return Allowance{}, refuse(CauseRefused, about{}, "recipe %s asks a key server for nothing: it derives no root key, and has no measure or relay. It needs no allowance", q.Job.Recipe)
 	}
-	for _, name := range q.Masters {
+	masters, err := s.mastersOf(q, needed)
+	if err != nil {
+		return Allowance{}, err
+	}
+	for _, name := range masters {
 		if _, err := s.master(name); err != nil {
 			return Allowance{}, err
 		}
@@ -239,16 +276,39 @@ func (s *Server) allow(ctx context.Context, q AllowRequest) (Allowance, error) {
 	if _, err := s.known(q.Station); err != nil {
 		return Allowance{}, err
 	}
+	for _, name := range masters {
+		if s.state.retired[name] {
+			return Allowance{}, refuse(CauseKeyRetired, about{}, "the master key %s is retired, and recipe %s needs it: a recipe with another one can be allowed. Chips that have theirs go on", name, q.Job.Recipe)
+		}
+	}
 	digest, err := q.Job.keep(s.o.Jobs)
 	if err != nil {
 		return Allowance{}, err
 	}
 	recipe := ledger.Recipe{ID: q.Job.Recipe, Version: q.Job.Version, Title: q.Job.Title, Digest: q.Job.Digest}
-	if err := s.whole(ctx, ledger.KeyAllowance{Client: q.Station, Recipe: recipe, Job: digest, Units: q.Units, Masters: q.Masters, By: q.By}); err != nil {
+	if err := s.whole(ctx, ledger.KeyAllowance{Client: q.Station, Recipe: recipe, Job: digest, Units: q.Units, Masters: masters, By: q.By}); err != nil {
 		return Allowance{}, err
 	}
 	key := allowed{q.Station, q.Job.Digest}
 	return s.state.allowances[key].shown(key), nil
+}
+
+// mastersOf are the masters of an allowance from now on: those that the request names, as they are of the earlier ones of this recipe, or all that it needs.
+func (s *Server) mastersOf(q AllowRequest, needed []string) ([]string, error) {
+	for _, name := range q.Masters {
+		if !slices.Contains(needed, name) {
+			return nil, refuse(CauseRefused, about{}, "recipe %s does not need the master key %.80s: it needs %s", q.Job.Recipe, name, strings.Join(needed, ", "))
+		}
+	}
+	if len(q.Masters) > 0 {
+		return q.Masters, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a, ok := s.state.allowances[allowed{q.Station, q.Job.Digest}]; ok {
+		return slices.Clone(a.masters), nil
+	}
+	return needed, nil
 }
 
 // withdraw never goes below the chips that were done: they go on.
@@ -263,8 +323,10 @@ func (s *Server) withdraw(ctx context.Context, q WithdrawRequest) (Allowance, er
 	switch {
 	case !ok:
 		return Allowance{}, refuse(CauseNoAllowance, about{}, "station %s has no allowance for a recipe with the digest %.80s", q.Station, q.Digest)
+	case q.By == "":
+		return Allowance{}, nobody
 	case q.Units < 1 || q.Units > maxUnits:
-		return Allowance{}, refuse(CauseContent, about{}, "1 to %d chips can be taken back", maxUnits)
+		return Allowance{}, refuse(CauseRefused, about{}, "1 to %d chips can be taken back at once, and not %d", maxUnits, q.Units)
 	case a.units == len(a.used):
 		return Allowance{}, refuse(CauseUsedUp, about{}, "nothing is left of the allowance of station %s for %s version %d: %d of %d chips are done", q.Station, a.recipe.ID, a.recipe.Version, len(a.used), a.units)
 	}

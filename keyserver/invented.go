@@ -37,7 +37,10 @@ func (Invented) Ops(s Step, content []byte) ([]Op, error) {
 		}
 	}
 	needs := func(unit int64) error {
-		if s.Size == 0 || s.At%unit != 0 || s.Size%unit != 0 {
+		if s.Size == 0 {
+			return errors.New("it has no region, and its commands need one")
+		}
+		if s.At%unit != 0 || s.Size%unit != 0 {
 			return fmt.Errorf("the region has to be whole units of %d bytes", unit)
 		}
 		return nil

@@ -84,16 +84,17 @@ func TestAllowance(t *testing.T) {
 	_, err = rootKey(h.client(h.enrol("line2", 24)), master, uidOf(1), 0)
 	refused(t, "another station", err, CauseNoAllowance)
 
+	h.admin(RouteAllow, AllowRequest{Station: "line1", Job: settings(), Units: 1, By: "op-1"}, &a)
 	h.admin(RouteKeyRetire, KeyRequest{Name: master, Reason: "line closed", By: "op-1"}, &Master{})
 	h.restart()
 	s.c.base = h.url
-	h.admin(RouteAllow, AllowRequest{Station: "line1", Job: settings(), Units: 1, By: "op-1"}, &a)
 	_, err = rootKey(s.c, master, uidOf(9), 0)
 	refused(t, "a retired master", err, CauseKeyRetired)
+	refused(t, "allowed with a retired master", h.server.Here().Call(t.Context(), RouteAllow, AllowRequest{Station: "line1", Job: settings(), Units: 1, By: "op-1"}, &a), CauseKeyRetired)
 	if key, err := rootKey(s.c, master, uidOf(1), 0); err != nil || !bytes.Equal(key, keys[uidOf(1)]) {
 		t.Errorf("a chip that has its key from a retired master: %v", err)
 	}
-	refused(t, "retired twice", h.server.Here().Call(t.Context(), RouteKeyRetire, KeyRequest{Name: master, Reason: "again", By: "op-1"}, &Master{}), CauseContent)
+	refused(t, "retired twice", h.server.Here().Call(t.Context(), RouteKeyRetire, KeyRequest{Name: master, Reason: "again", By: "op-1"}, &Master{}), CauseKeyRetired)
 	var list List
 	h.admin(RouteList, nil, &list)
 	if len(list.Stations) != 2 || len(list.Allowances) != 1 || list.Allowances[0].Used != 4 || len(list.Masters) != 2 || !list.Masters[1].Retired {
@@ -111,12 +112,13 @@ func TestAllowRefused(t *testing.T) {
 		change func(*AllowRequest)
 		cause  Cause
 	}{
-		"no units":           {func(q *AllowRequest) { q.Units = 0 }, CauseContent},
-		"less than none":     {func(q *AllowRequest) { q.Units = -1 }, CauseContent},
-		"nobody":             {func(q *AllowRequest) { q.By = "" }, CauseContent},
+		"no units":           {func(q *AllowRequest) { q.Units = 0 }, CauseRefused},
+		"less than none":     {func(q *AllowRequest) { q.Units = -1 }, CauseRefused},
+		"nobody":             {func(q *AllowRequest) { q.By = "" }, CauseRefused},
 		"no job":             {func(q *AllowRequest) { q.Job = nil }, CauseContent},
-		"no station":         {func(q *AllowRequest) { q.Station = "line9" }, CauseForeign},
-		"no master":          {func(q *AllowRequest) { q.Masters = []string{"line/none"} }, CauseKeyMissing},
+		"no station":         {func(q *AllowRequest) { q.Station = "line9" }, CauseRefused},
+		"a needless master":  {func(q *AllowRequest) { q.Masters = []string{"line/none"} }, CauseRefused},
+		"nothing":            {func(q *AllowRequest) { q.Job.Keys, q.Job.Steps = nil, nil }, CauseRefused},
 		"another map":        {func(q *AllowRequest) { q.Job.Parts[0].Map = "real" }, CauseNotInRecipe},
 		"a command":          {func(q *AllowRequest) { q.Job.Steps[0].Commands = []string{"launch"} }, CauseNotInRecipe},
 		"a region":           {func(q *AllowRequest) { q.Job.Steps[0].At = 1 }, CauseNotInRecipe},
@@ -266,7 +268,7 @@ func TestReady(t *testing.T) {
 	if _, err := rootKey(s.c, "line/root-2026", uidOf(1), 0); err != nil {
 		t.Fatal(err)
 	}
-	for units, cause := range map[int]Cause{0: CauseContent, -1: CauseContent, maxUnits + 1: CauseContent} {
+	for units, cause := range map[int]Cause{0: CauseRefused, -1: CauseRefused, maxUnits + 1: CauseRefused} {
 		refused(t, "an odd number", second(withdraw(units)), cause)
 	}
 	if a, err := withdraw(3); err != nil || a.Units != 2 || a.Used != 1 || ready().Left != 1 {
@@ -342,6 +344,30 @@ func TestJobFileStays(t *testing.T) {
 		if err != nil || "sha256:"+strings.TrimSuffix(f.Name(), ".json") != digestOf(text) {
 			t.Errorf("file %d is %s, %v", i, f.Name(), err)
 		}
+	}
+	h.verified()
+}
+
+// TestAllowedMasters: the masters of an allowance change in so many words or not at all.
+func TestAllowedMasters(t *testing.T) {
+	h, s := signing(t, 1)
+	allow := func(masters ...string) (a Allowance) {
+		h.admin(RouteAllow, AllowRequest{Station: "line1", Job: settings(), Units: 1, Masters: masters, By: "op-1"}, &a)
+		return a
+	}
+	both, one := []string{"acrtm/factory", "line/root-2026"}, []string{"acrtm/factory"}
+	for _, c := range []struct{ say, want []string }{{nil, both}, {one, one}, {nil, one}, {both, both}, {nil, both}} {
+		if a := allow(c.say...); !slices.Equal(a.Masters, c.want) {
+			t.Errorf("said %q, allowed %q, want %q", c.say, a.Masters, c.want)
+		}
+	}
+	allow(one...)
+	refused(t, "a master that is no longer named", second(rootKey(s.c, "line/root-2026", uidOf(1), 0)), CauseNoAllowance)
+	j := settings()
+	j.Steps[2].Size = 0
+	err := h.server.Here().Call(t.Context(), RouteAllow, AllowRequest{Station: "line1", Job: j, Units: 1, By: "op-1"}, &Allowance{})
+	if refused(t, "a wall of no region", err, CauseNotInRecipe); !strings.Contains(err.Error(), "it has no region") {
+		t.Error(err)
 	}
 	h.verified()
 }

@@ -3,7 +3,6 @@ package keyserver
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -82,8 +81,11 @@ func (s *Server) allMasters() ([]Master, error) {
 
 // keyCreate makes a master, finds the one whose maker died before the ledger named it, or takes back the very one that was lost.
 func (s *Server) keyCreate(ctx context.Context, q KeyRequest) (Master, error) {
-	if n := len(q.Value); n != 0 && n != 32 || q.By == "" {
-		return Master{}, fmt.Errorf("%w: a master key has 32 bytes, and somebody makes it", errContent)
+	if n := len(q.Value); n != 0 && n != 32 {
+		return Master{}, refuse(CauseRefused, about{}, "a master key has 32 bytes, and not %d", n)
+	}
+	if q.By == "" {
+		return Master{}, nobody
 	}
 	imported, brought := len(q.Value) > 0, ""
 	if imported {
@@ -131,9 +133,12 @@ func (s *Server) keyRetire(ctx context.Context, q KeyRequest) (Master, error) {
 	if !named {
 		return Master{}, refuse(CauseKeyMissing, about{}, "the ledger of the key server names no master key %.80q", q.Name)
 	}
-	e := ledger.MasterRetired{Name: q.Name, Fingerprint: fingerprint, Reason: q.Reason, By: q.By}
-	if err := e.Check(s.state.retired[q.Name]); err != nil {
-		return Master{}, refuse(CauseContent, about{}, "%v", err)
+	if s.state.retired[q.Name] {
+		return Master{}, refuse(CauseKeyRetired, about{}, "the master key %s is retired already", q.Name)
 	}
+	if err := unreasoned(q.Reason, q.By); err != nil {
+		return Master{}, err
+	}
+	e := ledger.MasterRetired{Name: q.Name, Fingerprint: fingerprint, Reason: q.Reason, By: q.By}
 	return Master{Name: q.Name, Fingerprint: fingerprint, Retired: true}, s.write(ctx, e)
 }

@@ -78,7 +78,7 @@ func TestDiedBeforeEntry(t *testing.T) {
 	}
 	j := settings()
 	j.Keys[0].Master = "line/next"
-	q := AllowRequest{Station: "line1", Job: j, Units: 1, By: "op-1"}
+	q := AllowRequest{Station: "line1", Job: j, Units: 1, Masters: []string{"line/next"}, By: "op-1"}
 	refused(t, "allowed", h.server.Here().Call(t.Context(), RouteAllow, q, &Allowance{}), CauseKeyMissing)
 	var m Master
 	h.admin(RouteKeyCreate, KeyRequest{Name: "line/next", By: "op-1"}, &m)

@@ -85,7 +85,7 @@ func TestPermissions(t *testing.T) {
 	h.later(time.Hour)
 	refused(t, "an old connection", held.ask(t.Context(), RouteKeys, nil, nil, &KeysAnswer{}), CauseCertificate)
 	// Who asked in vain is no station that anything may be allowed to.
-	refused(t, "allowing one that was never enrolled", h.server.Here().Call(t.Context(), RouteRevoke, AboutStation{"line4", "x", "y"}, &struct{}{}), CauseForeign)
+	refused(t, "allowing one that was never enrolled", h.server.Here().Call(t.Context(), RouteRevoke, AboutStation{"line4", "x", "y"}, &struct{}{}), CauseRefused)
 	if n := len(h.keys.vkeys); n != 1 {
 		t.Errorf("%d stations have keys, want line3 alone", n)
 	}
@@ -147,7 +147,7 @@ func TestRenewal(t *testing.T) {
 		}
 		h.restart()
 	}
-	refused(t, "revoking nobody", h.server.Here().Call(t.Context(), RouteRevoke, AboutStation{"line9", "x", "y"}, &struct{}{}), CauseForeign)
-	refused(t, "revoking for no reason", h.server.Here().Call(t.Context(), RouteRevoke, AboutStation{"line1", "", "y"}, &struct{}{}), CauseContent)
+	refused(t, "revoking nobody", h.server.Here().Call(t.Context(), RouteRevoke, AboutStation{"line9", "x", "y"}, &struct{}{}), CauseRefused)
+	refused(t, "revoking for no reason", h.server.Here().Call(t.Context(), RouteRevoke, AboutStation{"line1", "", "y"}, &struct{}{}), CauseRefused)
 	h.verified()
 }
