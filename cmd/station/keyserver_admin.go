@@ -100,11 +100,11 @@ func (a *app) keyServerRewound() *cobra.Command {
 
 func (a *app) keyServerAllow() *cobra.Command {
 	var station, who string
-	var units int
+	var units, withdraw int
 	var masters []string
 	c := &cobra.Command{
-		Use:   "allow RECIPE --station ID --units N",
-		Short: "Let a station have keys and signed commands of a recipe for so many more chips",
+		Use:   "allow RECIPE --station ID --units N | --withdraw N",
+		Short: "Let a station have keys and signed commands of a recipe for so many more chips, or fewer",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			recipe, err := loadRecipe(args[0])
@@ -112,8 +112,12 @@ func (a *app) keyServerAllow() *cobra.Command {
 				return err
 			}
 			var now keyserver.Allowance
-			q := keyserver.AllowRequest{Station: station, Job: keyserver.JobOf(recipe), Units: units, Masters: masters, By: who}
-			if err := a.admin(c.Context(), keyserver.RouteAllow, q, &now); err != nil {
+			if c.Flags().Changed("withdraw") {
+				err = a.admin(c.Context(), keyserver.RouteWithdraw, keyserver.WithdrawRequest{Station: station, Digest: recipe.Digest(), Units: withdraw, By: who}, &now)
+			} else {
+				err = a.admin(c.Context(), keyserver.RouteAllow, keyserver.AllowRequest{Station: station, Job: keyserver.JobOf(recipe), Units: units, Masters: masters, By: who}, &now)
+			}
+			if err != nil {
 				return err
 			}
 			if a.json {
@@ -126,10 +130,13 @@ func (a *app) keyServerAllow() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&station, "station", "", "`ID` of the station")
 	f.IntVar(&units, "units", 0, "how many more chips")
+	f.IntVar(&withdraw, "withdraw", 0, "take so many chips back, as far as they are not done")
 	f.StringArrayVar(&masters, "master", nil, "`NAME` of a master key that may be used; repeat for more (default: those that the recipe needs)")
 	by(c, &who)
 	c.MarkFlagRequired("station")
-	c.MarkFlagRequired("units")
+	c.MarkFlagsOneRequired("units", "withdraw")
+	c.MarkFlagsMutuallyExclusive("units", "withdraw")
+	c.MarkFlagsMutuallyExclusive("master", "withdraw")
 	return c
 }
 
