@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -212,12 +213,64 @@ func TestConnectionsEnd(t *testing.T) {
 			t.Fatalf("%d goroutines, %d before", now, before)
 		}
 	}
-	// Who connects and says nothing is sent away; here only that there is a limit to every part of it.
-	o := NewHTTPServer(h.server, func(string) {})
-	if o.ReadHeaderTimeout == 0 || o.ReadTimeout == 0 || o.WriteTimeout == 0 || o.IdleTimeout == 0 {
-		t.Errorf("%+v", o)
-	}
 	h.verified()
+}
+
+// TestSlowPeersEnd: who connects and says nothing, half a handshake, half a header, half a body, or nothing behind an answer is sent away. The limits are shorter than they
+// are, in the same proportion to each other.
+func TestSlowPeersEnd(t *testing.T) {
+	h := newHall(t)
+	cert := h.enrol("line1", 24)
+	s := NewHTTPServer(h.server, func(string) {})
+	for _, limit := range []*time.Duration{&s.ReadHeaderTimeout, &s.ReadTimeout, &s.WriteTimeout, &s.IdleTimeout} {
+		if *limit <= 0 || *limit > 30*time.Second {
+			t.Errorf("a limit of %v", *limit)
+		}
+		*limit /= 50
+	}
+	config, err := ServerTLS(h.ca, h.tlsKey, []string{"127.0.0.1"}, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := tls.Listen("tcp", "127.0.0.1:0", config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Serve(ln)
+	t.Cleanup(func() { s.Close() })
+	mine := h.client(cert).http.Transport.(*http.Transport).TLSClientConfig.Clone()
+	mine.ServerName = "127.0.0.1"
+	const head = "POST /v1/init HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
+	for name, c := range map[string]struct {
+		plain bool
+		said  string
+	}{
+		"nothing": {true, ""}, "half a handshake": {true, "\x16\x03\x01"}, "a handshake": {false, ""}, "half a header": {false, head}, "half a body": {false, head + "\r\n{"}, "a request": {false, head + "\r\n{}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn, err := net.Dial("tcp", ln.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if !c.plain {
+				conn = tls.Client(conn, mine)
+			}
+			conn.SetDeadline(time.Now().Add(5 * time.Second))
+			if _, err := io.WriteString(conn, c.said); err != nil {
+				t.Fatal(err)
+			}
+			if !c.plain && c.said == "" {
+				if err := conn.(*tls.Conn).Handshake(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Error("the server holds on to it")
+			}
+		})
+	}
 }
 
 // TestManyAtOnce: stations at the same time take no more chips than they may, and sign no checkpoint that goes back.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"slices"
 	"strings"
 	"testing"
@@ -139,7 +140,16 @@ func TestRenewal(t *testing.T) {
 		}
 		h.restart()
 	}
+	open := h.client(first)
+	if err := open.ask(t.Context(), RouteInit, nil, struct{}{}, &KeysAnswer{}); err != nil {
+		t.Fatal(err)
+	}
 	h.admin(RouteRevoke, AboutStation{"line1", "stolen", "op-1"}, &struct{}{})
+	reused := false
+	traced := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { reused = i.Reused }})
+	if refused(t, "on an open connection", open.ask(traced, RouteKeys, nil, nil, &KeysAnswer{}), CauseCertificate); !reused {
+		t.Error("it was another connection")
+	}
 	third := h.enrol("line1", 24)
 	for range 2 {
 		if got := []bool{in(first), in(second), in(third)}; !slices.Equal(got, []bool{false, false, true}) {

@@ -142,7 +142,7 @@ func TestKeyServerLies(t *testing.T) {
 	}
 	p.expect(exitDone, "keyserver", "key", "create", "acrtm/factory", "--from", "factory.txt")
 	for _, recipe := range []string{"signed.yaml", "secret.yaml"} {
-		p.expect(exitDone, "keyserver", "allow", recipe, "--station", "line1", "--units", "20")
+		p.expect(exitDone, "keyserver", "allow", recipe, "--station", "line1", "--units", "40")
 	}
 	b := s.intercept()
 
@@ -187,6 +187,15 @@ func TestKeyServerLies(t *testing.T) {
 		},
 		"another number": change(`"seq":1`, `"seq":2`),
 		"another turn":   change(`"number":1`, `"number":2`),
+		// Well formed, and a lie all the same.
+		"done at once": func(w http.ResponseWriter, _, a []byte) bool {
+			var t keyserver.RelayTurn
+			if json.Unmarshal(a, &t) != nil {
+				return false
+			}
+			text, _ := json.Marshal(keyserver.RelayTurn{Session: t.Session, Number: t.Number, Done: true, OK: true, Verdict: "done"})
+			return say(w, text)
+		},
 	}
 	steps := map[int]string{1: "settings", 2: "measure", 3: "guard"}
 	unit := 0
