@@ -104,6 +104,9 @@ func (c *Client) Station() string { return c.station }
 // String names the key server: by its certificate authority, which has its id, and its address.
 func (c *Client) String() string { return c.o.CA.Subject.CommonName + " at " + c.base }
 
+// NotAfter is the end of the station's certificate.
+func (c *Client) NotAfter() time.Time { return c.leaf.NotAfter }
+
 // Close lets go of idle connections. Requests under way go on.
 func (c *Client) Close() error {
 	c.http.CloseIdleConnections()

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -272,18 +273,44 @@ func TestKeyServer(t *testing.T) {
 	if out, errs := p.expect(exitError, order(1)...); !strings.Contains(out+errs, "no allowance for a recipe with the digest") {
 		t.Errorf("without an allowance:\n%s%s", out, errs)
 	}
-	p.untouched("GW-000001")
+	p.neverThere("GW-000001")
 	p.expect(exitRefused, "keyserver", "allow", "gateway-boot.yaml", "--station", "line9", "--units", "2")
 	p.expect(exitDone, "keyserver", "allow", "gateway-boot.yaml", "--station", "line1", "--units", "2")
-	p.expect(exitDone, order(1)...)
+	if _, errs := p.expect(exitDone, order(1)...); !strings.Contains(errs, "2 chips left of the allowance") {
+		t.Error(errs)
+	}
 	s.stop(syscall.SIGKILL)
 	if out, errs := p.expect(exitError, order(2)...); !strings.Contains(out+errs, "cannot be reached") {
 		t.Errorf("without a key server:\n%s%s", out, errs)
 	}
 	s.serve()
 	p.expect(exitDone, order(2)...)
-	if out, errs := p.expect(exitError, order(3)...); !strings.Contains(out+errs, "is used up: 2 chips") {
+	master := filepath.Join(keysDir(s.dir), "master-line%2Froot-2026")
+	if err := os.Rename(master, filepath.Join(p.dir, "away")); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs := p.expect(exitError, order(2)...); !strings.Contains(errs, "restore it on the key server") {
+		t.Error(errs)
+	}
+	if err := os.Rename(filepath.Join(p.dir, "away"), master); err != nil {
+		t.Fatal(err)
+	}
+	if out, errs := p.expect(exitError, order(3)...); !strings.Contains(out+errs, "nothing is left of the allowance of station line1 for gateway-boot version 3") {
 		t.Errorf("a third unit:\n%s%s", out, errs)
+	}
+	p.neverThere("GW-000003")
+	// The allowance is taken back when the board is being written: ERROR, and nothing permanent.
+	p.expect(exitDone, "keyserver", "allow", "gateway-boot.yaml", "--station", "line1", "--units", "1")
+	r := p.launch(order(3)...)
+	if !r.reached(" 1/") {
+		t.Fatal("the run does not begin")
+	}
+	r.cmd.Process.Signal(syscall.SIGSTOP)
+	p.expect(exitDone, "keyserver", "allow", "gateway-boot.yaml", "--station", "line1", "--withdraw", "1")
+	r.cmd.Process.Signal(syscall.SIGCONT)
+	r.wait()
+	if code := r.cmd.ProcessState.ExitCode(); code != exitError {
+		t.Errorf("a run whose allowance was taken back ends with %d", code)
 	}
 	p.untouched("GW-000003")
 	for _, serial := range []string{"GW-000001", "GW-000002"} {
@@ -304,15 +331,28 @@ func TestKeyServer(t *testing.T) {
 	if _, errs := p.expect(exitError, "run", "small.yaml", "--slot", "2=TB-0001"); !strings.Contains(errs, "is revoked") {
 		t.Error(errs)
 	}
-	p.expect(exitDone, "keyserver", "enrol", "line1", "--out", "again")
+	p.expect(exitDone, "keyserver", "enrol", "line1", "--out", "again", "--days", "20")
 	if err := os.Rename(filepath.Join(p.dir, "again"), filepath.Join(p.dir, "line1.new")); err != nil {
 		t.Fatal(err)
 	}
 	p.replace("config.yaml", "line1/ca.pem, cert: line1/station.pem, key: line1/station.key", "line1.new/ca.pem, cert: line1.new/station.pem, key: line1.new/station.key")
-	p.expect(exitDone, "run", "small.yaml", "--slot", "2=TB-0001")
+	if _, errs := p.expect(exitDone, "run", "small.yaml", "--slot", "2=TB-0001"); !strings.Contains(errs, "the certificate of station line1 ends in 20 days") {
+		t.Error(errs)
+	}
+	if out, _ := p.expect(exitNo, "doctor"); !regexp.MustCompile(`PROBLEM +certificate +for station key server keys1 at \S+, ends in 20 days\n`).MatchString(out) {
+		t.Error(out)
+	}
 	s.verified()
 	s.agree(0, 2)
 	s.noKeys()
+}
+
+// neverThere wants nobody to have looked for a board: no slot was opened.
+func (p *position) neverThere(serial string) {
+	p.t.Helper()
+	if _, err := os.Stat(p.board(serial)); !errors.Is(err, fs.ErrNotExist) {
+		p.t.Errorf("%s is in a slot: %v", serial, err)
+	}
 }
 
 // untouched wants a board that nothing permanent was done to.

@@ -13,8 +13,8 @@ import (
 	"station/fixtures"
 	"station/fixtures/libusb"
 	"station/fixtures/usb"
+	"station/keyserver"
 	"station/ledger"
-	"station/provision"
 	"station/sim"
 	"station/sim/ch341a"
 	"station/sim/dediprog"
@@ -37,8 +37,7 @@ type bench struct {
 	db        *store.DB
 	rack      *fixtures.Rack
 	secrets   secrets
-	signer    provision.Signer // nil where the configuration names no key server
-	keyServer string           // who that is, for the ledger
+	server    *keyserver.Client // nil where the configuration names no key server
 	simulated bool
 	lost      int64       // the station.epoch before which entries may be missing, 0 for none
 	boards    *sim.Boards // nil on metal
@@ -162,7 +161,7 @@ func (a *app) openOver(ctx context.Context, cfg *config, overBus func(*bench, co
 		if err != nil {
 			return nil, exit(exitRefused, err)
 		}
-		b.signer, b.keyServer, b.closers = client, client.String(), append(b.closers, client.Close)
+		b.server, b.closers = client, append(b.closers, client.Close)
 	}
 	if b.db, err = store.Open(ledgerFile(b.data), storeOptions(cfg, keys, b.simulated)); err != nil {
 		return nil, ledgerErr(b.data, err)

@@ -97,6 +97,11 @@ func (a *app) run() *cobra.Command {
 			if simHands && !b.simulated {
 				return exit(exitRefused, errors.New("--sim-hands is for simulated stations; this one is real"))
 			}
+			if !trial {
+				if err := a.askServer(c.Context(), b, recipe, scans); err != nil {
+					return err
+				}
+			}
 			job := job{recipe: recipe, operator: operator, trial: trial, unlocks: sealed}
 			if resume && !scan {
 				return a.scan(c.Context(), b, job, false, true, false)
@@ -261,7 +266,10 @@ func simulatedPart(p *flash.Part) string {
 
 // engine returns the engine of this station. A simulated one has its hands: it reseats the boards that the engine asks for.
 func (b *bench) engine(ctx context.Context, watch func(provision.Event)) *provision.Engine {
-	o := provision.Options{Software: software(), Watch: watch, Secrets: b.secrets, AllowRaw: b.config.AllowRaw, Mirror: b.db.Mirror, Lost: b.lost, Signer: b.signer, KeyServer: b.keyServer, Simulated: b.simulated}
+	o := provision.Options{Software: software(), Watch: watch, Secrets: b.secrets, AllowRaw: b.config.AllowRaw, Mirror: b.db.Mirror, Lost: b.lost, Simulated: b.simulated}
+	if b.server != nil {
+		o.Signer, o.KeyServer = b.server, b.server.String()
+	}
 	if b.simulated {
 		o.Reseater = "the simulator"
 		o.Watch = func(ev provision.Event) {

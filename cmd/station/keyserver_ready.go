@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"station/ledger"
+	"station/recipes"
+	"station/store"
+)
+
+// From how few on a person is told, so that there is time to do something about it.
+const (
+	fewChips = 20
+	fewDays  = 30
+)
+
+// askServer asks the key server once, before any slot is opened, whether what the recipe needs of it is allowed, and says what is about to end. Units that were begun by this recipe are
+// counted there, and go on whatever is left; where nobody has scanned yet, an open run is such a unit.
+func (a *app) askServer(ctx context.Context, b *bench, r *recipes.Recipe, units []pair) error {
+	if b.server == nil {
+		return nil
+	}
+	if days := daysTo(b.server.NotAfter()); days <= fewDays {
+		printf(a.stderr, "the certificate of station %s ends in %s: have it enrolled again (`station keyserver enrol`)\n", b.config.Station, counted(days, "day"))
+	}
+	fresh, err := freshUnits(b.db, r.Digest(), units)
+	if err != nil {
+		return exit(exitError, err)
+	}
+	signed, derived := b.secrets.lent(r)
+	if fresh == 0 || !signed && len(derived) == 0 {
+		return nil
+	}
+	refused := func(format string, args ...any) error {
+		return exit(exitError, fmt.Errorf("the key server does not let this station carry the recipe out; no slot was opened\n"+format, args...))
+	}
+	is, err := b.server.Ready(ctx, r.Digest())
+	if err != nil {
+		return refused("%w", err)
+	}
+	adds := fmt.Sprintf("of station %s for %s version %d: `station keyserver allow` on the key server adds to it", b.config.Station, r.ID(), r.Version())
+	switch {
+	case is.Left == 0:
+		return refused("nothing is left of the allowance %s", adds)
+	case is.Left < fresh:
+		return refused("%s left of the allowance, and %d are to be done, %s", counted(is.Left, "chip"), fresh, adds)
+	case is.Left <= fewChips:
+		printf(a.stderr, "%s left of the allowance %s\n", counted(is.Left, "chip"), adds)
+	}
+	for _, name := range slices.Concat(is.Missing, is.Retired) {
+		key, isKey := derived[name]
+		if !isKey && !signed {
+			continue // another recipe's
+		}
+		if slices.Contains(is.Missing, name) {
+			return refused("it does not have the master key %s any more: restore it there", name)
+		}
+		// Units that have their key from a retired master get the same one again.
+		if has, err := haveKeysFrom(b.db, key, units); err != nil {
+			return exit(exitError, err)
+		} else if !isKey || !has {
+			return refused("the master key %s is retired: nothing is made with it for another chip. A recipe with a master of another name goes on", name)
+		}
+		printf(a.stderr, "the master key %s is retired at the key server: only chips that have their root key from it go on\n", name)
+	}
+	return nil
+}
+
+// lent is what a recipe needs of the key server by an allowance: signed commands, and root keys by the names of their masters.
+func (s secrets) lent(r *recipes.Recipe) (signed bool, derived map[string]recipes.RootKey) {
+	derived = map[string]recipes.RootKey{}
+	_, remote := s.keys.(remoteKeys)
+	for _, step := range r.Steps() {
+		switch step := step.(type) {
+		case recipes.Measure, recipes.Relay:
+			signed = true
+		case recipes.RootKey:
+			if remote && step.Derive != "" {
+				derived[step.Derive] = step
+			}
+		}
+	}
+	return signed, derived
+}
+
+// freshUnits is how many of these units were never begun by the recipe; 1 where nobody has said yet which units come, and none is open.
+func freshUnits(db *store.DB, digest string, units []pair) (n int, err error) {
+	begun := func(r ledger.Run) bool { return r.Start != nil && r.Start.Recipe.Digest == digest }
+	for _, u := range units {
+		runs, err := db.Runs(u.value, "")
+		if err != nil {
+			return 0, err
+		}
+		if !slices.ContainsFunc(runs, begun) {
+			n++
+		}
+	}
+	if len(units) > 0 {
+		return n, nil
+	}
+	open, err := db.OpenRuns()
+	if err != nil || slices.ContainsFunc(open, begun) {
+		return 0, err
+	}
+	return 1, nil
+}
+
+// daysTo is how many days there are until then, a part of one as a whole one.
+func daysTo(end time.Time) int {
+	const day = 24 * time.Hour
+	return int(max(0, (time.Until(end)+day-1)/day))
+}
+
+// examineCertificate looks at the station's certificate for the key server.
+func examineCertificate(cfg *config) []finding {
+	if cfg.KeyServer == nil {
+		return nil
+	}
+	client, err := cfg.connect()
+	if err != nil {
+		return []finding{{"certificate", false, err.Error(), "look after key_server in config.yaml, and the files that it names"}}
+	}
+	text := fmt.Sprintf("for %s, ends in %s", client, counted(daysTo(client.NotAfter()), "day"))
+	return []finding{{"certificate", daysTo(client.NotAfter()) > fewDays, text, "have the station enrolled again (`station keyserver enrol`) while it holds"}}
+}
