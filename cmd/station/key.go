@@ -17,9 +17,21 @@ import (
 )
 
 func (a *app) key() *cobra.Command {
-	c := &cobra.Command{Use: "key", Short: "The station's own keys"}
+	c := &cobra.Command{Use: "key", Short: "The station's own keys", PersistentPreRunE: a.notOfKeyServer}
 	c.AddCommand(a.keyCreate(), a.keyList(), a.keyRotate(), a.keyRetire())
 	return c
+}
+
+// notOfKeyServer refuses the directory of a key server, where masters have entries of their own and the checkpoint key does not change.
+func (a *app) notOfKeyServer(c *cobra.Command, _ []string) error {
+	data, err := a.data()
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(keyServerFile(data)); err == nil && c.Name() != "encrypt" { // files are files
+		return exit(exitRefused, fmt.Errorf("%s is a key server's directory: its masters are made and retired by `station keyserver key`, and shown by `station keyserver list`; its own keys are never replaced: docs/keyserver.md says what is done when they are lost", data))
+	}
+	return nil
 }
 
 func (a *app) openKeys() (keyholder, error) {
