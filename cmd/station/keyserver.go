@@ -41,6 +41,13 @@ func (a *app) keyServer() *cobra.Command {
 // keyServerDir is the directory of the key server.
 func (a *app) keyServerDir() string { return cmp.Or(a.dataDir, ownKeyServer) }
 
+type keyServerJSON struct {
+	Data   string   `json:"data"`
+	ID     string   `json:"id"`
+	Listen string   `json:"listen"`
+	Names  []string `json:"names"`
+}
+
 func (a *app) keyServerInit() *cobra.Command {
 	var id, listen string
 	var names []string
@@ -76,8 +83,7 @@ func (a *app) keyServerInit() *cobra.Command {
 			if err := initKeyServer(dir, cfg); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(a.stdout, "%s is ready: key server %s, for %s on %s; %s says more\n", dir, cfg.ID, strings.Join(cfg.Names, ", "), cfg.Listen, keyServerFile(dir))
-			return err
+			return a.say(keyServerJSON{dir, cfg.ID, cfg.Listen, cfg.Names}, "%s is ready: key server %s, for %s on %s; %s says more\n", dir, cfg.ID, strings.Join(cfg.Names, ", "), cfg.Listen, keyServerFile(dir))
 		},
 	}
 	f := c.Flags()

@@ -17,6 +17,14 @@ import (
 	"station/keyserver"
 )
 
+type enrolledJSON struct {
+	Station string    `json:"station"`
+	Until   time.Time `json:"until"`
+	Key     string    `json:"key"` // files
+	Cert    string    `json:"cert"`
+	CA      string    `json:"ca"`
+}
+
 func (a *app) keyServerEnrol() *cobra.Command {
 	var out, who string
 	var days int
@@ -59,9 +67,13 @@ func (a *app) keyServerEnrol() *cobra.Command {
 			if err != nil {
 				return exit(exitError, err)
 			}
-			_, err = fmt.Fprintf(a.stdout, "station %s may ask this key server until %s. Carry %s to it, and put into its config.yaml:\nkey_server: {url: \"https://HOST:PORT\", ca: ca.pem, cert: station.pem, key: station.key}\n",
-				args[0], time.Now().AddDate(0, 0, days).Format(time.DateOnly), out)
-			return err
+			leaf, err := x509.ParseCertificate(made.Certificate)
+			if err != nil {
+				return exit(exitError, err)
+			}
+			return a.say(enrolledJSON{args[0], leaf.NotAfter.UTC(), files["key"], files["cert"], files["ca"]},
+				"station %s may ask this key server until %s. Carry %s to it, and put into its config.yaml:\nkey_server: {url: \"https://HOST:PORT\", ca: ca.pem, cert: station.pem, key: station.key}\n",
+				args[0], leaf.NotAfter.UTC().Format(time.DateOnly), out)
 		},
 	}
 	c.Flags().StringVar(&out, "out", "", "`DIR`ectory for station.key, station.pem and ca.pem")
@@ -77,11 +89,11 @@ func (a *app) aboutStation(use, short, route, said string) *cobra.Command {
 	c := &cobra.Command{
 		Use: use + " STATION", Short: short, Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := a.admin(c.Context(), route, keyserver.AboutStation{Station: args[0], Reason: reason, By: who}, &struct{}{}); err != nil {
+			about := keyserver.AboutStation{Station: args[0], Reason: reason, By: who}
+			if err := a.admin(c.Context(), route, about, &struct{}{}); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(a.stdout, said+"\n", args[0])
-			return err
+			return a.say(about, said+"\n", args[0])
 		},
 	}
 	c.Flags().StringVar(&reason, "reason", "", "why, for the ledger")
@@ -120,11 +132,7 @@ func (a *app) keyServerAllow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.json {
-				return a.printJSON(now)
-			}
-			_, err = fmt.Fprintf(a.stdout, "station %s may do %d chips by %s version %d (%s), and has done %d\n", now.Station, now.Units, now.Recipe, now.Version, now.Digest, now.Used)
-			return err
+			return a.say(now, "station %s may do %d chips by %s version %d (%s), and has done %d\n", now.Station, now.Units, now.Recipe, now.Version, now.Digest, now.Used)
 		},
 	}
 	f := c.Flags()
@@ -201,8 +209,7 @@ func (a *app) keyServerKey() *cobra.Command {
 			if err := a.admin(c.Context(), keyserver.RouteKeyCreate, q, &m); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(a.stdout, "master key %s is made, fingerprint %s\n", m.Name, m.Fingerprint)
-			return err
+			return a.say(m, "master key %s is made, fingerprint %s\n", m.Name, m.Fingerprint)
 		},
 	}
 	create.Flags().StringVar(&from, "from", "", "the key is in this `FILE`, mode 0600, or - for standard input: 32 bytes, or 64 hex digits (default: a random one)")
@@ -214,8 +221,7 @@ func (a *app) keyServerKey() *cobra.Command {
 			if err := a.admin(c.Context(), keyserver.RouteKeyRetire, keyserver.KeyRequest{Name: args[0], Reason: reason, By: whose}, &m); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(a.stdout, "master key %s is retired\n", m.Name)
-			return err
+			return a.say(m, "master key %s is retired\n", m.Name)
 		},
 	}
 	retire.Flags().StringVar(&reason, "reason", "", "why, for the ledger")

@@ -143,12 +143,7 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.dataDir, "data", "", "data `DIR`ectory (default: what the configuration says)")
 	f.BoolVar(&a.json, "json", false, "print facts as JSON")
 	root.AddCommand(a.demo(), a.init(), a.run(), a.recipe(), a.part(), a.chip(), a.unit(), a.audit(), a.escrow(), a.key(), a.keyServer(), a.backup(), a.restore(), a.slot(), a.bench(), a.doctor(), a.sim(), a.version())
-	for _, group := range append(root.Commands(), root) {
-		if group.HasSubCommands() {
-			group.Args = noWords
-			group.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
-		}
-	}
+	helpGroups(root)
 	// The flags of a command that is misspelt are no flags of its group: it is the name that is wrong.
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		if words := c.Flags().Args(); c.HasSubCommands() && len(words) > 0 {
@@ -157,6 +152,18 @@ func (a *app) root() *cobra.Command {
 		return err
 	})
 	return root
+}
+
+// helpGroups has every command that is a group show its commands, and refuse what is none.
+func helpGroups(group *cobra.Command) {
+	if !group.HasSubCommands() {
+		return
+	}
+	group.Args = noWords
+	group.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	for _, c := range group.Commands() {
+		helpGroups(c)
+	}
 }
 
 // noWords refuses what is none of the commands of a group.

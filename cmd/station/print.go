@@ -20,6 +20,15 @@ func (a *app) printJSON(v any) error {
 // printLine prints one JSON object on a line, for what streams.
 func (a *app) printLine(v any) error { return json.NewEncoder(a.stdout).Encode(v) }
 
+// say prints facts as JSON where that is wanted, and else a sentence of them.
+func (a *app) say(facts any, format string, args ...any) error {
+	if a.json {
+		return a.printJSON(facts)
+	}
+	_, err := printf(a.stdout, format, args...)
+	return err
+}
+
 // shown is text from a ledger, a label or a chip as a terminal may have it: what is not printable stands there as Go writes it in
 // quotes, \x1b or \n. What is accepted today has none of it; older ledgers may.
 func shown(s string) string {
