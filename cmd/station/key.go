@@ -169,8 +169,9 @@ type masterJSON struct {
 	Name        string `json:"name"`
 	Fingerprint string `json:"fingerprint"` // of the key that is there, or else the one that entries tell, "" for none
 	Missing     bool   `json:"missing"`     // the ledger tells of it, and it is not there
+	Theirs      string `json:"theirs"`      // the one that entries tell, where the key that is there is another one
 	Used        bool   `json:"used"`        // units have their keys from it
-	Retired     bool   `json:"retired"`
+	Retired     bool   `json:"retired"`     // in this ledger, or at the key server
 }
 
 func (a *app) keyList() *cobra.Command {
@@ -222,10 +223,18 @@ func masters(keys keyholder, db *store.DB) ([]masterJSON, error) {
 	slices.Sort(all)
 	out := []masterJSON{}
 	for _, name := range slices.Compact(all) {
-		m := masterJSON{name, known[name].Fingerprint, !slices.Contains(there, name), known[name].Used, known[name].Retired != 0}
-		if !m.Missing {
-			if m.Fingerprint, err = keys.MasterFingerprint(name); err != nil {
-				return nil, err
+		theirs := known[name].Fingerprint
+		m := masterJSON{Name: name, Fingerprint: theirs, Used: known[name].Used, Retired: known[name].Retired != 0}
+		switch ours, err := keys.MasterFingerprint(name); {
+		case errors.Is(err, keyring.ErrMissing):
+			m.Missing = true
+		case err != nil:
+			return nil, err
+		default:
+			m.Fingerprint = ours
+			m.Retired = m.Retired || !slices.Contains(there, name) // a key server names those only that are in use
+			if theirs != "" && theirs != ours {
+				m.Theirs = theirs
 			}
 		}
 		out = append(out, m)
@@ -250,7 +259,7 @@ func (a *app) printKeys(j keyListJSON) error {
 	}
 	rows = append(rows, []string{"recipient", j.Recipient, "", ""})
 	for _, m := range j.Masters {
-		state := "not used yet"
+		state := "no root key from it yet"
 		switch {
 		case m.Retired:
 			state = "retired"
@@ -259,6 +268,9 @@ func (a *app) printKeys(j keyListJSON) error {
 		}
 		if m.Missing {
 			state += ", MISSING"
+		}
+		if m.Theirs != "" {
+			state += ", ANOTHER KEY: units have theirs from " + m.Theirs
 		}
 		rows = append(rows, []string{"master", m.Name, m.Fingerprint, state})
 	}

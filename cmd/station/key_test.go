@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"station/keyring"
+	"station/ledger"
 	"station/recipes"
+	"station/store"
 )
 
 // TestMasterNames: what a recipe may call a master key and what `key create` may make are the same names.
@@ -43,5 +46,50 @@ func TestMasterNames(t *testing.T) {
 		if _, err := keys.MasterFingerprint(name); errors.Is(err, keyring.ErrName) == good {
 			t.Errorf("the keyring on the master %q: %v", name, err)
 		}
+	}
+}
+
+// lister knows masters by their fingerprints, and names those that are in use.
+type lister struct {
+	keyholder
+	inUse []string
+	all   map[string]string
+}
+
+func (l lister) Masters() ([]string, error) { return l.inUse, nil }
+
+func (l lister) MasterFingerprint(name string) (string, error) {
+	if f, ok := l.all[name]; ok {
+		return f, nil
+	}
+	return "", keyring.ErrMissing
+}
+
+// What `key list` says of a master that nobody used, of one that the ledger retired and that is gone, and of one that another key stands in for.
+func TestMasterStates(t *testing.T) {
+	cfg := &config{Station: "line1", Data: filepath.Join(t.TempDir(), "data")}
+	if err := initialise(cfg.Data, cfg, true); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := keysOf(cfg, ledgerFile(cfg.Data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keys.Close()
+	db, err := store.Open(ledgerFile(cfg.Data), storeOptions(cfg, keys, true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, name := range []string{"b", "gone"} {
+		if _, err := db.Append(t.Context(), ledger.MasterRetired{Name: name, Fingerprint: "0123456789abcdef", Reason: "x", By: "sup2"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := masters(lister{inUse: []string{"a", "b"}, all: map[string]string{"a": "aaaaaaaaaaaaaaaa", "b": "bbbbbbbbbbbbbbbb", "there": "cccccccccccccccc"}}, db)
+	want := []masterJSON{{Name: "a", Fingerprint: "aaaaaaaaaaaaaaaa"}, {Name: "b", Fingerprint: "bbbbbbbbbbbbbbbb", Theirs: "0123456789abcdef", Retired: true},
+		{Name: "gone", Fingerprint: "0123456789abcdef", Missing: true, Retired: true}}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%+v, %v", got, err)
 	}
 }

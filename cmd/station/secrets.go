@@ -94,10 +94,10 @@ func haveKeysFrom(db *store.DB, k recipes.RootKey, units []pair) (bool, error) {
 
 // ready says what the station lacks for a recipe, before any slot is opened. units are the scanned serials by slot, none where they are scanned later.
 func (s secrets) ready(r *recipes.Recipe, db *store.DB, units []pair) error {
-	copied := "restore its file from the copy of the keys"
+	restore, create := "restore its file from the copy of the keys", "`station key create %s` makes it"
 	if k, ok := s.keys.(remoteKeys); ok {
 		k.UseRecipe(r.Digest())
-		copied = "restore it on the key server, from the copy of that one's keys"
+		restore, create = "restore it on the key server, from the copy of its keys", "`station keyserver key create %s`, on the key server, makes it"
 	}
 	var errs []error
 	for _, name := range r.EscrowGroups() {
@@ -125,9 +125,9 @@ func (s secrets) ready(r *recipes.Recipe, db *store.DB, units []pair) error {
 		case errors.Is(err, keyring.ErrMissing) && used:
 			code = exitError
 			errs = append(errs, fmt.Errorf("the recipe derives a root key from the master %q, which units have their keys from and this station does not have any more: %s. "+
-				"If it is lost for good, a recipe with a master of another name goes on", k.Derive, copied))
+				"If it is lost for good, a recipe with a master of another name goes on", k.Derive, restore))
 		case errors.Is(err, keyring.ErrMissing):
-			errs = append(errs, fmt.Errorf("the recipe derives a root key from the master %q, which this station does not have: `station key create %s` makes it", k.Derive, k.Derive))
+			errs = append(errs, fmt.Errorf("the recipe derives a root key from the master %q, which this station does not have: "+create, k.Derive, k.Derive))
 		case errors.Is(err, keyring.ErrName):
 			errs = append(errs, fmt.Errorf("the recipe derives a root key from a master that no station can have: %w", err))
 		case errors.As(err, new(interface{ KeyServer() bool })):
@@ -138,8 +138,8 @@ func (s secrets) ready(r *recipes.Recipe, db *store.DB, units []pair) error {
 			errs = append(errs, fmt.Errorf("the recipe derives a root key from the master %q, which cannot be read: %w. If the file is spoilt, restore it from the backup", k.Derive, err))
 		case theirs != "" && ours != theirs:
 			code = exitError
-			errs = append(errs, fmt.Errorf("the recipe derives a root key from the master %q, which is another key than the one that earlier units got theirs from (fingerprint %s, and theirs is %s): "+
-				"%s", k.Derive, ours, theirs, copied))
+			errs = append(errs, fmt.Errorf("the recipe derives a root key from the master %q, which is another key than the one that earlier units got theirs from (fingerprint %s, and theirs is %s): %s",
+				k.Derive, ours, theirs, restore))
 		}
 	}
 	if len(errs) > 0 {
