@@ -72,7 +72,7 @@ func OpenFile(dir string, passphrase []byte) (*File, error) {
 	_, err := os.Lstat(path)
 	if passphrase == nil {
 		if err == nil {
-			return nil, fmt.Errorf("%s: the keys beside it are encrypted, and no passphrase was given: %w", path, ErrProvider)
+			return nil, fmt.Errorf("%s: the keys beside it are encrypted, and no passphrase was given: name its source, `keys: {provider: file, passphrase: ...}`, or bring the plain files back from their copy: %w", path, ErrProvider)
 		}
 		return f, nil
 	}
@@ -82,7 +82,7 @@ func OpenFile(dir string, passphrase []byte) (*File, error) {
 	}
 	for _, name := range plain {
 		if !strings.HasSuffix(f.path(name), lockSuffix) {
-			return nil, fmt.Errorf("%s: %w: it is not encrypted, and a passphrase was given for it", f.path(name), ErrKey)
+			return nil, fmt.Errorf("%s: %w: it is not encrypted, and a passphrase was given for it. `station key encrypt` encrypts all of them", f.path(name), ErrKey)
 		}
 	}
 	if f.lock, err = openLock(path, passphrase); err != nil {
@@ -222,7 +222,7 @@ func (f *File) nameOf(file string) (name string, ok bool) {
 		text, ok = strings.CutSuffix(text, keySuffix)
 	}
 	name, err := url.PathUnescape(text)
-	return name, ok && err == nil && name != "" && !leftover.MatchString(name) && filepath.Base(f.path(name)) == file && file != unlockFile
+	return name, ok && err == nil && name != "" && !leftover.MatchString(name) && filepath.Base(f.path(name)) == file && name != unlockName
 }
 
 // String says where the files are.

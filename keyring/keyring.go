@@ -24,7 +24,8 @@
 //	unlock.key       one line: an age identity (AGE-SECRET-KEY-1...) that an earlier version made; where it is, it is the station's
 //
 // With a passphrase, keyring.age is an age file for scrypt (C2SP age) of one line, an X25519 identity. Every other file is then an age file for that
-// identity, of what is said above, and its name ends in .age.
+// identity, of what is said above, and its name ends in .age. A directory with files of both kinds is one whose encryption (Encrypt) died: each file without .age still
+// counts, and nothing but Encrypt goes on with it.
 //
 // # Tags, derived keys and fingerprints of masters, version 1
 //

@@ -21,7 +21,14 @@ func dieAt() int {
 			syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		}
 	}
-	if err = errors.Join(err, makeKeys(os.Getenv("DIE_IN"), []byte(os.Getenv("DIE_WITH")))); err != nil {
+	dir, passphrase := os.Getenv("DIE_IN"), []byte(os.Getenv("DIE_WITH"))
+	if os.Getenv("DIE_ENCRYPTING") == "" {
+		err = errors.Join(err, makeKeys(dir, passphrase))
+	} else {
+		_, encrypting := Encrypt(dir, passphrase)
+		err = errors.Join(err, encrypting)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

@@ -5,14 +5,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"filippo.io/age"
 )
 
 const (
-	unlockFile  = "unlock.key"
+	unlockName  = "unlock"
 	unlockLabel = "station/unlock/v1"
 	maxUnlock   = 4096 // bytes of what is sealed in one
 )
@@ -36,8 +35,8 @@ func (k *Keyring) Recipient() (string, error) {
 
 // identity is the station's own age identity: derived, or in the file that an earlier version made.
 func (k *Keyring) identity() (*age.X25519Identity, error) {
-	if f, ok := k.p.(*File); ok && k.suffix == "" && f.lock == nil {
-		if id, err := readIdentity(filepath.Join(f.dir, unlockFile)); !errors.Is(err, ErrMissing) {
+	if f, ok := k.p.(*File); ok && k.suffix == "" {
+		if id, err := readIdentity(f); !errors.Is(err, ErrMissing) {
 			return id, err
 		}
 	}
@@ -50,8 +49,8 @@ func (k *Keyring) identity() (*age.X25519Identity, error) {
 }
 
 // readIdentity passes on no error of age: they quote what they cannot read.
-func readIdentity(path string) (*age.X25519Identity, error) {
-	text, err := readKey(path)
+func readIdentity(f *File) (*age.X25519Identity, error) {
+	text, err := f.read(unlockName)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +58,7 @@ func readIdentity(path string) (*age.X25519Identity, error) {
 	line, whole := strings.CutSuffix(string(text), "\n")
 	id, err := age.ParseX25519Identity(line)
 	if !whole || err != nil {
-		return nil, fmt.Errorf("%s: %w: it must be one line, an age identity (AGE-SECRET-KEY-1) and no more", path, ErrKey)
+		return nil, fmt.Errorf("%s: %w: it must be one line, an age identity (AGE-SECRET-KEY-1) and no more", f.path(unlockName), ErrKey)
 	}
 	return id, nil
 }

@@ -84,7 +84,7 @@ func TestUnlock(t *testing.T) {
 // An identity that an earlier version made is the station's as long as it is there. No error and no way of printing shows it, and a spoilt or open file is refused.
 func TestUnlockKeyFile(t *testing.T) {
 	k, dir := newKeyring(t)
-	path := filepath.Join(dir, unlockFile)
+	path := filepath.Join(dir, unlockName+keySuffix)
 	made, recipient := newIdentity(t)
 	text, err := os.ReadFile(made)
 	if err != nil {

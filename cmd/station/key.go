@@ -18,7 +18,7 @@ import (
 
 func (a *app) key() *cobra.Command {
 	c := &cobra.Command{Use: "key", Short: "The station's own keys", PersistentPreRunE: a.notOfKeyServer}
-	c.AddCommand(a.keyCreate(), a.keyList(), a.keyRotate(), a.keyRetire())
+	c.AddCommand(a.keyCreate(), a.keyList(), a.keyRotate(), a.keyRetire(), a.keyEncrypt())
 	return c
 }
 
