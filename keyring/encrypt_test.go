@@ -68,7 +68,7 @@ func whole(t *testing.T, dir string, passphrase []byte) string {
 func TestKilledEncrypt(t *testing.T) {
 	t.Setenv("DIE_ENCRYPTING", "1")
 	const passphrase = "correct horse"
-	points := 3 + 5*3 + 5 // keyring.age, five keys, five removals
+	points := 3 + 5*3 + 5  // keyring.age, five keys, five removals
 	for n := 1; ; n += 4 { // all three of a file in turn
 		dir := plainDir(t)
 		before := whole(t, dir, nil)

@@ -29,6 +29,15 @@ func shut(class uint, name string) []*pkcs11.Attribute {
 	}
 }
 
+// onlyMAC are the attributes of an HMAC key, which tokens would else let encrypt, derive and wrap.
+func onlyMAC(name string) []*pkcs11.Attribute {
+	template := append(shut(pkcs11.CKO_SECRET_KEY, name), pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_GENERIC_SECRET))
+	for _, use := range []uint{pkcs11.CKA_ENCRYPT, pkcs11.CKA_DECRYPT, pkcs11.CKA_WRAP, pkcs11.CKA_UNWRAP, pkcs11.CKA_DERIVE} {
+		template = append(template, pkcs11.NewAttribute(use, false))
+	}
+	return template
+}
+
 func label(name string) string { return labelPrefix + name }
 
 func (t *Token) MAC(name string, message []byte) ([]byte, error) {
@@ -102,7 +111,7 @@ func (t *Token) CreateMAC(name string, value []byte) error {
 		return fmt.Errorf("%w: a key has %d bytes, not %d", keyring.ErrKey, keySize, len(value))
 	}
 	return t.create(name, pkcs11.CKO_SECRET_KEY, func(c *pkcs11.Ctx, s pkcs11.SessionHandle) error {
-		template := append(shut(pkcs11.CKO_SECRET_KEY, name), pkcs11.NewAttribute(pkcs11.CKA_KEY_TYPE, pkcs11.CKK_GENERIC_SECRET))
+		template := onlyMAC(name)
 		if value != nil {
 			_, err := c.CreateObject(s, append(template, pkcs11.NewAttribute(pkcs11.CKA_VALUE, value)))
 			return err

@@ -3,6 +3,7 @@
 package pkcs11
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -69,4 +70,26 @@ func TestTokenProvider(t *testing.T) {
 		return openToken(t, path)
 	}
 	providertest.Run(t, fresh, func(t *testing.T, _ keyring.Provider) keyring.Provider { return openToken(t, path) })
+}
+
+// A key that is missing says nothing of the token: nobody logs in anew for it, whoever asks how often.
+func TestKeyThatIsMissing(t *testing.T) {
+	path, faults := shim(t)
+	p := openToken(t, path)
+	if err := p.CreateMAC("verifier", nil); err != nil {
+		t.Fatal(err)
+	}
+	before, generation := logins(t, faults), p.m.generation
+	for range 20 {
+		_, mac := p.MAC("master-none", nil)
+		_, sign := p.Sign("checkpoint", nil)
+		for _, err := range []error{mac, sign, p.Destroy("master-none")} {
+			if !errors.Is(err, keyring.ErrMissing) {
+				t.Errorf("%v", err)
+			}
+		}
+	}
+	if n := logins(t, faults) - before; n != 0 || p.m.generation != generation {
+		t.Errorf("60 questions for keys that are not there: %d logins, and the library was begun anew %d times", n, p.m.generation-generation)
+	}
 }

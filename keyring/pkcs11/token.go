@@ -149,8 +149,8 @@ var lost = []pkcs11.Error{pkcs11.CKR_SESSION_HANDLE_INVALID, pkcs11.CKR_SESSION_
 	pkcs11.CKR_TOKEN_NOT_RECOGNIZED, pkcs11.CKR_USER_NOT_LOGGED_IN, pkcs11.CKR_CRYPTOKI_NOT_INITIALIZED, pkcs11.CKR_GENERAL_ERROR, pkcs11.CKR_FUNCTION_FAILED,
 	pkcs11.CKR_OBJECT_HANDLE_INVALID, pkcs11.CKR_KEY_HANDLE_INVALID, pkcs11.CKR_SLOT_ID_INVALID}
 
-// ask uses the session. Where the token was away it logs in once more, and, where the question may be put twice, puts it again. A key that is missing is looked for again
-// in the same way: some libraries show an empty token where none is.
+// ask uses the session. Where the token was away it logs in once more, and, where the question may be put twice, puts it again. A token without any key
+// is taken for one that was away: some libraries show an empty token where none is.
 func ask[T any](t *Token, twice bool, question func(c *pkcs11.Ctx, s pkcs11.SessionHandle) (T, error)) (T, error) {
 	return call(t.m, func() (value T, err error) {
 		fresh := t.closed || t.refused != nil || t.generation == 0 || t.generation != t.m.generation
@@ -161,7 +161,7 @@ func ask[T any](t *Token, twice bool, question func(c *pkcs11.Ctx, s pkcs11.Sess
 		}
 		value, err = question(t.m.ctx, t.session)
 		var says pkcs11.Error
-		away := errors.As(err, &says) && slices.Contains(lost, says) || errors.Is(err, keyring.ErrMissing)
+		away := errors.As(err, &says) && slices.Contains(lost, says) || errors.Is(err, keyring.ErrMissing) && empty(t.m.ctx, t.session)
 		if away && !fresh {
 			t.m.ctx.CloseSession(t.session)
 			if err := t.login(true); err != nil {
@@ -185,6 +185,12 @@ func ask[T any](t *Token, twice bool, question func(c *pkcs11.Ctx, s pkcs11.Sess
 		}
 		return value, nil
 	})
+}
+
+// empty tells whether a token shows no object at all.
+func empty(c *pkcs11.Ctx, s pkcs11.SessionHandle) bool {
+	all, err := find(c, s, pkcs11.NewAttribute(pkcs11.CKA_TOKEN, true))
+	return err != nil || len(all) == 0
 }
 
 // Close ends the session, and the library behind its last user.

@@ -101,6 +101,11 @@ func TestKeysStayInTheToken(t *testing.T) {
 				return struct{}{}, err
 			}
 			want := map[uint]byte{pkcs11.CKA_SENSITIVE: 1, pkcs11.CKA_EXTRACTABLE: 0, pkcs11.CKA_PRIVATE: 1, pkcs11.CKA_TOKEN: 1}
+			if class == pkcs11.CKO_SECRET_KEY {
+				for _, use := range []uint{pkcs11.CKA_ENCRYPT, pkcs11.CKA_DECRYPT, pkcs11.CKA_WRAP, pkcs11.CKA_UNWRAP, pkcs11.CKA_DERIVE} {
+					want[use] = 0
+				}
+			}
 			if name != "master-m" { // which was outside once
 				want[pkcs11.CKA_NEVER_EXTRACTABLE], want[pkcs11.CKA_ALWAYS_SENSITIVE] = 1, 1
 			}
