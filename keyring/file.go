@@ -153,13 +153,49 @@ func (f *File) CreateMAC(name string, value []byte) error {
 }
 
 func (f *File) CreateSigning(name string) error {
-	skey, _, err := note.GenerateKey(rand.Reader, originPrefix+name)
+	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return fmt.Errorf("making the key %s: %w", name, err)
 	}
-	line := []byte(skey + "\n")
+	defer clear(private)
+	line, err := signerKey(originPrefix+name, private)
+	if err != nil {
+		return fmt.Errorf("making the key %s: %w", name, err)
+	}
 	defer clear(line)
 	return f.create(name, line)
+}
+
+// What note's encoding of a signer key has around name, hash and key.
+const (
+	signerPrefix = "PRIVATE+KEY+"
+	algEd25519   = 1
+)
+
+// signerKey is the line of a key file. note would make it a string, which nobody can wipe. Its caller wipes it.
+func signerKey(name string, private ed25519.PrivateKey) ([]byte, error) {
+	hash, err := keyHash(name, private)
+	if err != nil {
+		return nil, err
+	}
+	seed := append([]byte{algEd25519}, private.Seed()...)
+	defer clear(seed)
+	line := make([]byte, 0, len(signerPrefix)+len(name)+base64.StdEncoding.EncodedLen(len(seed))+16) // must not grow
+	line = fmt.Appendf(line, "%s%s+%08x+", signerPrefix, name, hash)
+	return append(base64.StdEncoding.AppendEncode(line, seed), '\n'), nil
+}
+
+// keyHash is what note calls the hash of a key and its name.
+func keyHash(name string, private ed25519.PrivateKey) (uint32, error) {
+	vkey, err := note.NewEd25519VerifierKey(name, private.Public().(ed25519.PublicKey))
+	if err != nil {
+		return 0, ErrKey
+	}
+	v, err := note.NewVerifier(vkey)
+	if err != nil {
+		return 0, ErrKey
+	}
+	return v.KeyHash(), nil
 }
 
 func (f *File) create(name string, content []byte) error {
@@ -297,31 +333,31 @@ func (f *File) signing(name string) (ed25519.PrivateKey, error) {
 	return private, nil
 }
 
-// parse reads the one line of a key file. No error of note is passed on: some quote their input.
+// parse reads the one line of a key file, PRIVATE+KEY+<name>+<hash>+<key>: base64 of the algorithm byte and the 32-byte seed. It makes no string of it, which nobody could wipe.
 func parse(text []byte) (ed25519.PrivateKey, error) {
 	line, ok := bytes.CutSuffix(text, []byte("\n"))
 	if !ok {
 		return nil, fmt.Errorf("%w: the line is not complete", ErrKey)
 	}
-	signer, err := note.NewSigner(string(line))
-	if err != nil || !strings.HasPrefix(signer.Name(), originPrefix) || signer.Name() == originPrefix {
+	rest, ok := bytes.CutPrefix(line, []byte(signerPrefix))
+	parts := bytes.SplitN(rest, []byte("+"), 3) // the key may hold "+"
+	if !ok || len(parts) != 3 || !bytes.HasPrefix(parts[0], []byte(originPrefix)) || len(parts[0]) == len(originPrefix) || base64.StdEncoding.DecodedLen(len(parts[2])) > 64 {
 		return nil, ErrKey
 	}
-	// PRIVATE+KEY+<name>+<hash>+<key>: base64 of the algorithm byte and the 32-byte seed. The key may hold "+".
-	parts := strings.SplitN(string(line), "+", 5)
-	seed, err := base64.StdEncoding.DecodeString(parts[len(parts)-1])
-	if err != nil || len(seed) != 1+ed25519.SeedSize {
-		return nil, ErrKey
-	}
+	seed := make([]byte, 64)
 	defer clear(seed)
-	private := ed25519.NewKeyFromSeed(seed[1:])
-	vkey, err := note.NewEd25519VerifierKey(signer.Name(), private.Public().(ed25519.PublicKey))
-	if err != nil {
+	n, err := base64.StdEncoding.Decode(seed, parts[2])
+	if err != nil || n != 1+ed25519.SeedSize || seed[0] != algEd25519 {
 		return nil, ErrKey
 	}
-	v, err := note.NewVerifier(vkey)
-	if err != nil || v.KeyHash() != signer.KeyHash() {
-		return nil, fmt.Errorf("%w: its hash does not fit it", ErrKey)
+	private := ed25519.NewKeyFromSeed(seed[1:n])
+	hash, err := keyHash(string(parts[0]), private)
+	if err == nil && fmt.Sprintf("%08x", hash) != string(parts[1]) {
+		err = fmt.Errorf("%w: its hash does not fit it", ErrKey)
+	}
+	if err != nil {
+		clear(private)
+		return nil, err
 	}
 	return private, nil
 }
