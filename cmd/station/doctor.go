@@ -15,7 +15,7 @@ type finding struct {
 	Name    string `json:"name"`
 	OK      bool   `json:"ok"`
 	Finding string `json:"finding"`
-	Cure    string `json:"cure"` // what to do about it, "" where nothing has to be done
+	Cure    string `json:"cure"` // what to do about it, "" where nothing has to be done; with OK it is a warning
 }
 
 func (a *app) doctor() *cobra.Command {
@@ -45,6 +45,9 @@ func (a *app) examine(ctx context.Context, m machine) []finding {
 		return append([]finding{{"config", false, err.Error(), "correct it; `station init` makes one where there is none"}}, m.self()...)
 	}
 	all := []finding{{"config", true, fmt.Sprintf("station %s, %d slots", cfg.Station, len(cfg.Slots)), ""}}
+	if cfg.KeyServer != nil {
+		all = append(all, examineCertificates(cfg, m.now()))
+	}
 	last, data := a.examineData(cfg.Data)
 	all = append(all, data)
 	if data.OK {
@@ -68,12 +71,19 @@ func (a *app) printFindings(all []finding) error {
 	rows := [][]string{}
 	for _, f := range all {
 		ok = ok && f.OK
-		first := []string{map[bool]string{true: "OK", false: "PROBLEM"}[f.OK], f.Name}
+		word := "OK"
+		switch {
+		case !f.OK:
+			word = "PROBLEM"
+		case f.Cure != "":
+			word = "WARNING"
+		}
+		first := []string{word, f.Name}
 		for _, line := range strings.Split(strings.TrimSpace(f.Finding), "\n") { // a configuration is shown where it is wrong
 			rows = append(rows, append(first, line))
 			first = []string{"", ""}
 		}
-		if !f.OK {
+		if f.Cure != "" {
 			rows = append(rows, []string{"", "", "cure: " + f.Cure})
 		}
 	}

@@ -3,8 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +20,7 @@ import (
 	root "station"
 	"station/fixtures"
 	"station/fixtures/usb"
+	"station/store"
 )
 
 // stocked is a bus on which these devices are plugged in.
@@ -140,4 +147,96 @@ func missing(n int) (all []string) {
 		all = append(all, "slot "+s.Name+": no programmer at USB port "+s.Port+" | plug it in")
 	}
 	return all
+}
+
+// TestDoctorCertificate: the station's certificate and the authority's are well, end soon (a warning, with which all is well still), have ended, have not begun, or cannot be read.
+func TestDoctorCertificate(t *testing.T) {
+	dir := t.TempDir()
+	now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	certificate := func(name string, from, to time.Time) {
+		t.Helper()
+		public, private, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		of := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "line1"}, NotBefore: from, NotAfter: to}
+		der, err := x509.CreateCertificate(rand.Reader, of, of, public, private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		secret, err := x509.MarshalPKCS8PrivateKey(private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for path, block := range map[string]*pem.Block{name + ".pem": {Type: "CERTIFICATE", Bytes: der}, name + ".key": {Type: "PRIVATE KEY", Bytes: secret}} {
+			if err := os.WriteFile(filepath.Join(dir, path), pem.EncodeToMemory(block), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	cfg := &config{Station: "line1", KeyServer: &keyServerConfig{URL: "https://127.0.0.1:1", CA: filepath.Join(dir, "ca.pem"), Cert: filepath.Join(dir, "own.pem"), Key: filepath.Join(dir, "own.key"), Limit: time.Second}}
+	const day = 24 * time.Hour
+	for name, c := range map[string]struct {
+		own, ca time.Duration // from now to the end
+		ok      bool
+		cure    bool
+		says    string
+	}{
+		"well":           {365 * day, 3650 * day, true, false, "own.pem ends in 365 days, on 2027-03-04"},
+		"30 days":        {30 * day, 3650 * day, true, false, "own.pem ends in 30 days, on 2026-04-03"},
+		"29 days":        {30*day - time.Second, 3650 * day, true, true, "own.pem ends in 29 days"},
+		"one day":        {day, 3650 * day, true, true, "own.pem ends in 1 day, "},
+		"over":           {-time.Second, 3650 * day, false, true, "own.pem ended on 2026-03-04"},
+		"the authority":  {365 * day, 10 * day, true, true, "ca.pem ends in 10 days"},
+		"an old one too": {365 * day, -day, false, true, "ca.pem ended on 2026-03-03"},
+	} {
+		certificate("own", now.Add(-400*day), now.Add(c.own))
+		certificate("ca", now.Add(-400*day), now.Add(c.ca))
+		f := examineCertificates(cfg, now)
+		if f.OK != c.ok || (f.Cure != "") != c.cure || !strings.Contains(f.Finding, c.says) {
+			t.Errorf("%s: %+v", name, f)
+		}
+		var out bytes.Buffer
+		err := (&app{stdout: &out}).printFindings([]finding{f})
+		word := map[[2]bool]string{{true, false}: "OK ", {true, true}: "WARNING ", {false, true}: "PROBLEM "}[[2]bool{c.ok, c.cure}]
+		if !strings.HasPrefix(out.String(), word) || strings.Contains(out.String(), "cure: ") != c.cure || (err == nil) != c.ok {
+			t.Errorf("%s: %v\n%s", name, err, &out)
+		}
+	}
+	if f := examineCertificates(cfg, now.Add(-500*day)); f.OK || !strings.Contains(f.Finding, "begins on") {
+		t.Errorf("not begun: %+v", f)
+	}
+	if err := os.Remove(cfg.KeyServer.CA); err != nil {
+		t.Fatal(err)
+	}
+	if f := examineCertificates(cfg, now); f.OK || !strings.Contains(f.Finding, "ca.pem") {
+		t.Errorf("no authority: %+v", f)
+	}
+}
+
+// TestDoctorSecrets: what opens the keys is read while another command has the ledger, too.
+func TestDoctorSecrets(t *testing.T) {
+	cfg := &config{Station: "line1", Data: filepath.Join(t.TempDir(), "data")}
+	if err := initialise(cfg.Data, cfg, true); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := keysOf(cfg, ledgerFile(cfg.Data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keys.Close()
+	db, err := store.Open(ledgerFile(cfg.Data), storeOptions(cfg, keys, true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if f := examineKeys(cfg); f != nil {
+		t.Errorf("%+v", f)
+	}
+	for _, k := range []keysConfig{{Passphrase: secretSource{File: filepath.Join(cfg.Data, "none")}}, {Provider: providerPKCS11, PIN: secretSource{File: filepath.Join(cfg.Data, "none")}}} {
+		cfg.Keys = k
+		if f := examineKeys(cfg); len(f) != 1 || f[0].OK || !strings.Contains(f[0].Finding, "no such file") || f[0].Cure == "" {
+			t.Errorf("%+v", f)
+		}
+	}
 }
