@@ -34,6 +34,14 @@ func (a *app) init() *cobra.Command {
 				}
 				return err
 			}
+			if a.json {
+				return a.printJSON(struct {
+					Data      string `json:"data"`
+					Station   string `json:"station"`
+					Simulated bool   `json:"simulated"`
+					Config    bool   `json:"config"` // config.yaml is new
+				}{cfg.Data, cfg.Station, simulated, made})
+			}
 			kind := "a real station"
 			if simulated {
 				kind = "a SIMULATED station"

@@ -73,6 +73,10 @@ func (a *app) keyCreate() *cobra.Command {
 				return err
 			}
 			theirs, used, retired, err := db.Master(args[0])
+			var all []masterJSON
+			if err == nil && from != "" {
+				all, err = masters(keys, db)
+			}
 			if err := errors.Join(err, db.Close()); err != nil {
 				return exit(exitError, err)
 			}
@@ -93,6 +97,11 @@ func (a *app) keyCreate() *cobra.Command {
 			case missing && theirs != "" && theirs != keyring.FingerprintOf(value):
 				return exit(exitRefused, fmt.Errorf("%s is not the master %s that units of this ledger have their keys from (fingerprint %s, and theirs is %s)", from, args[0], keyring.FingerprintOf(value), theirs))
 			}
+			for _, m := range all {
+				if sum := keyring.FingerprintOf(value); m.Name != args[0] && (m.Fingerprint == sum || m.Theirs == sum) {
+					return exit(exitRefused, fmt.Errorf("%s is the master %s already (fingerprint %s): one key under two names would give two recipes the same key", from, m.Name, sum))
+				}
+			}
 			err = maker.CreateMaster(args[0], value)
 			switch {
 			case errors.Is(err, keyring.ErrExists), errors.Is(err, keyring.ErrName):
@@ -103,6 +112,12 @@ func (a *app) keyCreate() *cobra.Command {
 			fingerprint, err := keys.MasterFingerprint(args[0])
 			if err != nil {
 				return exit(exitError, err)
+			}
+			if a.json {
+				return a.printJSON(struct {
+					Name        string `json:"name"`
+					Fingerprint string `json:"fingerprint"`
+				}{args[0], fingerprint})
 			}
 			_, err = fmt.Fprintf(a.stdout, "master key %s is made, fingerprint %s%s\n", args[0], fingerprint, cfg.Keys.copies("; keep a copy of the keys in a safe place"))
 			return err

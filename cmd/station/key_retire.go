@@ -53,6 +53,12 @@ func (a *app) keyRetire() *cobra.Command {
 			if err != nil {
 				return exit(exitError, err)
 			}
+			if a.json {
+				return a.printJSON(struct {
+					Index int64 `json:"index"` // of the entry master.retired
+					ledger.MasterRetired
+				}{index, b})
+			}
 			_, err = printf(a.stdout, "entry %d says for ever that the master %s is retired: no chip gets a key from it any more. Units that have theirs go on, so keep it\n", index, args[0])
 			return err
 		},

@@ -24,7 +24,13 @@ func (a *app) simFactoryKey() *cobra.Command {
 		Example: "  station sim factory-key | station keyserver key create acrtm/factory --from -",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(a.stdout, "%x\n", nor.FactoryKey())
+			key := fmt.Sprintf("%x", nor.FactoryKey())
+			if a.json {
+				return a.printJSON(struct {
+					Key string `json:"key"` // hex
+				}{key})
+			}
+			_, err := fmt.Fprintln(a.stdout, key)
 			return err
 		},
 	}
