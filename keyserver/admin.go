@@ -255,10 +255,10 @@ func (s *Server) allow(ctx context.Context, q AllowRequest) (Allowance, error) {
 	case q.By == "":
 		return Allowance{}, nobody
 	}
-	if err := q.Job.check(s.o.Makers); err != nil {
+	if err := q.Job.check(); err != nil {
 		return Allowance{}, refuse(CauseNotInRecipe, about{digest: q.Job.Digest}, "the key server cannot carry out recipe %s: %v", q.Job.Recipe, err)
 	}
-	needed := q.Job.masters(s.o.Makers)
+	needed := q.Job.masters()
 	if len(needed) == 0 {
 		return Allowance{}, refuse(CauseRefused, about{}, "recipe %s asks a key server for nothing: it derives no root key, and has no measure or relay. It needs no allowance", q.Job.Recipe)
 	}

@@ -62,6 +62,15 @@ type Client struct {
 	http    *http.Client
 }
 
+// Address is the form of a key server's URL that paths are put behind, or why it is none.
+func Address(text string) (string, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.User != nil {
+		return "", fmt.Errorf("%q is not the address of a key server, such as https://keys:8443", text)
+	}
+	return "https://" + u.Host, nil
+}
+
 // NewClient connects to nobody yet.
 func NewClient(o ClientOptions) (*Client, error) {
 	if o.Limit == 0 {
@@ -70,9 +79,9 @@ func NewClient(o ClientOptions) (*Client, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	u, err := url.Parse(o.URL)
-	if err != nil || u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
-		return nil, fmt.Errorf("%q is not the address of a key server: https://HOST:PORT", o.URL)
+	base, err := Address(o.URL)
+	if err != nil {
+		return nil, err
 	}
 	if len(o.Cert.Certificate) == 0 {
 		return nil, errors.New("a station needs its certificate to ask a key server")
@@ -83,7 +92,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(o.CA)
-	c := &Client{o: o, station: leaf.Subject.CommonName, base: "https://" + u.Host, leaf: leaf}
+	c := &Client{o: o, station: leaf.Subject.CommonName, base: base, leaf: leaf}
 	c.http = &http.Client{
 		Transport: &http.Transport{
 			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots, Certificates: []tls.Certificate{o.Cert}, Time: o.Now},

@@ -140,7 +140,7 @@ func mapOf(p *flash.Part) string {
 }
 
 // check says whether the server can carry the job out.
-func (j *Job) check(makers map[string]Maker) error {
+func (j *Job) check() error {
 	if !validDigest(j.Digest) || j.Recipe == "" || len(j.Parts) == 0 {
 		return errContent
 	}
@@ -148,7 +148,7 @@ func (j *Job) check(makers map[string]Maker) error {
 		return err
 	}
 	for _, s := range j.Steps {
-		if _, err := j.plan(s, makers); err != nil {
+		if _, err := j.plan(s); err != nil {
 			return fmt.Errorf("step %d: %w", s.N, err)
 		}
 	}
@@ -156,7 +156,7 @@ func (j *Job) check(makers map[string]Maker) error {
 }
 
 // maker is that of the one map that all parts have.
-func (j *Job) maker(makers map[string]Maker) (Maker, error) {
+func (j *Job) maker() (Maker, error) {
 	for _, p := range j.Parts {
 		if p.Map != j.Parts[0].Map {
 			return nil, fmt.Errorf("the parts %s and %s have different maps of authenticated commands", j.Parts[0].Name, p.Name)
@@ -187,11 +187,11 @@ func (j *Job) step(n int) (Step, bool) {
 }
 
 // plan makes what a step comes to, once.
-func (j *Job) plan(s Step, makers map[string]Maker) (*plan, error) {
+func (j *Job) plan(s Step) (*plan, error) {
 	if p, ok := j.plans[s.N]; ok {
 		return p, nil
 	}
-	maker, err := j.maker(makers)
+	maker, err := j.maker()
 	if err != nil {
 		return nil, err
 	}
@@ -216,12 +216,12 @@ func (j *Job) plan(s Step, makers map[string]Maker) (*plan, error) {
 }
 
 // masters are the names of the masters that the job needs.
-func (j *Job) masters(makers map[string]Maker) []string {
+func (j *Job) masters() []string {
 	names := []string{}
 	for _, k := range j.Keys {
 		names = append(names, k.Master)
 	}
-	if maker, err := j.maker(makers); err == nil && len(j.Steps) > 0 {
+	if maker, err := j.maker(); err == nil && len(j.Steps) > 0 {
 		names = append(names, maker.Master())
 	}
 	slices.Sort(names)

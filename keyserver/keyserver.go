@@ -80,7 +80,6 @@ type Options struct {
 	Keys   Keys
 	Jobs   string // directory of the job files
 	CA     *CA
-	Makers map[string]Maker // by the map's name; nil: those that there are
 	Now    func() time.Time // nil: time.Now
 	Tell   func(line string)
 }
@@ -104,9 +103,6 @@ func New(o Options) (*Server, error) {
 	}
 	if o.Tell == nil {
 		o.Tell = func(string) {}
-	}
-	if o.Makers == nil {
-		o.Makers = map[string]Maker{"invented": Invented{}}
 	}
 	s := &Server{o: o, roots: x509.NewCertPool(), state: newState(), jobs: map[string]*Job{}, told: map[string]bool{}, tellings: map[string]int{}}
 	s.roots.AddCert(o.CA.Certificate)

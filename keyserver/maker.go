@@ -14,6 +14,9 @@ type Maker interface {
 	Stale(status byte) bool
 }
 
+// makers are those that there are, by the map's name.
+var makers = map[string]Maker{"invented": Invented{}}
+
 // Op is one command to a chip.
 type Op struct {
 	Command  string

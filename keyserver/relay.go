@@ -89,7 +89,7 @@ func (s *Server) converse(client string, q RelayJob) (*conversation, error) {
 	if q.PowerOn == nil || q.Counter == nil {
 		return nil, refuse(CauseNotInRecipe, what, "blocks are made for a chip's counters, and the request has none")
 	}
-	p, err := j.plan(step, s.o.Makers)
+	p, err := j.plan(step)
 	if err != nil {
 		return nil, err
 	}

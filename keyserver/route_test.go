@@ -116,7 +116,7 @@ func TestClientRefuses(t *testing.T) {
 	if n := len(entries[ledger.KeyServerEntry](other)); n != 0 {
 		t.Errorf("the other server wrote %d entries", n)
 	}
-	for _, bad := range []string{"http://127.0.0.1:1", "127.0.0.1:1", "https://", "https://u:p@h:1", "https://h:1/x", "https://h:1?x"} {
+	for _, bad := range []string{"http://127.0.0.1:1", "127.0.0.1:1", "https://", "https://u:p@h:1", "https://h:1/x", "https://h:1?x", "https://h:1?", "https://h:1#x"} {
 		if _, err := NewClient(ClientOptions{URL: bad, CA: h.ca.Certificate, Cert: cert}); err == nil {
 			t.Errorf("%q is taken for an address", bad)
 		}

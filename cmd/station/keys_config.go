@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +14,7 @@ import (
 
 	"station/keyring"
 	"station/keyring/pkcs11"
+	"station/keyserver"
 	"station/yamltext"
 )
 
@@ -39,11 +39,8 @@ type secretSource struct{ File, Credential string }
 // keyServerConfig is how a station reaches its key server.
 type keyServerConfig struct {
 	URL, CA, Cert, Key string
-	Limit              time.Duration // of a request
+	Limit              time.Duration // of a request; 0 where the configuration does not say
 }
-
-// keyServerLimit is how long a request may take where the configuration does not say.
-const keyServerLimit = 5 * time.Second
 
 // checkKeys finds every mistake in a section keys.
 func checkKeys(pg *yamltext.Page, n *yaml.Node, providers ...string) {
@@ -102,7 +99,7 @@ func checkKeyServer(pg *yamltext.Page, n *yaml.Node) {
 	}
 	if f, ok := found["url"]; ok {
 		if text, ok := pg.Text(f.Value, "url"); ok {
-			if u, err := url.Parse(text); err != nil || u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+			if _, err := keyserver.Address(text); err != nil {
 				pg.At(f.Value, fmt.Sprintf("url %s is not an address such as https://keys:8443", yamltext.Quote(text)), "")
 			}
 		}
@@ -148,13 +145,10 @@ func (c *keysConfig) resolve(dir string) {
 	}
 }
 
-// resolve makes paths of a configuration in dir absolute, or relative to the working directory, and sets what it does not say.
+// resolve makes paths of a configuration in dir absolute, or relative to the working directory.
 func (c *keyServerConfig) resolve(dir string) {
 	for _, path := range []*string{&c.CA, &c.Cert, &c.Key} {
 		*path = beside(dir, *path)
-	}
-	if c.Limit == 0 {
-		c.Limit = keyServerLimit
 	}
 }
 
