@@ -196,11 +196,22 @@ func TestKeyServerLies(t *testing.T) {
 			text, _ := json.Marshal(keyserver.RelayTurn{Session: t.Session, Number: t.Number, Done: true, OK: true, Verdict: "done"})
 			return say(w, text)
 		},
+		"not taken": func(w http.ResponseWriter, q, a []byte) bool {
+			var t keyserver.RelayTurn
+			if !bytes.Contains(q, []byte(`"answered"`)) || json.Unmarshal(a, &t) != nil {
+				return false
+			}
+			text, _ := json.Marshal(keyserver.RelayTurn{Session: t.Session, Number: t.Number, Done: true, Verdict: "the chip is bad"})
+			return say(w, text)
+		},
 	}
 	steps := map[int]string{1: "settings", 2: "measure", 3: "guard"}
 	unit := 0
 	for step := range steps {
 		for name, lie := range lies {
+			if name == "not taken" && step != 3 {
+				continue // the same everywhere; here it is permanent
+			}
 			unit++
 			serial := fmt.Sprintf("TB-%04d", unit)
 			told := false
@@ -215,8 +226,8 @@ func TestKeyServerLies(t *testing.T) {
 			chip := openBoard(t, p.board(serial))
 			protected := chip.Counters()[nor.CountProtect]
 			chip.Close()
-			// Told twice, the command of the first telling has been sent, once, as it should be.
-			sent := step == 3 && name == "twice"
+			// Told twice, or called bad after it, the command of the first telling has been sent, once, as it should be.
+			sent := step == 3 && (name == "twice" || name == "not taken")
 			if !told || code != exitError || protected != 0 != sent {
 				t.Errorf("step %d, %s: told %t, exit %d, %d ranges protected\n%s%s", step, name, told, code, protected, out, errs)
 			}
