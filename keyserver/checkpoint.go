@@ -36,7 +36,7 @@ func (s *Server) stationKeys(client, vkey string) (StationKeys, error) {
 	}
 	k, err := s.o.Keys.Station(client, vkey)
 	if err != nil {
-		return nil, s.missing("of the checkpoints of station "+client, err)
+		return nil, s.missing("of station "+client+": it lacks the checkpoint key that the station's ledger names, or the verifier key", err)
 	}
 	return k, nil
 }

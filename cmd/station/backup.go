@@ -49,11 +49,15 @@ func (a *app) backup() *cobra.Command {
 			if a.json {
 				return a.printJSON(j)
 			}
-			apart := "to be kept apart, once and after each `station key create` and `key rotate`: " + strings.Join(j.Keys, ", ")
+			after, besides := "`station key create` and `key rotate`", "config.yaml"
+			if _, err := os.Stat(keyServerFile(data)); err == nil {
+				after, besides = "`station keyserver key create` and the first command of each station", "keyserver.yaml, ca.pem and jobs"
+			}
+			apart := "to be kept apart, once and after each " + after + ": " + strings.Join(j.Keys, ", ")
 			if len(j.Keys) == 0 {
 				apart = "for they are in no file of this data directory: the keys"
 			}
-			_, err = printf(a.stdout, "%s: %s\nroot %s\nnot in it, %s; and config.yaml\n", j.File, headText(h), h.Root, apart)
+			_, err = printf(a.stdout, "%s: %s\nroot %s\nnot in it, %s; and %s\n", j.File, headText(h), h.Root, apart, besides)
 			return err
 		},
 	}

@@ -47,6 +47,13 @@ func socketIn(dir *os.File, name string) string {
 	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), name)
 }
 
+// listenPrivate makes a socket in a directory, for its owner alone.
+func listenPrivate(dir *os.File, name string) (net.Listener, error) {
+	old := syscall.Umask(0o177)
+	defer syscall.Umask(old)
+	return net.Listen("unix", socketIn(dir, name))
+}
+
 // offerBackups hands out copies of the ledger until the bench is closed. Where that cannot be, it is said, and all else goes on.
 func (b *bench) offerBackups() {
 	if end := offerBackups(b.stderr, b.data, b.db); end != nil {
@@ -75,7 +82,7 @@ func listenForBackups(data string, copy func(io.Writer) error) (*backups, error)
 	if err := os.Remove(filepath.Join(data, backupSocket)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, errors.Join(err, dir.Close())
 	}
-	l, err := net.Listen("unix", socketIn(dir, backupSocket))
+	l, err := listenPrivate(dir, backupSocket)
 	if err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}

@@ -107,7 +107,7 @@ func (a *app) keyServerServe() *cobra.Command {
 			defer ks.Close()
 			network, err := tls.Listen("tcp", ks.config.Listen, ks.tls)
 			if err != nil {
-				return exit(exitError, err)
+				return exit(exitError, fmt.Errorf("stations cannot be served (%w): `listen:` in %s is an address of this PC that no other program has", err, keyServerFile(dir)))
 			}
 			defer network.Close()
 			socket, err := listenAdmin(dir)
@@ -136,9 +136,7 @@ func listenAdmin(path string) (net.Listener, error) {
 	if err := os.Remove(filepath.Join(path, adminSocket)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.Join(err, dir.Close())
 	}
-	old := syscall.Umask(0o177)
-	defer syscall.Umask(old)
-	l, err := net.Listen("unix", socketIn(dir, adminSocket))
+	l, err := listenPrivate(dir, adminSocket)
 	if err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}

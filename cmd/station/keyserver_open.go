@@ -12,7 +12,6 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/viper"
@@ -167,7 +166,7 @@ func initKeyServer(dir string, cfg *keyServerYAML) error {
 
 // openKeyServer opens the key server of a directory for writing.
 func (a *app) openKeyServer(dir string) (_ *openedKeyServer, err error) {
-	k := &openedKeyServer{tell: func(line string) { printf(a.stderr, "%s\n", line) }}
+	k := &openedKeyServer{tell: func(line string) { printf(a.stderr, "%s %s\n", time.Now().UTC().Format(time.RFC3339), line) }}
 	defer func() {
 		if err != nil {
 			k.Close()
@@ -179,6 +178,11 @@ func (a *app) openKeyServer(dir string) (_ *openedKeyServer, err error) {
 	if k.config, err = readKeyServerConfig(dir); err != nil {
 		return nil, err
 	}
+	if err := os.Mkdir(jobsDir(dir), 0o700); err == nil {
+		k.tell(jobsDir(dir) + " was not there: restore it from the backup, or allow each recipe again")
+	} else if !errors.Is(err, fs.ErrExist) {
+		return nil, exit(exitError, err)
+	}
 	p, err := k.config.Keys.open(keysDir(dir))
 	if err != nil {
 		return nil, exit(exitError, err)
@@ -186,7 +190,7 @@ func (a *app) openKeyServer(dir string) (_ *openedKeyServer, err error) {
 	k.closers = append(k.closers, p.Close)
 	vkey, err := checkpointKey(ledgerFile(dir))
 	if errors.Is(err, store.ErrInUse) {
-		return nil, exit(exitError, fmt.Errorf("%w, and does not answer on %s", err, filepath.Join(dir, adminSocket)))
+		return nil, exit(exitError, fmt.Errorf("%s: %w: `station keyserver serve` runs there already, or another command has it open just now", ledgerFile(dir), store.ErrInUse))
 	} else if err != nil {
 		return nil, keyServerErr(dir, err)
 	}
@@ -220,7 +224,7 @@ func (a *app) openKeyServer(dir string) (_ *openedKeyServer, err error) {
 func readCA(dir string, p keyring.Provider) (*keyserver.CA, error) {
 	cert, err := readCertificate(caFile(dir))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the certificate of the key server's authority: %w. Restore it from the backup: stations know no other", err)
 	}
 	signer, err := newKeySigner(p, caKey)
 	if err != nil {

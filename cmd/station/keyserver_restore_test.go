@@ -1,8 +1,13 @@
 package main
 
 import (
+	"io/fs"
+	"net"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -32,5 +37,42 @@ func TestRestoreRemote(t *testing.T) {
 	p.expect(exitDone, "run", "small.yaml", "--slot", "1=TB-0002")
 	if out, _ := p.expect(exitDone, "audit", "verify"); !strings.Contains(out, "\nledger verified (SIMULATED): station line1, ") {
 		t.Error(out)
+	}
+}
+
+// TestServing is what the person at the key server's PC sees of what goes wrong there.
+func TestServing(t *testing.T) {
+	t.Parallel()
+	p, s := newRemote(t, "5s")
+	for _, name := range []string{adminSocket, backupSocket} {
+		if info, err := os.Stat(filepath.Join(s.dir, name)); err != nil || info.Mode() != fs.ModeSocket|0o600 {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+	if _, errs := p.expect(exitError, "keyserver", "serve"); !strings.Contains(errs, "`station keyserver serve` runs there already") {
+		t.Error(errs)
+	}
+	p.expect(exitDone, "keyserver", "init", "--data", "other", "--listen", s.addr)
+	if _, errs := p.expect(exitError, "keyserver", "serve", "--data", "other"); !strings.Contains(errs, "`listen:` in other/keyserver.yaml is an address of this PC that no other program has") {
+		t.Error(errs)
+	}
+	conn, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Write([]byte("GET / HTTP/1.0\r\n\r\n"))
+	conn.Read(make([]byte, 1))
+	conn.Close()
+	if err := os.Rename(filepath.Join(keysDir(s.dir), "verifier-line1.key"), filepath.Join(p.dir, "away")); err != nil {
+		t.Fatal(err)
+	}
+	p.output.Reset()
+	s.stop(syscall.SIGTERM)
+	if log := p.output.String(); !regexp.MustCompile(`(?m)^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ .*TLS handshake error`).MatchString(log) {
+		t.Errorf("the log says %q", log)
+	}
+	s.serve()
+	if _, errs := p.expect(exitError, "run", "small.yaml", "--slot", "1=TB-0001"); !strings.Contains(errs, "no key of station line1: it lacks the checkpoint key that the station's ledger names, or the verifier key") {
+		t.Error(errs)
 	}
 }
