@@ -53,7 +53,6 @@ func (a *app) examine(ctx context.Context, m machine) []finding {
 	if data.OK {
 		all = append(all, m.disk(cfg.Data))
 		all = append(all, examineKeys(cfg)...)
-		all = append(all, examineCertificate(cfg)...)
 	}
 	if data.OK && cfg.Mirror != "" {
 		all = append(all, examineMirror(cfg))

@@ -57,6 +57,9 @@ func (c keysConfig) readable() error {
 // endsSoon is how many days before its end a certificate is warned of.
 const endsSoon = 30
 
+// daysTo is how many whole days are left until a certificate ends.
+func daysTo(end, now time.Time) int { return int(end.Sub(now).Hours() / 24) }
+
 // examineCertificates looks when what the station and its key server know each other by ends.
 func examineCertificates(cfg *config, now time.Time) finding {
 	const again = "enrol the station again on the key server's PC (`station keyserver enrol %s --out DIR`), and put the new files in the place of these"
@@ -77,7 +80,7 @@ func examineCertificates(cfg *config, now time.Time) finding {
 	if ca.NotAfter.Before(own.NotAfter) {
 		path, cert, cure = cfg.KeyServer.CA, ca, "have the key server get another authority, and enrol the station again"
 	}
-	days := int(cert.NotAfter.Sub(now).Hours() / 24)
+	days := daysTo(cert.NotAfter, now)
 	said := fmt.Sprintf("%s ends in %s, on %s", path, counted(days, "day"), cert.NotAfter.UTC().Format(time.DateOnly))
 	switch {
 	case now.After(cert.NotAfter):

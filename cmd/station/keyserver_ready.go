@@ -11,11 +11,8 @@ import (
 	"station/store"
 )
 
-// From how few on a person is told, so that there is time to do something about it.
-const (
-	fewChips = 20
-	fewDays  = 30
-)
+// fewChips is how many that are left are told of, so that there is time to do something about it.
+const fewChips = 20
 
 // askServer asks the key server once, before any slot is opened, whether what the recipe needs of it is allowed, and says what is about to end. Units that were begun by this recipe are
 // counted there, and go on whatever is left; where nobody has scanned yet, an open run is such a unit.
@@ -23,7 +20,7 @@ func (a *app) askServer(ctx context.Context, b *bench, r *recipes.Recipe, units 
 	if b.server == nil {
 		return nil
 	}
-	if days := daysTo(b.server.NotAfter()); days <= fewDays {
+	if days := daysTo(b.server.NotAfter(), time.Now()); days < endsSoon {
 		printf(a.stderr, "the certificate of station %s ends in %s: have it enrolled again (`station keyserver enrol`)\n", b.config.Station, counted(days, "day"))
 	}
 	fresh, err := freshUnits(b.db, r.Digest(), units)
@@ -106,23 +103,4 @@ func freshUnits(db *store.DB, digest string, units []pair) (n int, err error) {
 		return 0, err
 	}
 	return 1, nil
-}
-
-// daysTo is how many days there are until then, a part of one as a whole one.
-func daysTo(end time.Time) int {
-	const day = 24 * time.Hour
-	return int(max(0, (time.Until(end)+day-1)/day))
-}
-
-// examineCertificate looks at the station's certificate for the key server.
-func examineCertificate(cfg *config) []finding {
-	if cfg.KeyServer == nil {
-		return nil
-	}
-	client, err := cfg.connect()
-	if err != nil {
-		return []finding{{"certificate", false, err.Error(), "look after key_server in config.yaml, and the files that it names"}}
-	}
-	text := fmt.Sprintf("for %s, ends in %s", client, counted(daysTo(client.NotAfter()), "day"))
-	return []finding{{"certificate", daysTo(client.NotAfter()) > fewDays, text, "have the station enrolled again (`station keyserver enrol`) while it holds"}}
 }

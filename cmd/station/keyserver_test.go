@@ -336,10 +336,10 @@ func TestKeyServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.replace("config.yaml", "line1/ca.pem, cert: line1/station.pem, key: line1/station.key", "line1.new/ca.pem, cert: line1.new/station.pem, key: line1.new/station.key")
-	if _, errs := p.expect(exitDone, "run", "small.yaml", "--slot", "2=TB-0001"); !strings.Contains(errs, "the certificate of station line1 ends in 20 days") {
+	if _, errs := p.expect(exitDone, "run", "small.yaml", "--slot", "2=TB-0001"); !strings.Contains(errs, "the certificate of station line1 ends in 19 days") {
 		t.Error(errs)
 	}
-	if out, _ := p.expect(exitNo, "doctor"); !regexp.MustCompile(`PROBLEM +certificate +for station key server keys1 at \S+, ends in 20 days\n`).MatchString(out) {
+	if out, _ := p.expect(exitNo, "doctor"); !regexp.MustCompile(`WARNING +certificate +line1.new/station.pem ends in 19 days, `).MatchString(out) {
 		t.Error(out)
 	}
 	s.verified()
