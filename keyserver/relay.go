@@ -314,6 +314,9 @@ func (c *conversation) praise(p progress) string {
 	case p.unproven > 0:
 		return "the last command took effect, by the chip's command counter: its answer was lost"
 	}
+	if len(c.ops) == 1 {
+		return "1 command took effect, signed by the chip"
+	}
 	return fmt.Sprintf("%d commands took effect, each signed by the chip", len(c.ops))
 }
 

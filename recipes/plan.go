@@ -15,24 +15,25 @@ import (
 // Plan is what a recipe does to one part when nothing is known of the chip, so that everything is erased and
 // programmed: the most that a run can do. Times are nanoseconds in JSON.
 type Plan struct {
-	Recipe     string        `json:"recipe"`
-	Version    int           `json:"version"`
-	Title      string        `json:"title"`
-	Digest     string        `json:"digest"`
-	Part       string        `json:"part"`
-	PartDigest string        `json:"part_digest"`
-	ByteTime   time.Duration `json:"byte_time_ns"` // eight clocks on the wire
-	Steps      []PlannedStep `json:"steps"`
-	Total      Work          `json:"total"`
-	Locked     []PlannedLock `json:"locked"`    // at the end of the recipe
-	Freeze     string        `json:"freeze"`    // at the end, one of the Freeze constants
-	Permanent  []string      `json:"permanent"` // kinds of step that cannot be undone
-	Forever    []string      `json:"forever"`   // what these steps leave behind, a sentence for each
-	Escrow     []string      `json:"escrow"`    // groups that can open the secrets
-	Values     []Value       `json:"values"`    // besides the serial
-	ACRTMMap   string        `json:"acrtm_map"` // of the part's table, where signed commands are used: "invented" says that no real chip knows them
-	Warnings   []string      `json:"warnings"`
-	Assumed    []string      `json:"assumed"` // facts of the part profile that no source confirms
+	Recipe     string          `json:"recipe"`
+	Version    int             `json:"version"`
+	Title      string          `json:"title"`
+	Digest     string          `json:"digest"`
+	Part       string          `json:"part"`
+	PartDigest string          `json:"part_digest"`
+	ByteTime   time.Duration   `json:"byte_time_ns"` // eight clocks on the wire
+	Steps      []PlannedStep   `json:"steps"`
+	Total      Work            `json:"total"`
+	Locked     []PlannedLock   `json:"locked"`    // at the end of the recipe
+	OneWay     []PlannedOneWay `json:"one_way"`   // signed commands that are never undone; what they do to their region no lock bit tells
+	Freeze     string          `json:"freeze"`    // at the end, one of the Freeze constants
+	Permanent  []string        `json:"permanent"` // kinds of step that cannot be undone
+	Forever    []string        `json:"forever"`   // what these steps leave behind, a sentence for each
+	Escrow     []string        `json:"escrow"`    // groups that can open the secrets
+	Values     []Value         `json:"values"`    // besides the serial
+	ACRTMMap   string          `json:"acrtm_map"` // of the part's table, where signed commands are used: "invented" says that no real chip knows them
+	Warnings   []string        `json:"warnings"`
+	Assumed    []string        `json:"assumed"` // facts of the part profile that no source confirms
 }
 
 // How long lock bits stay as they are when a recipe has ended.
@@ -53,6 +54,14 @@ type PlannedStep struct {
 	Rounded   []flash.Range `json:"rounded"` // what rounding added; it comes out blank
 	Work      Work          `json:"work"`
 	Commands  []SignedKind  `json:"commands"` // of a relay
+}
+
+// PlannedOneWay is a signed one-way command that a region may get.
+type PlannedOneWay struct {
+	Command string      `json:"command"`
+	Step    int         `json:"step"`
+	Region  string      `json:"region"`
+	Range   flash.Range `json:"range"`
 }
 
 // SignedKind is an authenticated command that a relay may carry.
@@ -99,7 +108,7 @@ func (r *Recipe) Plan(part *flash.Part, byteTime time.Duration) (*Plan, error) {
 	}
 	p := &Plan{
 		Recipe: r.id, Version: r.version, Title: r.title, Digest: r.digest, Part: part.Name, PartDigest: part.Digest(),
-		ByteTime: byteTime, Locked: []PlannedLock{}, Freeze: FreezeNone, Permanent: append([]string{}, r.Permanent()...),
+		ByteTime: byteTime, Locked: []PlannedLock{}, OneWay: []PlannedOneWay{}, Freeze: FreezeNone, Permanent: append([]string{}, r.Permanent()...),
 		Forever: []string{}, Escrow: append([]string{}, r.EscrowGroups()...), Values: append([]Value{}, r.values...),
 		Warnings: append([]string{}, r.warnings...), Assumed: append([]string{}, part.Assumed...),
 	}
@@ -136,6 +145,11 @@ func (r *Recipe) Plan(part *flash.Part, byteTime time.Duration) (*Plan, error) {
 		case Relay:
 			p.signed(part, &planned, s.Region)
 			planned.relay(part, s)
+			for _, c := range planned.Commands {
+				if c.OneWay {
+					p.OneWay = append(p.OneWay, PlannedOneWay{c.Name, i + 1, s.Region.Name, flash.Range{Addr: s.Region.At, Size: s.Region.Size}})
+				}
+			}
 			for _, before := range r.Reread(i + 1) {
 				for _, e := range r.wanted(part, before, unknownUnit) {
 					planned.Work.ReadBytes += e.Size
@@ -328,7 +342,10 @@ func (p *Plan) Print(out io.Writer) error {
 	for _, l := range p.Locked {
 		fmt.Fprintf(&b, "  locked, %s: %s %s\n", l.Bits, l.Region, l.Range)
 	}
-	if len(p.Locked) == 0 {
+	for _, o := range p.OneWay {
+		fmt.Fprintf(&b, "  for ever, by the signed command %s of step %d: %s %s\n", o.Command, o.Step, o.Region, o.Range)
+	}
+	if len(p.Locked)+len(p.OneWay) == 0 {
 		b.WriteString("  nothing is locked\n")
 	}
 	fmt.Fprintf(&b, "  freeze: %s\n", p.Freeze)

@@ -98,6 +98,13 @@ func (s *sheet) compareLocks(before, after *ledger.Locks) {
 		}
 		return "not frozen"
 	})
+	if st := s.run.Start; st != nil {
+		for _, r := range st.Regions {
+			if by := s.signedLock(r.Name); by != "" {
+				s.row(row{rule: true, cells: []cell{text(0, nameW, label, "Signed commands"), text(valueX, 74, body, "–"), text(104, 76, strong, or(r.Name)+": "+by+", for ever; no lock bit, and so no map, shows it")}})
+			}
+		}
+	}
 	compare("Protection register", digest, func(l *ledger.Locks) string { return or(l.SPR) })
 	s.head = nil
 }

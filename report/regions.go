@@ -37,6 +37,13 @@ func (s *sheet) regions() {
 			proof = proofs[at]
 			how, lock = "✔ "+or(proof.Proof), or(proof.Lock)
 		}
+		if by := s.signedLock(r.Name); by != "" {
+			if lock == "–" || lock == "none" {
+				lock = by
+			} else {
+				lock += ", and " + by
+			}
+		}
 		rows := []row{{cells: []cell{text(0, 7, strong, fmt.Sprint(i+1)), text(7, 48, strong, or(r.Name)), text(57, 46, digest, span(r.At, r.Size)),
 			text(105, 20, body, size(r.Size)), text(127, 26, body, how), text(155, 25, body, lock)}}}
 		if r.Image != "" {
@@ -86,6 +93,27 @@ func (s *sheet) regions() {
 		proven += " Measurement: the chip hashed the region and signed the digest, and the key server verified it."
 	}
 	s.note(label, elsewhere+proven)
+}
+
+// signedLock says by which signed one-way command a region is what it is for ever, "" for none: where the chip's counter tells that it took effect, or that it may have.
+func (s *sheet) signedLock(region string) string {
+	by := ""
+	for _, t := range turns(s.run.Records) {
+		about := func(b ledger.RunStep) bool { return b.N == t.n && strings.HasSuffix(b.Title, "), "+region) } // as the recipe writes a relay without an image
+		if !slices.ContainsFunc(s.run.Steps, about) {
+			continue
+		}
+		for i, b := range t.blocks {
+			switch took, perhaps := t.took(i); {
+			case !b.OneWay:
+			case took:
+				return "by a signed command (" + or(b.Command) + ")"
+			case perhaps:
+				by = "▲ perhaps, by a signed command (" + or(b.Command) + ")"
+			}
+		}
+	}
+	return by
 }
 
 func imageOf(i ledger.Image) []para {

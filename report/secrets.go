@@ -20,6 +20,7 @@ type oneWay struct {
 	means  string // of a mode, and of a password that an earlier run gave
 	before bool   // an earlier run did it
 	told   []ledger.Record
+	signed bool // a command that a key server signed
 }
 
 // progress of a oneWay.
@@ -77,7 +78,33 @@ func oneWays(records []ledger.Record) (ways []*oneWay, commands []ledger.Record)
 			commands = append(commands, rec)
 		}
 	}
-	return ways, commands
+	return append(ways, signedOneWays(records)...), commands
+}
+
+// signedOneWays are the one-way commands that a key server signed, as far as the chip's counter tells what became of them.
+func signedOneWays(records []ledger.Record) (ways []*oneWay) {
+	for _, t := range turns(records) {
+		for i, b := range t.blocks {
+			if !b.OneWay {
+				continue
+			}
+			w := &oneWay{what: "Signed command " + or(b.Command), told: t.told, signed: true, proof: "by the chip's command counter",
+				means: fmt.Sprintf("Step %d, turn %d: what it does cannot be undone. ", t.n, t.number)}
+			for _, rec := range records {
+				if step, ok := rec.Entry.Body.(ledger.RunStep); ok && step.N == t.n {
+					w.means += or(step.Title) + "."
+				}
+			}
+			switch took, perhaps := t.took(i); {
+			case took:
+				w.state = proven
+			case !perhaps:
+				w.state = never
+			}
+			ways = append(ways, w)
+		}
+	}
+	return ways
 }
 
 func modeName(mode string) string {
@@ -160,10 +187,12 @@ func (s *sheet) oneWay(w *oneWay) {
 	if w.key != "" {
 		what = append(what, para{body, "Key " + w.key})
 	}
-	switch w.state {
-	case proven:
+	switch {
+	case w.state == proven:
 		what = append(what, para{strong, "✔ proven"}, para{body, w.proof})
-	case never:
+	case w.state == never && w.signed:
+		what = append(what, para{strong, "○ not carried out"}, para{body, w.proof})
+	case w.state == never:
 		what = append(what, para{strong, "○ never learned by the chip"}, para{body, "Void; the escrow is kept."})
 	default:
 		what = append(what, para{style{bold, 8, amber}, "▲ NOT PROVEN"}, para{body, "The chip may have taken it."})

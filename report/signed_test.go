@@ -117,10 +117,12 @@ func TestSignedCommandsAreTold(t *testing.T) {
 	}{
 		"signed": {true, []string{head, "Step 2: measure boot ✔ accepted", "key server: the region holds what the recipe wants", "✔ measurement", "✔ readback, measurement", "Measurement: the chip hashed the region",
 			"Step 3, turn 1", "2 write, state-changing: answer lost; executed, says the chip's counter, counter before 8", "3 write, state-changing: not sent", "5 write, state-changing: status 80",
-			"Command counter afterwards: 12", "Step 4, turn 1", "◆ PERMANENT: cannot be undone", "yes, and for ever", "▲ invented: no real part has these commands"}, []string{"NOT KNOWN"}},
+			"Command counter afterwards: 12", "Step 4, turn 1", "◆ PERMANENT: cannot be undone", "yes, and for ever", "▲ invented: no real part has these commands",
+			"Secrets and one-way steps", "Signed command protect", "✔ proven by the chip's command counter", "Step 4, turn 1: what it does cannot be undone. relay shut (state-changing: protect), boot.",
+			"by a signed command (protect)", "boot: by a signed command (protect), for ever; no lock bit, and so no map, shows it"}, []string{"NOT KNOWN", "perhaps, by a signed", "settings: by a signed"}},
 		"signedreal":  {false, []string{head, "Command map a-crtm-1"}, []string{"nvented", "INVENTED"}},
 		"signedfail":  {true, []string{"✘ not accepted", "the region holds something else", "measurement-mismatch"}, []string{"Measurement: the chip hashed"}},
-		"signedstuck": {false, []string{"▲ NOT KNOWN", "▲ no answer is recorded", "yes, perhaps for ever", "only a person can decide"}, []string{"yes, and for ever"}},
+		"signedstuck": {false, []string{"▲ NOT KNOWN", "▲ no answer is recorded", "yes, perhaps for ever", "only a person can decide", "Signed command protect ▲ NOT PROVEN"}, []string{"yes, and for ever", "by a signed command", "proven by the chip's command counter"}},
 		"signedlarge": {true, []string{"18 turns more: 1152 x write; 1152 x status 80", "64 blocks in all: 64 x write; 64 x status 80", "Step 1, turn 30"}, []string{"Step 1, turn 20 "}},
 		"pass":        {false, nil, []string{head, "INVENTED"}},
 	} {
