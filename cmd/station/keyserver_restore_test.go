@@ -56,6 +56,10 @@ func TestServing(t *testing.T) {
 	if _, errs := p.expect(exitError, "keyserver", "serve", "--data", "other"); !strings.Contains(errs, "`listen:` in other/keyserver.yaml is an address of this PC that no other program has") {
 		t.Error(errs)
 	}
+	// What was made for an id is never made again, for another ledger of that id.
+	if _, errs := p.expect(exitRefused, "init", "--data", "real"); !strings.Contains(errs, "another station id, goes on") {
+		t.Error(errs)
+	}
 	conn, err := net.Dial("tcp", s.addr)
 	if err != nil {
 		t.Fatal(err)
