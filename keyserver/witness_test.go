@@ -150,12 +150,18 @@ func TestRotation(t *testing.T) {
 	if got := entries[ledger.ClientKeysDestroyed](h); !slices.Equal(got, []ledger.ClientKeysDestroyed{{Client: "line1", Kept: next}}) {
 		t.Errorf("%+v", got)
 	}
+	if _, _, err := second.NextCheckpoint(); err != nil { // a rotation that is given up
+		t.Fatal(err)
+	}
+	if err := second.DestroyOld(); err != nil || len(entries[ledger.ClientKeysDestroyed](h)) != 2 {
+		t.Errorf("a next key was destroyed, %v, and no entry says so", err)
+	}
 	_, err = checkpoint("line1", 5, 1).Sign(first.Signer())
 	refused(t, "the old key", err, CauseKeyMissing)
 	if newest, err := c.OpenKeys(""); err != nil || newest.VerifierKey() != next {
 		t.Errorf("the newest is %v, %v", newest, err)
 	}
-	if made := entries[ledger.ClientKey](h); len(made) != 2 || made[1].Key != next {
+	if made := entries[ledger.ClientKey](h); len(made) != 3 || made[1].Key != next {
 		t.Errorf("%+v", made)
 	}
 	h.verified()
