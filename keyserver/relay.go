@@ -112,7 +112,7 @@ func (s *Server) begin(ctx context.Context, c *conversation, had *session) (Rela
 			return RelayTurn{}, err
 		}
 		if c.ops[i].OneWay && number(had.last.Blocks[0].Counter) < *c.job.Counter {
-			if err := s.alone(c, had.last); err != nil {
+			if err := s.alone(c, had); err != nil {
 				return RelayTurn{}, err
 			}
 			p.next, p.unproven = i+1, 1
@@ -144,7 +144,7 @@ func (s *Server) goOn(ctx context.Context, c *conversation, had *session, q Rela
 		return RelayTurn{}, err
 	}
 	if p.unproven > 0 {
-		if err := s.alone(c, had.last); err != nil {
+		if err := s.alone(c, had); err != nil {
 			return RelayTurn{}, err
 		}
 	}
@@ -158,8 +158,11 @@ func (s *Server) goOn(ctx context.Context, c *conversation, had *session, q Rela
 }
 
 // alone refuses to take a chip's counter for proof of a turn of one block where another one was made for the same count. The caller holds mu.
-func (s *Server) alone(c *conversation, last ledger.RelayMade) error {
-	b := last.Blocks[0]
+func (s *Server) alone(c *conversation, had *session) error {
+	last, b := had.last, had.last.Blocks[0]
+	if had.begun < s.state.restored {
+		return refuse(CauseUnclear, about{digest: last.Digest, uid: last.UID}, "the chip's command counter has left %s behind, for which %s was made in run %s; but the key server was restored from a copy since, which may lack what else was made for it: look at the chip", b.Counter, b.Command, last.Run)
+	}
 	client, run := s.state.rival(last.UID, last.Session, number(last.PowerOn), number(b.Counter))
 	if client == "" {
 		return nil

@@ -561,6 +561,11 @@ func TestRelayRival(t *testing.T) {
 	}
 	s.turns = []provision.Turn{first}
 	s.protect()
+	// A server that was restored in between knows of no rival, and may have forgotten one.
+	now := h.server.state.restored
+	h.server.state.after(ledger.StationEpoch{})
+	refused(t, "behind a restore", second(s.c.Next(t.Context(), s.facts(), nil)), CauseUnclear)
+	h.server.state.restored = now
 	if turn, err := s.c.Next(t.Context(), s.facts(), nil); err != nil || !turn.OK {
 		t.Errorf("%+v, %v", turn, err)
 	}

@@ -17,6 +17,7 @@ type state struct {
 	ended      []sessionOf       // sessions that were judged, oldest first
 	spans      map[string][]span // by UID
 	begun      int               // sessions
+	restored   int               // sessions that were begun when the ledger last went on from a copy, which may lack what was made for others
 }
 
 // span is the command counters that a session has blocks of a chip for which move it, in one power-on of the chip.
@@ -89,6 +90,7 @@ func (s *state) after(b ledger.Body) {
 		for _, a := range s.allowances {
 			a.units = len(a.used)
 		}
+		s.restored = s.begun
 	case ledger.ClientEnrolled:
 		c := s.client(b.Client)
 		c.enrolled, c.certificates[b.Certificate] = true, b.NotAfter
