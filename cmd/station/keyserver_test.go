@@ -274,6 +274,10 @@ func TestKeyServer(t *testing.T) {
 		t.Errorf("without an allowance:\n%s%s", out, errs)
 	}
 	p.neverThere("GW-000001")
+	if _, errs := p.expect(exitError, "run", "gateway-boot.yaml", "--scan"); !strings.Contains(errs, "no slot was opened\nkey server: not allowed for this station") {
+		t.Error(errs)
+	}
+	p.expect(exitDone, "run", "gateway-boot.yaml", "--resume")
 	p.expect(exitRefused, "keyserver", "allow", "gateway-boot.yaml", "--station", "line9", "--units", "2")
 	p.expect(exitDone, "keyserver", "allow", "gateway-boot.yaml", "--station", "line1", "--units", "2")
 	if _, errs := p.expect(exitDone, order(1)...); !strings.Contains(errs, "2 chips left of the allowance") {

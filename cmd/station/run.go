@@ -97,7 +97,7 @@ func (a *app) run() *cobra.Command {
 			if simHands && !b.simulated {
 				return exit(exitRefused, errors.New("--sim-hands is for simulated stations; this one is real"))
 			}
-			if !trial {
+			if !trial && (scan || len(scans) > 0) { // what is resumed was counted
 				if err := a.askServer(c.Context(), b, recipe, scans); err != nil {
 					return err
 				}
