@@ -82,7 +82,7 @@ func OpenFile(dir string, passphrase []byte) (*File, error) {
 	}
 	for _, name := range plain {
 		if !strings.HasSuffix(f.path(name), lockSuffix) {
-			return nil, fmt.Errorf("%s: %w: it is not encrypted, and a passphrase was given for it. `station key encrypt` encrypts all of them", f.path(name), ErrKey)
+			return nil, fmt.Errorf("%s: %w: %w. `station key encrypt` encrypts all of them", f.path(name), ErrKey, ErrPlain)
 		}
 	}
 	if f.lock, err = openLock(path, passphrase); err != nil {

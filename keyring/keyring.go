@@ -82,6 +82,7 @@ var (
 	ErrExists    = errors.New("key exists already")                 // nothing here overwrites a key
 	ErrMode      = errors.New("key files are open to other people") // modes wider than 0700 and 0600
 	ErrKey       = errors.New("not a key of this keyring")          // what is there is not what was made
+	ErrPlain     = errors.New("it is not encrypted, and a passphrase was given for it")
 	ErrName      = errors.New("not a name for a master key")
 	ErrRecipient = errors.New("not a list of age recipients")
 	ErrSealed    = errors.New("not a sealed secret")                // or one that was altered

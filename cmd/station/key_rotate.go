@@ -210,7 +210,7 @@ func (c keysConfig) wayOut(dir string, err error) string {
 		return "If the PIN is lost, the token's security officer sets another; if the token is, name another one in config.yaml, and give this command again"
 	case errors.Is(err, keyring.ErrProvider) && c.Provider != providerKeyServer:
 		return fmt.Sprintf("If the passphrase is lost for good, nobody opens these keys again, the masters among them: mv %s %s.lost, and give this command again, which makes the station's keys anew", dir, dir)
-	case errors.Is(err, keyring.ErrKey):
+	case errors.Is(err, keyring.ErrKey) && !errors.Is(err, keyring.ErrPlain):
 		return "If no copy brings it back, move it away, and give this command again"
 	}
 	return "Nothing was changed"

@@ -25,6 +25,8 @@ func examineKeys(cfg *config) []finding {
 	}
 	cure := "restore them from the copy of the keys; they are never made anew beside a ledger"
 	switch {
+	case errors.Is(err, keyring.ErrPlain):
+		cure = "station key encrypt, while nothing runs"
 	case errors.Is(err, keyring.ErrProvider):
 		cure = "correct keys in config.yaml, or what they need: the passphrase or PIN, the module, the token in its place. A wrong PIN is given once for each command, and too many lock the token"
 	case errors.As(err, new(interface{ KeyServer() bool })):
