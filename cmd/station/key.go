@@ -225,7 +225,9 @@ func (a *app) keyList() *cobra.Command {
 }
 
 // masters are those that the keyring has and those that the ledger tells of, by name.
-func masters(keys keyholder, db *store.DB) ([]masterJSON, error) {
+func masters(keys keyholder, db interface {
+	Masters() (map[string]store.Master, error)
+}) ([]masterJSON, error) {
 	there, err := keys.Masters()
 	if err != nil {
 		return nil, err

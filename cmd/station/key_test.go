@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"station/keyring"
-	"station/ledger"
 	"station/recipes"
 	"station/store"
 )
@@ -65,30 +64,16 @@ func (l lister) MasterFingerprint(name string) (string, error) {
 	return "", keyring.ErrMissing
 }
 
-// What `key list` says of a master that nobody used, of one that the ledger retired and that is gone, and of one that another key stands in for.
+type knownMasters map[string]store.Master
+
+func (t knownMasters) Masters() (map[string]store.Master, error) { return t, nil }
+
+// What `key list` says of a master that no root key came from, of one that another key stands in for, of one that is gone, and of one that the key server retired.
 func TestMasterStates(t *testing.T) {
-	cfg := &config{Station: "line1", Data: filepath.Join(t.TempDir(), "data")}
-	if err := initialise(cfg.Data, cfg, true); err != nil {
-		t.Fatal(err)
-	}
-	keys, err := keysOf(cfg, ledgerFile(cfg.Data))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer keys.Close()
-	db, err := store.Open(ledgerFile(cfg.Data), storeOptions(cfg, keys, true))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	for _, name := range []string{"b", "gone"} {
-		if _, err := db.Append(t.Context(), ledger.MasterRetired{Name: name, Fingerprint: "0123456789abcdef", Reason: "x", By: "sup2"}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := masters(lister{inUse: []string{"a", "b"}, all: map[string]string{"a": "aaaaaaaaaaaaaaaa", "b": "bbbbbbbbbbbbbbbb", "there": "cccccccccccccccc"}}, db)
-	want := []masterJSON{{Name: "a", Fingerprint: "aaaaaaaaaaaaaaaa"}, {Name: "b", Fingerprint: "bbbbbbbbbbbbbbbb", Theirs: "0123456789abcdef", Retired: true},
-		{Name: "gone", Fingerprint: "0123456789abcdef", Missing: true, Retired: true}}
+	ledger := knownMasters{"b": {Fingerprint: "0123456789abcdef", Used: true}, "gone": {Fingerprint: "0123456789abcdef", Used: true, Retired: 7}, "there": {Fingerprint: "cccccccccccccccc", Used: true}}
+	got, err := masters(lister{inUse: []string{"a", "b"}, all: map[string]string{"a": "aaaaaaaaaaaaaaaa", "b": "bbbbbbbbbbbbbbbb", "there": "cccccccccccccccc"}}, ledger)
+	want := []masterJSON{{Name: "a", Fingerprint: "aaaaaaaaaaaaaaaa"}, {Name: "b", Fingerprint: "bbbbbbbbbbbbbbbb", Theirs: "0123456789abcdef", Used: true},
+		{Name: "gone", Fingerprint: "0123456789abcdef", Missing: true, Used: true, Retired: true}, {Name: "there", Fingerprint: "cccccccccccccccc", Used: true, Retired: true}}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}
