@@ -153,8 +153,11 @@ func (p *parser) order() {
 		case Relay:
 			if step.Image != nil {
 				p.fill(&s, step.Region.Name, d.regions[0], line)
-			} else if step.Region.Name != "" && step.Access == flash.StateChanging {
-				s.signed[step.Region.Name] = line
+			} else if name := step.Region.Name; name != "" && step.Access == flash.StateChanging {
+				s.signed[name] = line
+				if filled := s.content[name]; filled > 0 && !step.OneWay { // what is never undone guards a region, as a rule
+					p.warn(line, fmt.Sprintf("commands of job %s may change region %s, which line %d filled: it is read again at the end, and a unit where it differs FAILs", step.Job, name, filled))
+				}
 			}
 		case Lock:
 			p.locks(&s, step, d)

@@ -102,6 +102,23 @@ func TestSignedSteps(t *testing.T) {
 }
 
 // TestSignedPlan: the page that an author reads before the key server signs anything.
+// TestSignedOverWritten: a job that may change what an earlier step wrote is nothing that the station can judge, and its author is told.
+func TestSignedOverWritten(t *testing.T) {
+	for commands, want := range map[string]string{
+		"[erase]":   "commands of job more may change region boot, which line 15 filled: it is read again at the end, and a unit where it differs FAILs",
+		"[protect]": "",
+	} {
+		text := strings.Replace(signedText, "  - measure: {region: settings}\n", "  - measure: {region: settings}\n  - relay: {job: more, access: state-changing, commands: "+commands+", region: boot}\n", 1)
+		warnings := parse(t, text).Warnings()
+		at := slices.IndexFunc(warnings, func(w string) bool { return strings.Contains(w, "job more") })
+		if (at >= 0) != (want != "") {
+			t.Errorf("%s: %q", commands, warnings)
+		} else if at >= 0 && !strings.HasSuffix(warnings[at], ": "+want) {
+			t.Errorf("%s: %q, want %q", commands, warnings[at], want)
+		}
+	}
+}
+
 func TestSignedPlan(t *testing.T) {
 	r := parse(t, signedText)
 	plan, err := r.Plan(r.Parts()[0], 267*time.Nanosecond)
