@@ -96,7 +96,7 @@ func (s *Server) keyCreate(ctx context.Context, q KeyRequest) (Master, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	want, named := s.state.masters[q.Name]
-	if s.state.retired[q.Name] {
+	if s.state.retired[q.Name] && (!named || brought != want) { // chips that have theirs from it go on: the very one comes back
 		return Master{}, refuse(CauseKeyRetired, about{}, "the master key %s was retired: a new master has another name", q.Name)
 	}
 	for other, fingerprint := range s.state.masters {

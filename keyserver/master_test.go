@@ -64,6 +64,21 @@ func TestLostMaster(t *testing.T) {
 	if fault() != "" || allow() == nil { // acrtm/factory is another still
 		t.Error("what was mended is not, or what was not is")
 	}
+	// A retired one that is lost comes back too, for the chips that have theirs from it, and stays retired.
+	h.admin(RouteKeyRetire, KeyRequest{Name: name, Reason: "seen", By: "op-1"}, &Master{})
+	delete(h.keys.masters, name)
+	refused(t, "a random one in the place of a retired one", create(name, nil), CauseKeyRetired)
+	refused(t, "another one in the place of a retired one", create(name, bytes.Repeat([]byte{7}, 32)), CauseKeyRetired)
+	if err := create(name, slices.Clone(value)); err != nil {
+		t.Fatal(err)
+	}
+	h.restart()
+	s.c.base = h.url
+	if after, err := rootKey(s.c, name, uidOf(1), 0); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("a chip that has its key from the retired one: %v", err)
+	}
+	_, err = rootKey(s.c, name, uidOf(2), 0)
+	refused(t, "lent to another chip", err, CauseKeyRetired)
 	h.verified()
 }
 
