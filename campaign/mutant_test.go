@@ -145,7 +145,7 @@ func (r *run) record(`, 3},
 
 // signedMutants are found by stories of units that a key server signs for.
 var signedMutants = []mutant{
-	{"a one-way command that took effect is asked for again", signed, `c.took[o.command.Name] > 0 {`, `false {`, 4},
+	{"a one-way command that took effect is asked for again", signed, `len(c.took[o.command.Name]) > 0 {`, `false {`, 4},
 	{"a turn that was cut off is taken for not executed", "../provision/signed_settle.go", `		case executed > 0:`, `		case false:`, 9},
 	{"a turn is sent before its intent", signed, `	if changes {
 		if err := r.record(`, `	if changes {

@@ -112,11 +112,14 @@ func (s *Server) begin(ctx context.Context, c *conversation, had *session) (Rela
 			return RelayTurn{}, err
 		}
 		if c.ops[i].OneWay && number(had.last.Blocks[0].Counter) < *c.job.Counter {
-			if err := s.alone(c, had); err != nil {
+			if _, err := s.believe(c, had.last.Blocks[0], had.last.Blocks[0].SHA256); err != nil {
 				return RelayTurn{}, err
 			}
 			p.next, p.unproven = i+1, 1
 		}
+	}
+	if s.state.full(sessionOf{c.client, c.job.Run, c.job.Step}) {
+		return RelayTurn{}, refuse(CauseRefused, about{digest: c.job.Digest, uid: c.job.UID}, "station %s has %d steps that nobody ended, each behind a command of its own: none is begun beside them", c.client, openSessions)
 	}
 	id := make([]byte, 8)
 	rand.Read(id)
@@ -144,7 +147,7 @@ func (s *Server) goOn(ctx context.Context, c *conversation, had *session, q Rela
 		return RelayTurn{}, err
 	}
 	if p.unproven > 0 {
-		if err := s.alone(c, had); err != nil {
+		if p.before, err = s.believe(c, had.last.Blocks[0], p.by); err != nil {
 			return RelayTurn{}, err
 		}
 	}
@@ -157,18 +160,33 @@ func (s *Server) goOn(ctx context.Context, c *conversation, had *session, q Rela
 	return s.next(ctx, c, last, p)
 }
 
-// alone refuses to take a chip's counter for proof of a turn of one block where another one was made for the same count. The caller holds mu.
-func (s *Server) alone(c *conversation, had *session) error {
-	last, b := had.last, had.last.Blocks[0]
-	if had.begun < s.state.restored {
-		return refuse(CauseUnclear, about{digest: last.Digest, uid: last.UID}, "the chip's command counter has left %s behind, for which %s was made in run %s; but the key server was restored from a copy since, which may lack what else was made for it: look at the chip", b.Counter, b.Command, last.Run)
+// believe finds out whether a one-way command took effect where a station says so and no answer of the chip does: by the block with the SHA-256 by, which is made, or an earlier one for the
+// same command of the same step. It has to be known here; the chip's counter has to have left it behind; and where the chip did not sign that it took effect, no other block may have been made for the
+// same count. before is the run of an earlier one, "" for made itself. The caller holds mu.
+func (s *Server) believe(c *conversation, made ledger.MadeBlock, by string) (before string, err error) {
+	what := about{digest: c.job.Digest, uid: c.job.UID}
+	x, ok := s.state.lone[by]
+	if !ok || x.uid != c.job.UID || x.digest != c.job.Digest || x.step != c.job.Step || x.command != made.Command || x.at != made.At {
+		return "", refuse(CauseUnclear, what, "%s is said to have taken effect before, and the key server knows of no such block for this chip: look at the chip", made.Command)
 	}
-	client, run := s.state.rival(last.UID, last.Session, number(last.PowerOn), number(b.Counter))
+	if *c.job.Counter <= x.counter {
+		return "", refuse(CauseUnclear, what, "%s is said to have taken effect, and the chip's command counter, %d, has not left %d behind, for which it was made: look at the chip", x.command, *c.job.Counter, x.counter)
+	}
+	if by != made.SHA256 {
+		before = x.run
+	}
+	if x.signed {
+		return before, nil
+	}
+	if x.begun < s.state.restored {
+		return "", refuse(CauseUnclear, what, "the chip's command counter has left %d behind, for which %s was made in run %s; but the key server was restored from a copy since, which may lack what else was made for it: look at the chip", x.counter, x.command, x.run)
+	}
+	client, run := s.state.rival(x.uid, x.session, x.powerOn, x.counter)
 	if client == "" {
-		return nil
+		return before, nil
 	}
-	return refuse(CauseUnclear, about{digest: last.Digest, uid: last.UID}, "the chip's command counter has left %s behind, and two commands were made for it: %s for run %s of station %s, and another for run %s of station %s. Which one took effect, the counter does not tell: look at the chip",
-		b.Counter, b.Command, last.Run, c.client, run, client)
+	return "", refuse(CauseUnclear, what, "the chip's command counter has left %d behind, and two commands were made for it: %s for run %s of station %s, and another for run %s of station %s. Which one took effect, the counter does not tell: look at the chip",
+		x.counter, x.command, x.run, x.client, run, client)
 }
 
 // progress is what answers came to.
@@ -178,6 +196,8 @@ type progress struct {
 	counter  uint64 // the least that the chip's command counter can be by what it signed
 	refused  int
 	unproven int    // blocks whose answer was lost, and whose effect the counter alone tells
+	by       string // SHA-256 of the one that did it: the last one, or an earlier one in whose place the last one was not sent
+	before   string // run of the earlier one
 	failed   string // why the step ends here
 	measured []byte
 }
@@ -195,7 +215,8 @@ func (c *conversation) read(last ledger.RelayMade, answers []RelayAnswer) (p pro
 		}
 		op, at := c.ops[i], point(last, made)
 		block := c.maker.Block(c.secret, op, at)
-		if a.Seq != made.Seq || a.SHA256 != made.SHA256 {
+		earlier := a.Lost && op.OneWay && a.Executed // perhaps; believe looks
+		if a.Seq != made.Seq || a.SHA256 != made.SHA256 && !earlier {
 			return p, fmt.Errorf("%w: answer %d is not to the block that was made", errContent, a.Seq)
 		}
 		if hashOf(block) != made.SHA256 { // or the chip would be to blame
@@ -205,8 +226,8 @@ func (c *conversation) read(last ledger.RelayMade, answers []RelayAnswer) (p pro
 		switch {
 		case bad && k != len(answers)-1:
 			return p, fmt.Errorf("%w: answers behind one that ended the turn", errContent)
-		case a.Lost && op.OneWay && a.Executed:
-			p.next, p.unproven = i+1, p.unproven+1
+		case earlier:
+			p.next, p.unproven, p.by = i+1, p.unproven+1, a.SHA256
 		case a.Lost:
 			p.next = op.From
 		case bad && c.maker.Stale(a.Status):
@@ -314,6 +335,8 @@ func (c *conversation) praise(p progress) string {
 		return fmt.Sprintf("region %s measures as the recipe has it, signed by the chip", c.step.Region)
 	case len(c.ops) == 0:
 		return "there was nothing to do"
+	case p.before != "":
+		return fmt.Sprintf("the last command took effect before, by a block that was made for run %s, and was not sent again", p.before)
 	case p.unproven > 0:
 		return "the last command took effect, by the chip's command counter: its answer was lost"
 	}

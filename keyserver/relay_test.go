@@ -574,3 +574,110 @@ func TestRelayRival(t *testing.T) {
 
 // protect sends the block that was made first.
 func (s *bench) protect() { s.b.send(s.turns[0].Blocks[0].Bytes) }
+
+// TestRelayEarlierBlock: a station that does not send a one-way command, since by its account the chip did it before, names the block that did it. It is believed where that block was made here for
+// the same command of this chip, and, unless the chip signed for it, where nothing else was made for its count.
+func TestRelayEarlierBlock(t *testing.T) {
+	const rework = "00000000000000a2"
+	forget := func(s *bench) { // as a server that was restored from a copy of before
+		h := s.h
+		h.server.state.sessions, h.server.state.spans, h.server.state.lone = map[sessionOf]*session{}, map[string][]span{}, map[string]lone{}
+		h.server.state.after(ledger.StationEpoch{})
+		for _, a := range h.server.state.allowances {
+			a.units = 5
+		}
+	}
+	for name, c := range map[string]struct {
+		then func(s, other *bench) // behind the making of protect, before the station asks in another run
+		by   func(earlier, now string) string
+		says string // of the verdict that is OK, "" where what took effect is unclear
+	}{
+		"it was sent, and nobody saw the answer":    {func(s, _ *bench) { s.protect() }, nil, "took effect before, by a block that was made for run 00000000000000a1"},
+		"another station's took effect":             {func(_, other *bench) { other.passes() }, nil, ""},
+		"nothing is known of it any more":           {func(s, other *bench) { other.passes(); forget(s) }, nil, ""},
+		"this turn's block, which was not sent":     {func(s, other *bench) { other.passes(); forget(s) }, func(_, now string) string { return now }, ""},
+		"no block":                                  {func(s, _ *bench) { s.protect() }, func(_, _ string) string { return "" }, ""},
+		"known, and the server was restored since":  {func(s, _ *bench) { s.protect(); s.h.server.state.after(ledger.StationEpoch{}); s.more() }, nil, ""},
+		"signed, and the server was restored since": {func(s, _ *bench) { s.passes(); s.h.server.state.after(ledger.StationEpoch{}); s.more() }, nil, "took effect before"},
+		"signed, and another was made for its count": {func(s, other *bench) {
+			second(other.c.Next(s.h.t.Context(), other.facts(), nil))
+			s.passes()
+		}, nil, "took effect before"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, s := signing(t, 2)
+			cert := h.enrol("line2", 24)
+			h.admin(RouteAllow, AllowRequest{Station: "line2", Job: settings(), Units: 2, By: "op-1"}, &Allowance{})
+			s.job.Step = 4
+			first, err := s.c.Next(t.Context(), s.facts(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.turns = []provision.Turn{first}
+			other := &bench{h: h, c: h.client(cert), b: s.b, job: s.job}
+			other.job.Run, other.job.Step = "00000000000000b1", 1
+			c.then(s, other)
+			s.job.Run = rework
+			turn, err := s.c.Next(t.Context(), s.facts(), nil)
+			if err != nil || len(turn.Blocks) != 1 {
+				t.Fatalf("%+v, %v", turn, err)
+			}
+			by := hashOf(first.Blocks[0].Bytes)
+			if c.by != nil {
+				by = c.by(by, hashOf(turn.Blocks[0].Bytes))
+			}
+			turn, err = s.c.Next(t.Context(), s.facts(), []provision.Answered{{Turn: 1, Answers: []provision.Answer{{Seq: 1, SHA256: by, Lost: true, Executed: true}}}})
+			if c.says == "" {
+				refused(t, name, err, CauseUnclear)
+			} else if err != nil || !turn.OK || !strings.Contains(turn.Verdict, c.says) {
+				t.Errorf("%+v, %v", turn, err)
+			}
+			for _, j := range entries[ledger.RelayJudged](h) {
+				if j.Run == rework && c.says == "" {
+					t.Errorf("a verdict: %.200v", j)
+				}
+			}
+		})
+	}
+}
+
+// more allows what a restore took away.
+func (s *bench) more() {
+	s.h.admin(RouteAllow, AllowRequest{Station: "line1", Job: settings(), Units: 2, By: "op-1"}, &Allowance{})
+}
+
+// TestRelayNeverForgetsOneWay: a step whose one-way command nobody told the end of is not ended for others; where there is no other to end, none is begun.
+func TestRelayNeverForgetsOneWay(t *testing.T) {
+	h, s := signing(t, 1)
+	s.job.Step = 4
+	if _, err := s.c.Next(t.Context(), s.facts(), nil); err != nil {
+		t.Fatal(err)
+	}
+	key := sessionOf{"line1", s.job.Run, 4}
+	first := h.server.state.sessions[key].last
+	more := func(n int, blocks ...ledger.MadeBlock) {
+		b := first
+		b.Session, b.Run, b.Blocks = fmt.Sprintf("%016x", n), fmt.Sprintf("%016x", n), blocks
+		h.server.state.after(b)
+	}
+	for n := range openSessions + 1 {
+		more(0x1000+n, ledger.MadeBlock{Seq: 1, Command: "measure", Counter: "5"})
+	}
+	state := h.server.state
+	if state.sessions[key] == nil || len(state.clients["line1"].open) != openSessions {
+		t.Errorf("of %d the first is %v", len(state.clients["line1"].open), state.sessions[key])
+	}
+	s.job.Run = "00000000000000a2"
+	if _, err := s.c.Next(t.Context(), s.facts(), nil); err != nil {
+		t.Error(err)
+	}
+	for n := range openSessions {
+		more(0x9000+n, first.Blocks...)
+	}
+	s.job.Run = "00000000000000a3"
+	refused(t, "one more", second(s.c.Next(t.Context(), s.facts(), nil)), CauseRefused)
+	s.job.Run = "00000000000000a1"
+	if _, err := s.c.Next(t.Context(), s.facts(), nil); err != nil || state.sessions[key] == nil {
+		t.Errorf("the first goes on: %v", err)
+	}
+}

@@ -16,6 +16,7 @@ type state struct {
 	sessions   map[sessionOf]*session
 	ended      []sessionOf       // sessions that were judged, oldest first
 	spans      map[string][]span // by UID
+	lone       map[string]lone   // by SHA-256: blocks that change a chip and were made alone in their turn, as all one-way ones
 	begun      int               // sessions
 	restored   int               // sessions that were begun when the ledger last went on from a copy, which may lack what was made for others
 }
@@ -26,6 +27,18 @@ type span struct {
 	client, run    string
 	powerOn        uint64
 	first, through uint64
+}
+
+// lone is a block that changes a chip and was made alone in its turn.
+type lone struct {
+	client, session, run string
+	uid, digest          string
+	step                 int
+	begun                int // of its session
+	powerOn, counter     uint64
+	command              string
+	at                   int64
+	signed               bool // the chip signed that it took effect
 }
 
 // client is a station.
@@ -66,11 +79,11 @@ type session struct {
 
 const (
 	keptSessions = 10_000 // that are over and can still be asked again
-	openSessions = 1000   // of one station, that are not: the oldest end
+	openSessions = 1000   // of one station, that are not: the oldest end, but for those that lastAlone tells of
 )
 
 func newState() *state {
-	return &state{clients: map[string]*client{}, masters: map[string]string{}, retired: map[string]bool{}, served: map[[2]string]bool{}, allowances: map[allowed]*allowance{}, sessions: map[sessionOf]*session{}, spans: map[string][]span{}}
+	return &state{clients: map[string]*client{}, masters: map[string]string{}, retired: map[string]bool{}, served: map[[2]string]bool{}, allowances: map[allowed]*allowance{}, sessions: map[sessionOf]*session{}, spans: map[string][]span{}, lone: map[string]lone{}}
 }
 
 func (s *state) client(name string) *client {
@@ -153,26 +166,60 @@ func (s *state) made(b ledger.RelayMade) {
 		s.sessions[key] = c
 		s.begun++
 	}
-	s.opened(key)
-	s.span(b)
+	s.signed(c.last, b.Answers)
 	c.refused += refusedIn(b.Answers)
 	c.last, c.judged = b, nil
+	s.opened(key)
+	s.span(b)
+	if x := b.Blocks[0]; lastAlone(b) {
+		s.lone[x.SHA256] = lone{b.Client, b.Session, b.Run, b.UID, b.Digest, b.Step, c.begun, number(b.PowerOn), number(x.Counter), x.Command, x.At, s.lone[x.SHA256].signed}
+	}
 }
 
-// opened ends the oldest session of a station that has too many.
+// lastAlone tells whether a turn is one block that changes the chip. The ledger does not say which commands are one-way; what is, is made so. Nobody but its session knows, as long as it is
+// not judged, whether the chip did it.
+func lastAlone(b ledger.RelayMade) bool { return len(b.Blocks) == 1 && b.Blocks[0].Changes }
+
+// signed takes in the answers to a turn that were not found wanting.
+func (s *state) signed(last ledger.RelayMade, answers []ledger.RelayResult) {
+	if lastAlone(last) && len(answers) == 1 && answers[0].Status == statusOK {
+		x := s.lone[last.Blocks[0].SHA256]
+		x.signed = true
+		s.lone[last.Blocks[0].SHA256] = x
+	}
+}
+
+// full tells whether a session can not be begun, since none of the station's can be ended for it.
+func (s *state) full(key sessionOf) bool {
+	open := s.client(key.client).open
+	if open[key] || len(open) < openSessions {
+		return false
+	}
+	for other := range open {
+		if !lastAlone(s.sessions[other].last) {
+			return false
+		}
+	}
+	return true
+}
+
+// opened ends the oldest session of a station that has too many, of those that can be ended.
 func (s *state) opened(key sessionOf) {
 	open := s.client(key.client).open
 	if open[key] = true; len(open) <= openSessions {
 		return
 	}
-	oldest := key
+	var oldest *session
+	var end sessionOf
 	for other := range open {
-		if s.sessions[other].begun < s.sessions[oldest].begun {
-			oldest = other
+		if c := s.sessions[other]; other != key && !lastAlone(c.last) && (oldest == nil || c.begun < oldest.begun) {
+			oldest, end = c, other
 		}
 	}
-	delete(open, oldest)
-	delete(s.sessions, oldest)
+	if oldest != nil {
+		delete(open, end)
+		delete(s.sessions, end)
+	}
 }
 
 // span notes for which counters a turn has blocks that move them.
@@ -209,6 +256,9 @@ func (s *state) judge(b ledger.RelayJudged) {
 	if !ok || c.last.Session != b.Session {
 		c = &session{last: ledger.RelayMade{Session: b.Session, UID: b.UID, Digest: b.Digest, Turn: b.Turn}}
 		s.sessions[key] = c
+	}
+	if b.OK {
+		s.signed(c.last, b.Answers)
 	}
 	c.judged = &b
 	c.last.Blocks = nil

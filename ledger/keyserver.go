@@ -146,7 +146,7 @@ type RelayMade struct {
 	Turn    int    `json:"turn"`
 	PowerOn string `json:"power_on"`        // decimal: the power-on counter that the blocks are for
 	Nonce   string `json:"nonce,omitempty"` // hex: of measurements
-	// Answers are those to the turn before. A signature that did not fit ends a session.
+	// Answers are those to the turn before. A signature that did not fit ends a session. A one-way block that was "executed" by the counter may not have been sent: an earlier one did it then.
 	Answers []RelayResult `json:"answers,omitempty"`
 	Blocks  []MadeBlock   `json:"blocks"`
 }

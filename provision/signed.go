@@ -36,7 +36,7 @@ type signed struct {
 	turn     int                 // newest of the step in the ledger
 	seq      int                 // last block of the conversation
 	made     map[string]bool     // digests of blocks that changed the chip, or perhaps did, in this conversation or before
-	took     map[string]int      // one-way commands by name which took effect before the station died, as often as they are still to be expected
+	took     map[string][]string // one-way commands by name which took effect before the station died: SHA-256 of the blocks that are still to be expected
 	before   int                 // how many took effect before
 	unseen   map[string]bool     // one-way commands by name of which the counter alone told it
 	doubt    string              // the one of these that the server was told of last; it has not said yet that it believes it
@@ -67,7 +67,7 @@ func (r *run) recall() (*signed, error) {
 		return nil, err
 	}
 	id := r.chip.ID()
-	c := &signed{r: r, table: table, made: map[string]bool{}, took: map[string]int{}, unseen: map[string]bool{}, sent: map[string]int{}, job: Job{Run: r.id, Serial: r.o.Serial, Recipe: r.o.Recipe.ID(),
+	c := &signed{r: r, table: table, made: map[string]bool{}, took: map[string][]string{}, unseen: map[string]bool{}, sent: map[string]int{}, job: Job{Run: r.id, Serial: r.o.Serial, Recipe: r.o.Recipe.ID(),
 		Digest: r.o.Recipe.Digest(), Step: r.n, ID: flash.DeviceID(id[:6]), UID: r.chip.UID()}}
 	r.rework.each(func(past *ledger.Run, b ledger.Body) {
 		if past.Recipe().Digest == c.job.Digest {
@@ -102,7 +102,7 @@ func (c *signed) remember(b ledger.Body) {
 				c.made[x.SHA256] = x.Class == ledger.StateChanging
 			}
 			if success && x.OneWay {
-				c.took[x.Command]++
+				c.took[x.Command] = append(c.took[x.Command], x.SHA256)
 				c.unseen[x.Command] = c.unseen[x.Command] || a.Status == ""
 				c.before++
 				c.oneWay++

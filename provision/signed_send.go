@@ -20,16 +20,17 @@ func (c *signed) carry(ctx context.Context, turn Turn) error {
 	if err != nil {
 		return err
 	}
-	again := orders[0].command.Name == c.doubt && c.took[c.doubt] == 0
+	again := orders[0].command.Name == c.doubt && len(c.took[c.doubt]) == 0
 	if c.doubt = ""; again {
 		return unknown(orders[0].command.Name, "by its command counter it did, and the key server makes it once more")
 	}
-	if o := orders[0]; o.command.OneWay && c.took[o.command.Name] > 0 {
-		// The chip did it before the station died, and a second time is never asked for.
-		c.took[o.command.Name]--
+	if o := orders[0]; o.command.OneWay && len(c.took[o.command.Name]) > 0 {
+		// The chip did it before the station died, and a second time is never asked for. The answer names the block that did it: of this one the counter tells nothing.
+		earlier := c.took[o.command.Name][0]
+		c.took[o.command.Name] = c.took[o.command.Name][1:]
 		c.doubts(o)
 		c.seq++
-		c.answered = append(c.answered, Answered{turn.Number, []Answer{{Seq: o.Seq, SHA256: o.note.SHA256, Lost: true, Executed: true}}})
+		c.answered = append(c.answered, Answered{turn.Number, []Answer{{Seq: o.Seq, SHA256: earlier, Lost: true, Executed: true}}})
 		return nil
 	}
 	notes := make([]ledger.RelayBlock, len(orders))

@@ -53,9 +53,10 @@ type Answered struct {
 // Answer is what the chip answered to one block.
 type Answer struct {
 	Seq    int
-	SHA256 string // of the block, 64 hex digits
+	SHA256 string // of the block, 64 hex digits; of the earlier one where this one was not sent
 	// Lost: nobody saw an answer, since power or link failed. Executed then tells whether the command counter says that it took effect; what it did to the array may
-	// be torn all the same. A one-way command that the account of this run says took effect before the station died is answered so too, and not sent.
+	// be torn all the same. A one-way command that the account of the unit says took effect before is answered so too, and not sent:
+	// SHA256 is then that of the block which did it.
 	Lost     bool
 	Executed bool
 	Status   byte
