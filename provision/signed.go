@@ -39,7 +39,7 @@ type signed struct {
 	took     map[string][]string // one-way commands by name which took effect before the station died: SHA-256 of the blocks that are still to be expected
 	before   int                 // how many took effect before
 	unseen   map[string]bool     // one-way commands by name of which the counter alone told it
-	doubt    string              // the one of these that the server was told of last; it has not said yet that it believes it
+	doubt    *order              // the one of these that the server was told of last; it has not said yet that it believes it
 	oneWay   int                 // one-way commands that took effect, those before included
 	intent   []ledger.RelayBlock // of the newest turn that changed the chip, while the account is read
 

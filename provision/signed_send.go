@@ -1,12 +1,15 @@
 package provision
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"station/flash"
 	"station/ledger"
@@ -20,8 +23,8 @@ func (c *signed) carry(ctx context.Context, turn Turn) error {
 	if err != nil {
 		return err
 	}
-	again := orders[0].command.Name == c.doubt && len(c.took[c.doubt]) == 0
-	if c.doubt = ""; again {
+	again := c.doubt != nil && c.sameCommand(*c.doubt, orders[0]) && len(c.took[c.doubt.command.Name]) == 0
+	if c.doubt = nil; again {
 		return unknown(orders[0].command.Name, "by its command counter it did, and the key server makes it once more")
 	}
 	if o := orders[0]; o.command.OneWay && len(c.took[o.command.Name]) > 0 {
@@ -214,8 +217,29 @@ func (c *signed) unsuccessful(ctx context.Context, o order, a Answer, failed err
 // doubts remembers that the server has to agree: by the command counter alone a one-way command took effect, and another one, of somebody else's, moves it as well.
 func (c *signed) doubts(o order) {
 	if c.unseen[o.command.Name] {
-		c.doubt = o.command.Name
+		c.doubt = &o
 	}
+}
+
+// sameCommand tells whether two blocks differ in the command counter that they are for and in their trailer, and in nothing else. In a block the counter is as in the reply that tells it: 8 bytes,
+// big-endian; where is not known. Without counters all of one name are the same.
+func (c *signed) sameCommand(a, b order) bool {
+	if a.command.Name != b.command.Name || len(a.Bytes) != len(b.Bytes) {
+		return false
+	}
+	was, err := strconv.ParseUint(a.note.Counter, 10, 64)
+	now, err2 := strconv.ParseUint(b.note.Counter, 10, 64)
+	if err != nil || err2 != nil {
+		return true
+	}
+	trailer := min(c.table.Trailer, len(a.Bytes))
+	x, y := a.Bytes[:len(a.Bytes)-trailer], b.Bytes[:len(b.Bytes)-trailer]
+	for at := range max(len(x)-7, 0) {
+		if binary.BigEndian.Uint64(x[at:]) == was && binary.BigEndian.Uint64(y[at:]) == now && bytes.Equal(x[:at], y[:at]) && bytes.Equal(x[at+8:], y[at+8:]) {
+			return true
+		}
+	}
+	return bytes.Equal(x, y)
 }
 
 // refusal is an answer that the chip gave and that is no success. The server is told once.

@@ -3,6 +3,7 @@ package provision
 import (
 	"bytes"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -228,6 +229,35 @@ func TestKeyServerDoesNotAgreeWithTheCounter(t *testing.T) {
 			}
 			if n != c.sent || chip.Counters()[nor.CountProtect] != uint64(n) {
 				t.Errorf("it was sent %d times and took effect %d times, want %d", n, chip.Counters()[nor.CountProtect], c.sent)
+			}
+		})
+	}
+}
+
+// A step has the same one-way command for two places, of which the simulated chip does one. Whether or not the first answer is lost, the key server that goes on to the other place makes nothing
+// once more: it is sent, and the chip's refusal is told.
+func TestOneWayCommandForAnotherPlace(t *testing.T) {
+	for _, lost := range []int{0, 6} {
+		bubble(t, strconv.Itoa(lost), func(t *testing.T) {
+			o := newOracle()
+			o.steps[4] = []signedOp{{name: "protect", at: 0x10000, n: 64 << 10, one: true}, {name: "protect", at: 0x20000, n: 64 << 10, one: true}}
+			l := newSignedLine(t, o)
+			chip := authenta(t, 1)
+			chip.SetFaults(nor.Faults{ACRTM: nor.ACRTMFaults{LoseAnswer: lost}})
+			l.socket.put("1", chip)
+			sent := signedFrames(l)
+			res := l.want(l.run(signedRecipe(t, signedRecipeSteps), "1", "S1"), ledger.Fail, "relay-refused")
+			if byCounter := strings.Contains(res.Message, "protect, told by the counter"); byCounter != (lost > 0) {
+				t.Error(res.Message)
+			}
+			places := map[string]int{}
+			for _, f := range *sent {
+				if bytes.HasPrefix(f, []byte("\xF2\x00")) {
+					places[string(f[12:16])]++
+				}
+			}
+			if places["\x00\x01\x00\x00"] != 1 || places["\x00\x02\x00\x00"] == 0 || chip.Counters()[nor.CountProtect] != 1 {
+				t.Errorf("sent for %v, %d took effect", places, chip.Counters()[nor.CountProtect])
 			}
 		})
 	}
