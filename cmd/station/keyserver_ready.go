@@ -14,8 +14,11 @@ import (
 // fewChips is how many that are left are told of, so that there is time to do something about it.
 const fewChips = 20
 
-// askServer asks the key server once, before any slot is opened, whether what the recipe needs of it is allowed, and says what is about to end. Units that were begun by this recipe are
-// counted there, and go on whatever is left; where nobody has scanned yet, an open run is such a unit.
+// unknownHere is said where too little is left: only the key server knows which chips it counted, and a ledger that was restored may lack some of them.
+const unknownHere = "A chip that the key server counted and this station's ledger does not know (`station restore`) wants one left too, and does not use it up"
+
+// askServer asks the key server once, before any slot is opened, whether what the recipe needs of it is allowed, and says what is about to end. Units whose chip
+// was counted there for this recipe go on whatever is left; where nobody has scanned yet, an open run is such a unit.
 func (a *app) askServer(ctx context.Context, b *bench, r *recipes.Recipe, units []pair) error {
 	if b.server == nil {
 		return nil
@@ -23,11 +26,11 @@ func (a *app) askServer(ctx context.Context, b *bench, r *recipes.Recipe, units 
 	if days := daysTo(b.server.NotAfter(), time.Now()); days < endsSoon {
 		printf(a.stderr, "the certificate of station %s ends in %s: have it enrolled again (`station keyserver enrol`)\n", b.config.Station, counted(days, "day"))
 	}
-	fresh, err := freshUnits(b.db, r.Digest(), units)
+	signed, derived := b.secrets.lent(r)
+	fresh, err := freshUnits(b.db, countedBy(r.Digest(), derived), units)
 	if err != nil {
 		return exit(exitError, err)
 	}
-	signed, derived := b.secrets.lent(r)
 	if fresh == 0 || !signed && len(derived) == 0 {
 		return nil
 	}
@@ -41,9 +44,9 @@ func (a *app) askServer(ctx context.Context, b *bench, r *recipes.Recipe, units 
 	adds := fmt.Sprintf("of station %s for %s version %d: `station keyserver allow` on the key server adds to it", b.config.Station, r.ID(), r.Version())
 	switch {
 	case is.Left == 0:
-		return refused("nothing is left of the allowance %s", adds)
+		return refused("nothing is left of the allowance %s. %s", adds, unknownHere)
 	case is.Left < fresh:
-		return refused("%s left of the allowance, and %d are to be done, %s", counted(is.Left, "chip"), fresh, adds)
+		return refused("%s left of the allowance, and %d are to be done, %s. %s", counted(is.Left, "chip"), fresh, adds, unknownHere)
 	case is.Left <= fewChips:
 		printf(a.stderr, "%s left of the allowance %s\n", counted(is.Left, "chip"), adds)
 	}
@@ -83,15 +86,25 @@ func (s secrets) lent(r *recipes.Recipe) (signed bool, derived map[string]recipe
 	return signed, derived
 }
 
-// freshUnits is how many of these units were never begun by the recipe; 1 where nobody has said yet which units come, and none is open.
-func freshUnits(db *store.DB, digest string, units []pair) (n int, err error) {
-	begun := func(r ledger.Run) bool { return r.Start != nil && r.Start.Recipe.Digest == digest }
+// freshUnits is how many of these units have a chip that the key server did not count, as far as the ledger knows; 1 where nobody has said yet which units come, and none that
+// is open was counted.
+func freshUnits(db *store.DB, wasCounted func(ledger.Run) bool, units []pair) (n int, err error) {
 	for _, u := range units {
 		runs, err := db.Runs(u.value, "")
 		if err != nil {
 			return 0, err
 		}
-		if !slices.ContainsFunc(runs, begun) {
+		records, err := db.Permissions(u.value)
+		if err != nil {
+			return 0, err
+		}
+		var replaced int64 // index of the entry behind which the unit has the chip of now
+		for _, p := range ledger.Permissions(records) {
+			if p.Chip == ledger.NewChip && p.Withdrawn == nil {
+				replaced = p.Index
+			}
+		}
+		if !slices.ContainsFunc(runs, func(r ledger.Run) bool { return wasCounted(r) && r.Records[0].Index > replaced }) {
 			n++
 		}
 	}
@@ -99,8 +112,25 @@ func freshUnits(db *store.DB, digest string, units []pair) (n int, err error) {
 		return n, nil
 	}
 	open, err := db.OpenRuns()
-	if err != nil || slices.ContainsFunc(open, begun) {
+	if err != nil || slices.ContainsFunc(open, wasCounted) {
 		return 0, err
 	}
 	return 1, nil
+}
+
+// countedBy tells of a run whether the key server counted its chip for the recipe of this digest: it made a command for it, or lent it a root key from one of these masters.
+// A run that was begun and got as far as neither was not counted.
+func countedBy(digest string, derived map[string]recipes.RootKey) func(ledger.Run) bool {
+	return func(r ledger.Run) bool {
+		return r.Start != nil && r.Start.Recipe.Digest == digest && slices.ContainsFunc(r.Records, func(rec ledger.Record) bool {
+			switch b := rec.Entry.Body.(type) {
+			case ledger.RelayIntent, ledger.RelayAnswer:
+				return true
+			case ledger.RootKeyIntent:
+				_, lent := derived[b.MasterKey()]
+				return lent
+			}
+			return false
+		})
+	}
 }

@@ -303,6 +303,12 @@ func TestKeyServer(t *testing.T) {
 		t.Errorf("a third unit:\n%s%s", out, errs)
 	}
 	p.neverThere("GW-000003")
+	// A unit that was begun, and not counted there, is one too.
+	p.expect(exitDone, append(order(4), "--trial")...)
+	p.untouched("GW-000004")
+	if _, errs := p.expect(exitError, order(4)...); !strings.Contains(errs, "no slot was opened\nnothing is left of the allowance") || !strings.Contains(errs, "does not use it up") {
+		t.Errorf("a unit that a trial began: %s", errs)
+	}
 	// The allowance is taken back when the board is being written: ERROR, and nothing permanent.
 	p.expect(exitDone, "keyserver", "allow", "gateway-boot.yaml", "--station", "line1", "--units", "1")
 	r := p.launch(order(3)...)
