@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 )
 
 // ageHeader begins an age file, and no key.
@@ -51,6 +53,25 @@ func Encrypt(dir string, passphrase []byte) (removed int, err error) {
 		removed++
 	}
 	return removed, nil
+}
+
+// HalfEncrypted tells whether dir has keyring.age and no fewer plain keys than encrypted ones: an Encrypt died there before it removed any. No key is lost with the encrypted ones.
+func HalfEncrypted(dir string) bool {
+	if _, err := os.Lstat(filepath.Join(dir, lockFile)); err != nil {
+		return false
+	}
+	plain, err := (&File{dir: dir}).plainNames()
+	if err != nil || len(plain) == 0 || slices.ContainsFunc(plain, endsAsEncrypted) {
+		return false
+	}
+	encrypted := &File{dir: dir, lock: &lock{}}
+	names, err := encrypted.Names()
+	return err == nil && !slices.ContainsFunc(names, func(name string) bool { return !slices.Contains(plain, name) })
+}
+
+// endsAsEncrypted tells of a key whose plain file has the name of another one's encrypted file.
+func endsAsEncrypted(name string) bool {
+	return strings.HasPrefix(name, masterPrefix) && strings.HasSuffix(name, lockSuffix)
 }
 
 // encryptOne makes the encrypted file of a key, or finds it, and wants it to hold the same.

@@ -130,3 +130,41 @@ func TestEncryptRefuses(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Plain keys are all there until the first one is removed; what is encrypted beside them, or keyring.age alone, is no loss.
+func TestHalfEncrypted(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "keys")
+	if err := makeKeys(dir, nil); err != nil {
+		t.Fatal(err)
+	}
+	expect := func(want bool, when string) {
+		t.Helper()
+		if HalfEncrypted(dir) != want {
+			t.Errorf("%s: %t", when, !want)
+		}
+	}
+	expect(false, "plain")
+	if err := createLock(dir, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	expect(true, "with keyring.age")
+	lock, err := openLock(filepath.Join(dir, lockFile), []byte("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, encrypted := &File{dir: dir}, &File{dir: dir, lock: lock}
+	for _, name := range []string{"checkpoint", "verifier"} {
+		if err := encryptOne(plain, encrypted, name); err != nil {
+			t.Fatal(err)
+		}
+		expect(true, name)
+	}
+	if err := plain.Destroy("checkpoint"); err != nil {
+		t.Fatal(err)
+	}
+	expect(false, "without a plain key")
+	if _, err := Encrypt(dir, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	expect(false, "encrypted")
+}

@@ -208,6 +208,8 @@ func (c keysConfig) wayOut(dir string, err error) string {
 	switch {
 	case errors.Is(err, keyring.ErrProvider) && c.Provider == providerPKCS11:
 		return "If the PIN is lost, the token's security officer sets another; if the token is, name another one in config.yaml, and give this command again"
+	case errors.Is(err, keyring.ErrProvider) && c.Provider != providerKeyServer && keyring.HalfEncrypted(dir):
+		return "Its plain keys are there still, beside what `station key encrypt` made before it died: name the passphrase and give that again; or, where that is lost for good, remove the files that end in .age"
 	case errors.Is(err, keyring.ErrProvider) && c.Provider != providerKeyServer:
 		return fmt.Sprintf("If the passphrase is lost for good, nobody opens these keys again, the masters among them: mv %s %s.lost, and give this command again, which makes the station's keys anew", dir, dir)
 	case errors.Is(err, keyring.ErrKey) && !errors.Is(err, keyring.ErrPlain):
