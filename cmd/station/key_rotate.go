@@ -159,7 +159,12 @@ func keysForRotation(cfg *config, chain ledger.Chain, why *store.Rotation, stole
 		if err != nil {
 			return nil, nil, "", newVerifier, err
 		}
-		if keys, err = keysAfterLoss(cfg, chain); err != nil {
+		keys, err = keysAfterLoss(cfg, chain)
+		if cfg.Keys.Provider == providerKeyServer && errors.Is(err, keyring.ErrMissing) {
+			err = fmt.Errorf("%w. The key server has some of this station's keys, and makes none beside them. On its PC: restore them from the copy of its keys. Where there is none: stop it, move what is left of "+
+				"checkpoint-%[2]s (and checkpoint-%[2]s.2 and so on) and verifier-%[2]s away, start it, and give this command again, which makes all of them anew", err, cfg.Station)
+		}
+		if err != nil {
 			return nil, nil, "", newVerifier, err
 		}
 		return keys, keys.Signer(), keys.VerifierKey(), newVerifier, nil

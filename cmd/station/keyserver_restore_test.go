@@ -79,4 +79,16 @@ func TestServing(t *testing.T) {
 	if _, errs := p.expect(exitError, "run", "small.yaml", "--slot", "1=TB-0001"); !strings.Contains(errs, "no key of station line1: it lacks the checkpoint key that the station's ledger names, or the verifier key") {
 		t.Error(errs)
 	}
+	// Half of a station's keys is never completed; without the other half all are made anew.
+	lost := []string{"key", "rotate", "checkpoint", "--lost", "--reason", "disk died", "--by", "sup2"}
+	if _, errs := p.expect(exitError, lost...); !strings.Contains(errs, "On its PC: restore them from the copy of its keys. Where there is none: stop it, move what is left of checkpoint-line1 (and checkpoint-line1.2 and so on) and verifier-line1 away") {
+		t.Error(errs)
+	}
+	s.stop(syscall.SIGTERM)
+	if err := os.Rename(filepath.Join(keysDir(s.dir), "checkpoint-line1.key"), filepath.Join(p.dir, "away2")); err != nil {
+		t.Fatal(err)
+	}
+	s.serve()
+	p.expect(exitDone, lost...)
+	p.expect(exitDone, "run", "small.yaml", "--slot", "1=TB-0001")
 }
