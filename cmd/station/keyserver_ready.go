@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"station/keyserver"
 	"station/ledger"
 	"station/recipes"
 	"station/store"
@@ -38,7 +40,9 @@ func (a *app) askServer(ctx context.Context, b *bench, r *recipes.Recipe, units 
 		return exit(exitError, fmt.Errorf("the key server does not let this station carry the recipe out; no slot was opened\n"+format, args...))
 	}
 	is, err := b.server.Ready(ctx, r.Digest())
-	if err != nil {
+	if told := new(keyserver.Error); errors.As(err, &told) && told.Cause == "" {
+		return exit(exitError, fmt.Errorf("the key server could not be asked whether this station may carry the recipe out; no slot was opened\n%w", err))
+	} else if err != nil {
 		return refused("%w", err)
 	}
 	adds := fmt.Sprintf("of station %s for %s version %d: `station keyserver allow` on the key server adds to it", b.config.Station, r.ID(), r.Version())
