@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -56,8 +57,12 @@ func (a *app) keyEncrypt() *cobra.Command {
 				_, err = printf(a.stdout, "the keys in %s are encrypted already\n", keysDir(cfg.Data))
 				return err
 			}
+			stolen := "key rotate checkpoint --stolen"
+			if _, err := os.Stat(keyServerFile(cfg.Data)); err == nil {
+				stolen = "another key server takes the place of this one, as where its keys are stolen (docs/keyserver.md, Its own keys)"
+			}
 			_, err = printf(a.stdout, "%s are encrypted. Their plain files are removed; blocks of the disk, copies and backups of it may still hold them: destroy those, and make a new copy of the keys. "+
-				"Where somebody may have read them: key rotate checkpoint --stolen\n", counted(n, "key"))
+				"Where somebody may have read them: %s\n", counted(n, "key"), stolen)
 			return err
 		},
 	}
