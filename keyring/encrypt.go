@@ -16,7 +16,7 @@ const ageHeader = "age-encryption.org/v1\n"
 
 // Encrypt turns the plain key files in dir into ones that the passphrase opens, and says how many it removed. None is removed before every one of them has its encrypted one,
 // durable and read back; whoever dies in between gives the same passphrase again. Nobody else may use the keys meanwhile. Errors are those of OpenFile, and ErrKey where an
-// encrypted file is there that holds something else.
+// encrypted file is there that holds something else, and ErrName, with nothing changed, where two keys would have files of one name.
 func Encrypt(dir string, passphrase []byte) (removed int, err error) {
 	if err := checkDir(dir); errors.Is(err, fs.ErrNotExist) {
 		return 0, fmt.Errorf("%s: %w", dir, ErrMissing)
@@ -28,6 +28,11 @@ func Encrypt(dir string, passphrase []byte) (removed int, err error) {
 	names, err := plain.plainNames()
 	if err != nil {
 		return 0, err
+	}
+	for _, name := range names {
+		if endsAsEncrypted(name) && slices.Contains(names, strings.TrimSuffix(name, lockSuffix)) {
+			return 0, fmt.Errorf("%s: %w: the encrypted file of %s has this name too. Nothing was changed; move one of the two away", plain.path(name), ErrName, strings.TrimSuffix(name, lockSuffix))
+		}
 	}
 	path := filepath.Join(dir, lockFile)
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) && len(names) > 0 {

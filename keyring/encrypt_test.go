@@ -23,7 +23,7 @@ func plainDir(t *testing.T) string {
 		t.Fatal(err)
 	}
 	id := bech32("AGE-SECRET-KEY-", make([]byte, 32)) + "\n"
-	err = errors.Join(k.CreateMaster("line/root", nil), k.CreateMaster("line/root.b.age", nil), os.WriteFile(filepath.Join(dir, "unlock.key"), []byte(id), 0o600))
+	err = errors.Join(k.CreateMaster("line/root", nil), f.CreateMAC("master-line/root.b.age", nil), os.WriteFile(filepath.Join(dir, "unlock.key"), []byte(id), 0o600))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,6 +128,25 @@ func TestEncryptRefuses(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "verifier.key")); err != nil {
 		t.Error(err)
+	}
+}
+
+// A master that an earlier version called a.age has the file that the encrypted a gets: nothing is changed, not even keyring.age is made.
+func TestEncryptCollision(t *testing.T) {
+	dir := plainDir(t)
+	if err := (&File{dir: dir}).CreateMAC("master-line/root.age", nil); err != nil {
+		t.Fatal(err)
+	}
+	files, before := listed(t, dir), whole(t, dir, nil)
+	n, err := Encrypt(dir, []byte("x"))
+	if want := filepath.Join(dir, "master-line%2Froot.age"); n != 0 || !errors.Is(err, ErrName) || !strings.Contains(err.Error(), want+": ") {
+		t.Errorf("%d, %v", n, err)
+	}
+	if after := listed(t, dir); !slices.Equal(after, files) {
+		t.Errorf("%q", after)
+	}
+	if after := whole(t, dir, nil); after != before {
+		t.Errorf("%s, was %s", after, before)
 	}
 }
 

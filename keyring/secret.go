@@ -117,6 +117,9 @@ func (k *Keyring) CreateMaster(name string, value []byte) error {
 	if err := checkMaster(name); err != nil {
 		return err
 	}
+	if strings.HasSuffix(name, lockSuffix) {
+		return fmt.Errorf("%q: %w: it may not end in %s, as the file of an encrypted key does", name, ErrName, lockSuffix)
+	}
 	return k.p.CreateMAC(masterPrefix+name, value)
 }
 

@@ -297,6 +297,9 @@ func TestMasters(t *testing.T) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
+	if err := k.CreateMaster("a/b.age", nil); !errors.Is(err, ErrName) || !strings.Contains(err.Error(), "may not end in .age") {
+		t.Errorf("a name that ends as an encrypted file does: %v", err)
+	}
 	for _, of := range []KeyOf{{"", "00", "r", 0}, {"p", "", "r", 0}, {"p", "00", "", 0}, {"p", "00", "r", -1}, {strings.Repeat("p", maxField+1), "00", "r", 0}} {
 		if _, err := derive(k, "a/b/c", of); err == nil {
 			t.Errorf("%.80v: no error", of)
