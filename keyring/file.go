@@ -26,8 +26,12 @@ const (
 	maxKeyFile = 4096 // bytes; a key line has about 120, and an age file around it 220 more
 )
 
-// leftover is what writeNew leaves of a key when it is killed; no name ends like it.
-var leftover = regexp.MustCompile(`\.new-[0-9]*$`)
+// What writeNew leaves of a key when it is killed ends in made: 130 random bits, as rand.Text writes them. No name ends like a leftover, of which earlier versions wrote decimal ones;
+// those may be a person's copy with a date, and are not swept.
+var (
+	leftover = regexp.MustCompile(`\.new-([0-9]*|[A-Z2-7]{26})$`)
+	made     = regexp.MustCompile(`\.new-[A-Z2-7]{26}$`)
+)
 
 // point is passed behind each durable thing that making a key does. Tests die there.
 var point = func() {}
@@ -217,7 +221,7 @@ func (f *File) Destroy(name string) error {
 	} else if err != nil {
 		return err
 	}
-	all, err := leftovers(f.dir)
+	all, err := leftovers(f.dir, leftover)
 	if err != nil {
 		return err
 	}
@@ -388,7 +392,7 @@ func writeNew(path string, content []byte) (err error) {
 		return err
 	}
 	defer held.Close()
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-") // mode 0600
+	f, err := os.OpenFile(path+".new-"+rand.Text(), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}

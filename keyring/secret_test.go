@@ -285,7 +285,7 @@ func TestMasters(t *testing.T) {
 			t.Errorf("%s: %v, %v", f.Name(), info.Mode(), err)
 		}
 	}
-	bad := []string{"", "\xff", strings.Repeat("x", maxMaster+1), "../x", "..", "/x", "x/", "x//y", "line%2Froot-2026", "a b", "x\n", "\x1b[2J", "ß", "-x", "x.new-123"}
+	bad := []string{"", "\xff", strings.Repeat("x", maxMaster+1), "../x", "..", "/x", "x/", "x//y", "line%2Froot-2026", "a b", "x\n", "\x1b[2J", "ß", "-x", "x.new-123", "x.new-" + strings.Repeat("A", 26)}
 	for _, name := range bad {
 		if err := k.CreateMaster(name, nil); !errors.Is(err, ErrName) {
 			t.Errorf("%q: %v", name, err)
@@ -306,7 +306,7 @@ func TestMasters(t *testing.T) {
 		}
 	}
 	// What a creation leaves that was killed is no master, whatever it holds; nor is what somebody else put there.
-	for _, name := range []string{"master-line%2Froot-2026.new-123", "master-whole.new-4", "master-", "master-a b", "master-a%2fb", "master-a%2F", "master-%zz", "other"} {
+	for _, name := range []string{"master-line%2Froot-2026.new-123", "master-whole.new-4", "master-whole.new-ABCDEFGHIJKLMNOPQRSTUVWXYZ", "master-", "master-a b", "master-a%2fb", "master-a%2F", "master-%zz", "other"} {
 		if err := os.WriteFile(filepath.Join(dir, name), make([]byte, 32), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -37,7 +38,7 @@ func hold(dir string) (*os.File, error) {
 // sweep removes what was left of keys whose maker was killed: it may be a second link of a key that is destroyed later. Where a key is being made just now, the next
 // one sweeps.
 func sweep(dir string) {
-	if all, err := leftovers(dir); err != nil || len(all) == 0 {
+	if all, err := leftovers(dir, made); err != nil || len(all) == 0 {
 		return
 	}
 	d, err := os.Open(dir)
@@ -48,7 +49,7 @@ func sweep(dir string) {
 	if syscall.Flock(int(d.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
 		return
 	}
-	all, err := leftovers(dir) // those of before may have become keys
+	all, err := leftovers(dir, made) // those of before may have become keys
 	if err != nil {
 		return
 	}
@@ -58,15 +59,15 @@ func sweep(dir string) {
 	d.Sync()
 }
 
-// leftovers are the paths of what writeNew left in dir. What somebody else put there is none.
-func leftovers(dir string) ([]string, error) {
+// leftovers are the paths of what writeNew left in dir, by how it ends. What somebody else put there is none.
+func leftovers(dir string, ending *regexp.Regexp) ([]string, error) {
 	files, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	var all []string
 	for _, file := range files {
-		end := leftover.FindStringIndex(file.Name())
+		end := ending.FindStringIndex(file.Name())
 		if end == nil || !file.Type().IsRegular() {
 			continue
 		}

@@ -113,14 +113,17 @@ func TestDestroyTakesEveryLink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	const left, copied = "verifier.key.new-ABCDEFGHIJKLMNOPQRSTUVWXYZ", "verifier.key.new-20261126" // a person's copy
 	in := func(name string) string { return filepath.Join(dir, name) }
-	for from, to := range map[string]string{"checkpoint.key": "checkpoint.key.new-17", "verifier.key": "verifier.key.new-4"} {
+	for from, to := range map[string]string{"checkpoint.key": "checkpoint.key.new-17", "verifier.key": left} {
 		if err := os.Link(in(from), in(to)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(in("notes.new-1"), nil, 0o600); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"notes.new-1", copied} {
+		if err := os.WriteFile(in(name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	_, next, err := k.NextCheckpoint()
 	if err != nil {
@@ -132,14 +135,14 @@ func TestDestroyTakesEveryLink(t *testing.T) {
 	if err := k.DestroyOld(); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := listed(t, dir), []string{"checkpoint.2.key", "notes.new-1", "verifier.key", "verifier.key.new-4"}; !slices.Equal(got, want) {
+	if got, want := listed(t, dir), []string{"checkpoint.2.key", "notes.new-1", "verifier.key", copied, left}; !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
 	held, err := hold(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range [][]string{{"checkpoint.2.key", "notes.new-1", "verifier.key", "verifier.key.new-4"}, {"checkpoint.2.key", "notes.new-1", "verifier.key"}} {
+	for _, want := range [][]string{{"checkpoint.2.key", "notes.new-1", "verifier.key", copied, left}, {"checkpoint.2.key", "notes.new-1", "verifier.key", copied}} {
 		if _, err := OpenFile(dir, nil); err != nil {
 			t.Fatal(err)
 		}
