@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/base64"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -91,4 +93,53 @@ func TestServing(t *testing.T) {
 	s.serve()
 	p.expect(exitDone, lost...)
 	p.expect(exitDone, "run", "small.yaml", "--slot", "1=TB-0001")
+}
+
+// TestStolenCertificate has a thief with a station's certificate destroy its checkpoint key and sign for a ledger of an absurd size; what docs/keyserver.md says to do brings the station back.
+func TestStolenCertificate(t *testing.T) {
+	t.Parallel()
+	p, _ := newRemote(t, "5s")
+	name := filepath.Join(p.dir, "config.yaml")
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := new(app).parseConfig(name, text, p.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	thief, err := cfg.connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer thief.Close()
+	keys, err := thief.OpenKeys("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, vkey, err := keys.NextCheckpoint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if keys, err = thief.OpenKeys(vkey); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := keys.Signer().Sign(fmt.Appendf(nil, "station/line1\n%d\n%s\n", 1<<20, base64.StdEncoding.EncodeToString(make([]byte, 32)))); err != nil {
+		t.Fatal(err)
+	}
+	if err := keys.DestroyOld(); err != nil {
+		t.Fatal(err)
+	}
+	run := []string{"run", "small.yaml", "--slot", "1=TB-0001"}
+	p.expect(exitError, run...)
+	p.expect(exitDone, "keyserver", "revoke", "line1", "--reason", "stolen")
+	p.expect(exitDone, "keyserver", "enrol", "line1", "--out", "again")
+	if _, err := keys.Signer().Sign([]byte("station/line1\n")); err == nil {
+		t.Error("the thief is still let in")
+	}
+	p.replace("config.yaml", "ca: line1/ca.pem, cert: line1/station.pem, key: line1/station.key", "ca: again/ca.pem, cert: again/station.pem, key: again/station.key")
+	p.expect(exitDone, "keyserver", "rewound", "line1", "--reason", "stolen")
+	p.expect(exitDone, "key", "rotate", "checkpoint", "--lost", "--reason", "stolen", "--by", "sup2")
+	p.expect(exitDone, run...)
+	p.expect(exitDone, "keyserver", "list")
 }
