@@ -82,7 +82,7 @@ type RunStep struct {
 	Step      string `json:"step"`
 	Title     string `json:"title"`     // one line for people: "write boot (4 MiB)"
 	Result    Result `json:"result"`    // what had to be done
-	Proof     string `json:"proof"`     // how the effect was confirmed: "read back", "refusal seen", ...
+	Proof     string `json:"proof"`     // how the effect was confirmed: "read back", "refusal seen", ...; of a failed step "", but for signed commands that the key server judged before what was read behind them failed
 	Started   string `json:"started"`   // time of entry format
 	Duration  int64  `json:"ms"`        // milliseconds
 	Facts     []Fact `json:"facts"`     // what was counted or seen, for people, in order

@@ -52,7 +52,7 @@ func (r *run) checkRework(ctx context.Context, open *ledger.Run) error {
 const newChip = "If its chip is replaced, `station unit rework --new-chip` lets the unit be run once more."
 
 // checkRelayed refuses a chip on which a signed one-way command of an earlier run took effect, where the recipe is another one and would know nothing of it; and in any case one on which
-// nobody knows whether it did. What the command counter alone tells is known once the key server agreed: when the step was done, or went on to the next such command.
+// nobody knows whether it did. What the command counter alone tells is known once the key server agreed: when the step was done, has a proof though what was read behind it was wrong, or went on to the next such command.
 func (r *run) checkRelayed() error {
 	success := "" // any, where the table is not known
 	if table, err := r.chip.ACRTM(); err == nil {
@@ -86,7 +86,7 @@ func (r *run) checkRelayed() error {
 					delete(unknown, b.N)
 				}
 			case ledger.RunStep:
-				if unknown[b.N] != "" && b.Result != ledger.Failed {
+				if unknown[b.N] != "" && (b.Result != ledger.Failed || b.Proof != "") {
 					took = unknown[b.N]
 					delete(unknown, b.N)
 				}

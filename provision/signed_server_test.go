@@ -262,3 +262,42 @@ func TestOneWayCommandForAnotherPlace(t *testing.T) {
 		})
 	}
 }
+
+// The answer to a one-way command was lost and the key server agreed; then what earlier steps left reads wrong. That it took effect is known: the same recipe may rework the chip, and does not
+// send it again; another recipe is refused.
+func TestReworkBehindAnAgreement(t *testing.T) {
+	r := signedRecipe(t, strings.Replace(signedRecipeSteps, "[protect]", "[erase, protect]", 1))
+	for _, same := range []bool{true, false} {
+		bubble(t, strconv.FormatBool(same), func(t *testing.T) {
+			o := newOracle()
+			all := o.steps[4]
+			o.steps[4] = append([]signedOp{{name: "erase", at: settingsAt}}, all...)
+			l := newSignedLine(t, o)
+			chip := authenta(t, 1)
+			chip.SetFaults(nor.Faults{ACRTM: nor.ACRTMFaults{LoseAnswer: 7}})
+			l.socket.put("1", chip)
+			l.want(l.run(r, "1", "S1"), ledger.Fail, "verify-mismatch")
+			if n := chip.Counters()[nor.CountProtect]; n != 1 {
+				t.Fatalf("%d took effect", n)
+			}
+			o.steps[4] = all
+			l.permit("S1", ledger.SameChip)
+			if !same {
+				if res := l.want(l.run(signedRecipe(t, signedRecipeSteps), "1", "S1"), ledger.Refused, "relay-before"); !strings.Contains(res.Message, "has done protect for ever") {
+					t.Error(res.Message)
+				}
+				return
+			}
+			sent, n := signedFrames(l), 0
+			l.want(l.run(r, "1", "S1"), ledger.Pass, "")
+			for _, f := range *sent {
+				if bytes.HasPrefix(f, []byte("\xF2\x00")) {
+					n++
+				}
+			}
+			if n != 0 || chip.Counters()[nor.CountProtect] != 1 {
+				t.Errorf("it was sent %d times more", n)
+			}
+		})
+	}
+}

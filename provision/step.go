@@ -34,6 +34,8 @@ type proof struct {
 	looked bool
 	// before is set where what lasts was there before the step, whatever it did.
 	before bool
+	// stands is set where how is true also when confirm fails, at what it looked at behind that.
+	stands bool
 }
 
 // walk carries out the recipe's steps in order.
@@ -121,10 +123,12 @@ func (r *run) perform(ctx context.Context, s recipes.Step, entry *ledger.RunStep
 		}
 	}
 	p, err := st.confirm(ctx)
+	if err == nil || p.stands {
+		entry.Proof, entry.Facts = p.how, append(entry.Facts, p.facts...)
+	}
 	if err != nil {
 		return err
 	}
-	entry.Proof, entry.Facts = p.how, append(entry.Facts, p.facts...)
 	switch {
 	case p.looked:
 		entry.Result = ledger.Confirmed

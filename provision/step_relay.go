@@ -80,8 +80,9 @@ func (w *relay) act(ctx context.Context) (err error) {
 	return nil
 }
 
+// confirm reads back what the job and earlier steps were to leave. A failure of that has the proof of the commands with it: the key server agreed.
 func (w *relay) confirm(ctx context.Context) (proof, error) {
-	p := proof{how: "answers signed by the chip and verified by the key server", looked: w.s.Access == flash.ReadOnly}
+	p := proof{how: "answers signed by the chip and verified by the key server", stands: true, looked: w.s.Access == flash.ReadOnly}
 	if w.talk != nil {
 		p.facts = w.talk.facts(w.last)
 	}
@@ -97,7 +98,7 @@ func (w *relay) confirm(ctx context.Context) (proof, error) {
 	}
 	if len(left) > 0 {
 		if err := w.r.chip.Verify(ctx, left, w.r.progress("verifying")); err != nil {
-			return proof{}, err
+			return p, err
 		}
 	}
 	p.how = "readback"
