@@ -27,9 +27,9 @@ func (c *Client) Next(ctx context.Context, job provision.Job, answered []provisi
 }
 
 // Ready asks what the station may still do by a recipe. It counts nothing. Where there is no allowance at all, the error is an *Error with CauseNoAllowance.
-func (c *Client) Ready(ctx context.Context, digest string) (ReadyAnswer, error) {
+func (c *Client) Ready(ctx context.Context, digest string, uids []string) (ReadyAnswer, error) {
 	var a ReadyAnswer
-	if err := c.ask(ctx, RouteReady, nil, ReadyRequest{digest}, &a); err != nil {
+	if err := c.ask(ctx, RouteReady, nil, ReadyRequest{digest, uids[:min(len(uids), MaxReadyUIDs)]}, &a); err != nil {
 		return ReadyAnswer{}, err
 	}
 	if _, err := time.Parse(ledger.TimeFormat, a.NotAfter); err != nil || a.Left < 0 {

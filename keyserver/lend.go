@@ -113,6 +113,9 @@ func (s *Server) ready(client string, q ReadyRequest, end time.Time) (ReadyAnswe
 	if !validDigest(q.Digest) {
 		return ReadyAnswer{}, fmt.Errorf("%w: field %q", errContent, "digest")
 	}
+	if len(q.UIDs) > MaxReadyUIDs {
+		return ReadyAnswer{}, fmt.Errorf("%w: %d chips", errContent, len(q.UIDs))
+	}
 	masters, err := s.allMasters()
 	if err != nil {
 		return ReadyAnswer{}, err
@@ -123,7 +126,12 @@ func (s *Server) ready(client string, q ReadyRequest, end time.Time) (ReadyAnswe
 	if !ok {
 		return ReadyAnswer{}, noAllowance(client, q.Digest, about{digest: q.Digest})
 	}
-	out := ReadyAnswer{Left: a.units - len(a.used), Retired: []string{}, Missing: []string{}, NotAfter: end.UTC().Format(ledger.TimeFormat)}
+	out := ReadyAnswer{Left: a.units - len(a.used), Counted: []string{}, Retired: []string{}, Missing: []string{}, NotAfter: end.UTC().Format(ledger.TimeFormat)}
+	for _, uid := range q.UIDs {
+		if a.did(uid) && !slices.Contains(out.Counted, uid) {
+			out.Counted = append(out.Counted, uid)
+		}
+	}
 	for _, name := range a.masters {
 		i := slices.IndexFunc(masters, func(m Master) bool { return m.Name == name })
 		switch {

@@ -253,7 +253,7 @@ func TestReady(t *testing.T) {
 	h, s := signing(t, 5)
 	ready := func() (a ReadyAnswer) {
 		t.Helper()
-		a, err := s.c.Ready(t.Context(), recipeDigest)
+		a, err := s.c.Ready(t.Context(), recipeDigest, []string{uidOf(1), uidOf(9), uidOf(1)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -262,7 +262,7 @@ func TestReady(t *testing.T) {
 	withdraw := func(units int) (a Allowance, err error) {
 		return a, h.server.Here().Call(t.Context(), RouteWithdraw, WithdrawRequest{"line1", recipeDigest, units, "op-1"}, &a)
 	}
-	if a := ready(); a.Left != 5 || len(a.Retired)+len(a.Missing) != 0 || a.NotAfter != s.c.leaf.NotAfter.UTC().Format(ledger.TimeFormat) {
+	if a := ready(); a.Left != 5 || len(a.Retired)+len(a.Missing)+len(a.Counted) != 0 || a.NotAfter != s.c.leaf.NotAfter.UTC().Format(ledger.TimeFormat) {
 		t.Errorf("%+v", a)
 	}
 	if _, err := rootKey(s.c, "line/root-2026", uidOf(1), 0); err != nil {
@@ -271,6 +271,10 @@ func TestReady(t *testing.T) {
 	for units, cause := range map[int]Cause{0: CauseRefused, -1: CauseRefused, maxUnits + 1: CauseRefused} {
 		refused(t, "an odd number", second(withdraw(units)), cause)
 	}
+	if a := ready(); a.Left != 4 || !slices.Equal(a.Counted, []string{uidOf(1)}) {
+		t.Errorf("%+v", a)
+	}
+	refused(t, "too many chips", s.c.ask(t.Context(), RouteReady, nil, ReadyRequest{recipeDigest, make([]string, MaxReadyUIDs+1)}, new(ReadyAnswer)), CauseContent)
 	if a, err := withdraw(3); err != nil || a.Units != 2 || a.Used != 1 || ready().Left != 1 {
 		t.Errorf("%+v, %v", a, err)
 	}
@@ -292,9 +296,9 @@ func TestReady(t *testing.T) {
 	if a := ready(); !slices.Equal(a.Retired, []string{"line/root-2026"}) || !slices.Equal(a.Missing, []string{"acrtm/factory"}) {
 		t.Errorf("%+v", a)
 	}
-	refused(t, "another recipe", second(s.c.Ready(t.Context(), "sha256:"+strings.Repeat("cd", 32))), CauseNoAllowance)
-	refused(t, "no digest", second(s.c.Ready(t.Context(), "x")), CauseContent)
-	refused(t, "another station", second(h.client(h.enrol("line2", 24)).Ready(t.Context(), recipeDigest)), CauseNoAllowance)
+	refused(t, "another recipe", second(s.c.Ready(t.Context(), "sha256:"+strings.Repeat("cd", 32), nil)), CauseNoAllowance)
+	refused(t, "no digest", second(s.c.Ready(t.Context(), "x", nil)), CauseContent)
+	refused(t, "another station", second(h.client(h.enrol("line2", 24)).Ready(t.Context(), recipeDigest, nil)), CauseNoAllowance)
 	h.verified()
 }
 

@@ -158,14 +158,19 @@ type RelayBlock struct {
 	Counter *uint64        `json:"counter,string,omitempty"`
 }
 
+// MaxReadyUIDs is more chips than any station has open.
+const MaxReadyUIDs = 1024
+
 // ReadyRequest asks what a station may still do by a recipe, before it touches a chip.
 type ReadyRequest struct {
-	Digest string `json:"digest"`
+	Digest string   `json:"digest"`
+	UIDs   []string `json:"uids"` // chips of which the station wants to know whether they were counted; at most MaxReadyUIDs
 }
 
 // ReadyAnswer is that. Left are chips that were not there yet: one that was goes on when it is 0.
 type ReadyAnswer struct {
 	Left     int      `json:"left"`
+	Counted  []string `json:"counted"`   // those of the chips that were asked for which use up nothing more
 	Retired  []string `json:"retired"`   // masters of the allowance from which no new chip gets anything
 	Missing  []string `json:"missing"`   // and those that cannot be used at all
 	NotAfter string   `json:"not_after"` // end of the certificate that asks; time of entry format

@@ -16,7 +16,7 @@ import (
 // fewChips is how many that are left are told of, so that there is time to do something about it.
 const fewChips = 20
 
-// unknownHere is said where too little is left: only the key server knows which chips it counted, and a ledger that was restored may lack some of them.
+// unknownHere is said where too little is left: a ledger that was restored may lack chips that the key server counted.
 const unknownHere = "A chip that the key server counted and this station's ledger does not know (`station restore`) wants one left too, and does not use it up"
 
 // askServer asks the key server once, before any slot is opened, whether what the recipe needs of it is allowed, and says what is about to end. Units whose chip
@@ -29,21 +29,25 @@ func (a *app) askServer(ctx context.Context, b *bench, r *recipes.Recipe, units 
 		printf(a.stderr, "the certificate of station %s ends in %s: have it enrolled again (`station keyserver enrol`)\n", b.config.Station, counted(days, "day"))
 	}
 	signed, derived := b.secrets.lent(r)
-	fresh, err := freshUnits(b.db, countedBy(r.Digest(), derived), units)
+	left, chips, err := unitsLeft(b.db, r.Digest(), units)
 	if err != nil {
 		return exit(exitError, err)
 	}
-	if fresh == 0 || !signed && len(derived) == 0 {
+	if left == 0 || !signed && len(derived) == 0 {
 		return nil
 	}
 	refused := func(format string, args ...any) error {
 		return exit(exitError, fmt.Errorf("the key server does not let this station carry the recipe out; no slot was opened\n"+format, args...))
 	}
-	is, err := b.server.Ready(ctx, r.Digest())
+	is, err := b.server.Ready(ctx, r.Digest(), chips)
 	if told := new(keyserver.Error); errors.As(err, &told) && told.Cause == "" {
 		return exit(exitError, fmt.Errorf("the key server could not be asked whether this station may carry the recipe out; no slot was opened\n%w", err))
 	} else if err != nil {
 		return refused("%w", err)
+	}
+	fresh := left - len(is.Counted)
+	if fresh <= 0 {
+		return nil
 	}
 	adds := fmt.Sprintf("of station %s for %s version %d: `station keyserver allow` on the key server adds to it", b.config.Station, r.ID(), r.Version())
 	switch {
@@ -90,17 +94,26 @@ func (s secrets) lent(r *recipes.Recipe) (signed bool, derived map[string]recipe
 	return signed, derived
 }
 
-// freshUnits is how many of these units have a chip that the key server did not count, as far as the ledger knows; 1 where nobody has said yet which units come, and none that
-// is open was counted.
-func freshUnits(db *store.DB, wasCounted func(ledger.Run) bool, units []pair) (n int, err error) {
+// unitsLeft is how many of these units have not passed with this digest, and the UIDs of those of their chips that the ledger knows. Where nobody has said yet which units come it is
+// one, and the chips are those of open runs.
+func unitsLeft(db *store.DB, digest string, units []pair) (n int, chips []string, err error) {
+	if len(units) == 0 {
+		open, err := db.OpenRuns()
+		for _, r := range open {
+			if r.Recipe().Digest == digest {
+				chips = append(chips, r.Chip().UID)
+			}
+		}
+		return 1, chips, err
+	}
 	for _, u := range units {
 		runs, err := db.Runs(u.value, "")
 		if err != nil {
-			return 0, err
+			return 0, nil, err
 		}
 		records, err := db.Permissions(u.value)
 		if err != nil {
-			return 0, err
+			return 0, nil, err
 		}
 		var replaced int64 // index of the entry behind which the unit has the chip of now
 		for _, p := range ledger.Permissions(records) {
@@ -108,33 +121,14 @@ func freshUnits(db *store.DB, wasCounted func(ledger.Run) bool, units []pair) (n
 				replaced = p.Index
 			}
 		}
-		if !slices.ContainsFunc(runs, func(r ledger.Run) bool { return wasCounted(r) && r.Records[0].Index > replaced }) {
-			n++
+		runs = slices.DeleteFunc(runs, func(r ledger.Run) bool { return r.Start == nil || r.Records[0].Index <= replaced })
+		if slices.ContainsFunc(runs, func(r ledger.Run) bool { return r.Recipe().Digest == digest && r.Outcome() == ledger.Pass }) {
+			continue
+		}
+		n++
+		if len(runs) > 0 {
+			chips = append(chips, runs[len(runs)-1].Chip().UID)
 		}
 	}
-	if len(units) > 0 {
-		return n, nil
-	}
-	open, err := db.OpenRuns()
-	if err != nil || slices.ContainsFunc(open, wasCounted) {
-		return 0, err
-	}
-	return 1, nil
-}
-
-// countedBy tells of a run whether the key server counted its chip for the recipe of this digest: it made a command for it, or lent it a root key from one of these masters.
-// A run that was begun and got as far as neither was not counted.
-func countedBy(digest string, derived map[string]recipes.RootKey) func(ledger.Run) bool {
-	return func(r ledger.Run) bool {
-		return r.Start != nil && r.Start.Recipe.Digest == digest && slices.ContainsFunc(r.Records, func(rec ledger.Record) bool {
-			switch b := rec.Entry.Body.(type) {
-			case ledger.RelayIntent, ledger.RelayAnswer:
-				return true
-			case ledger.RootKeyIntent:
-				_, lent := derived[b.MasterKey()]
-				return lent
-			}
-			return false
-		})
-	}
+	return n, chips, nil
 }

@@ -105,8 +105,8 @@ func TestSignedBoot(t *testing.T) {
 	// A key server that does not answer: ERROR within the limit, and the unit is finished when it does.
 	for _, step := range []string{"1/8 ", "4/8 turn 1 "} {
 		r := p.launch(signedRun("GW-000003")...)
-		if !r.reached(step) {
-			t.Fatalf("no %q", step)
+		if from := p.output.Len(); !r.reached(step) {
+			t.Fatalf("no %q:\n%s", step, p.output.Bytes()[from:])
 		}
 		s.cmd.Process.Signal(syscall.SIGSTOP)
 		r.wait()
