@@ -135,7 +135,7 @@ func (m *module) begin(anew bool) error {
 func (m *module) slot(label string) (uint, pkcs11.TokenInfo, error) {
 	slots, err := m.ctx.GetSlotList(true)
 	if err != nil {
-		return 0, pkcs11.TokenInfo{}, failure(err)
+		return 0, pkcs11.TokenInfo{}, notYet(failure(err))
 	}
 	var found []uint
 	var info pkcs11.TokenInfo

@@ -137,7 +137,12 @@ func (t *Token) enter() (session pkcs11.SessionHandle, err error) {
 		t.refused = fmt.Errorf("%s does not take the PIN (%w). It was given once and is not given again: correct it before the program is started anew, for too many wrong ones lock the token: %w", t, says, keyring.ErrProvider)
 		return 0, t.refused
 	case says == pkcs11.CKR_GENERAL_ERROR:
-		if now, lost := t.m.ctx.GetTokenInfo(slot); lost == nil && now.Flags&pkcs11.CKF_USER_PIN_COUNT_LOW == 0 { // so it has counted no wrong PIN
+		now, lost := t.m.ctx.GetTokenInfo(slot)
+		for try := 1; lost != nil && try < tries; try++ { // another process may be writing it still
+			time.Sleep(pause)
+			now, lost = t.m.ctx.GetTokenInfo(slot)
+		}
+		if lost == nil && now.Flags&pkcs11.CKF_USER_PIN_COUNT_LOW == 0 { // so it has counted no wrong PIN
 			return 0, notYet(failure(err))
 		}
 	}
