@@ -250,7 +250,7 @@ func TestDeathWhileRelaying(t *testing.T) {
 // It dies, and dies again at every point of the run that takes up what the first death left: a turn of which nobody saw the answer, and a one-way command likewise.
 func TestDeathWhileSettlingATurn(t *testing.T) {
 	if testing.Short() {
-		t.Skip("some 100 runs, each with two deaths")
+		t.Skip("NOT RUN: some 100 runs, each with two deaths")
 	}
 	r := signedRecipe(t, signedRecipeSteps)
 	for _, first := range []string{"after 9B F1 00 write", "after 9B F2 00 protect", "before 9B F2 00 protect"} {
