@@ -201,6 +201,9 @@ func decodeBody(kind string, b []byte) (Body, error) {
 	if body, err := decodeKeyServer(kind, b); body != nil || err != nil {
 		return body, err
 	}
+	if body, err := decodeFloor(kind, b); body != nil || err != nil {
+		return body, err
+	}
 	return Other{kind, bytes.Clone(b)}, nil
 }
 

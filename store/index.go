@@ -72,6 +72,8 @@ func index(r rows, rec ledger.Record) (settled string, err error) {
 		return "", r.put(bucketSerials, append(named(""), number(rec.Index)...), []byte{})
 	case ledger.KeyServerEntry:
 		return "", b.Check()
+	case ledger.FloorEntry:
+		return "", b.Check()
 	case ledger.Other: // of a later version; it has no rows that this version knows
 		return "", nil
 	case ledger.ReworkPermit:
