@@ -1,0 +1,73 @@
+package kiosktest
+
+import (
+	"context"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+type commandOf[P, R any] = cdp.Command[P, R]
+
+// Times between two keys. They are those of the events, whatever the machine makes of them.
+const (
+	scanned = 4 * time.Millisecond
+	typed   = 150 * time.Millisecond
+)
+
+// Scan types a code and Enter as a wedge scanner does, whatever has the focus.
+func (p *Page) Scan(code string) {
+	p.t.Helper()
+	p.press(code+"\r", scanned)
+}
+
+// Type types as fingers do.
+func (p *Page) Type(text string) {
+	p.t.Helper()
+	p.press(text, typed)
+}
+
+// press sends keys whose times are so far apart.
+func (p *Page) press(text string, apart time.Duration) {
+	p.t.Helper()
+	// The browser does not take events from before others, and a pause lies between two bursts.
+	p.keys = p.keys.Add(time.Second / 2)
+	if now := time.Now(); p.keys.Before(now) {
+		p.keys = now
+	}
+	var keys []chromedp.Action[chromedp.Void]
+	for _, r := range text {
+		p.keys = p.keys.Add(apart)
+		for _, k := range kb.Encode(r) {
+			k.Timestamp = input.TimeSinceEpoch(float64(p.keys.UnixNano()) / 1e9)
+			keys = append(keys, call(input.DispatchKeyEvent, *k))
+		}
+	}
+	p.do(keys...)
+}
+
+// Heap is what the page's scripts have in use, in bytes, and how many nodes its document has, after the rubbish is taken away.
+func (p *Page) Heap() (bytes float64, nodes int) {
+	p.t.Helper()
+	bytes = p.collected()
+	return bytes, Value[int](p, `document.getElementsByTagName("*").length`)
+}
+
+func (p *Page) collected() (bytes float64) {
+	p.t.Helper()
+	p.do(func(ctx context.Context, t *chromedp.Target) (v chromedp.Void, err error) {
+		if err := t.Call(ctx, "HeapProfiler.collectGarbage", nil, nil); err != nil {
+			return v, err
+		}
+		var usage struct {
+			UsedSize float64 `json:"usedSize"`
+		}
+		err = t.Call(ctx, "Runtime.getHeapUsage", nil, &usage)
+		bytes = usage.UsedSize
+		return v, err
+	})
+	return bytes
+}
