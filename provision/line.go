@@ -30,6 +30,8 @@ import (
 //	    anew; ABORTED, INTERRUPTED and what is the station's own fault (ofSlot) leave it. A new Line begins with no slot stopped.
 //	  - What was scanned is given up where its board or its values do not come within 2 min, at a cancel card, and at the end of input.
 //	  - Resume begins, without a scan, the open runs of this recipe whose chips are in slots, and names all others.
+//	  - Where HoldFails says so, a slot whose unit ended in FAIL takes no board, and resumes none, until a person acknowledges that: for the slot (Acknowledge), or
+//	    by the card of the reject bin, which is for the board that came out first.
 //
 // What is refused is in the ledger (Engine.Refuse). What is only told is not: a code that was scanned twice or that no slot is free for, and a code or a board without
 // a serial of the recipe, which have none to be refused under.
@@ -42,6 +44,8 @@ type Line struct {
 	armed  time.Time // when a slot was armed last
 	read   []reading // of the last 3 s, each code once, the last one last
 	asked  string    // the slot for which a serial was asked for, "" for none
+	hold   bool      // FAILs wait to be acknowledged
+	held   []Held    // those that do; of those whose boards are out, the one that came out first ahead
 	out    []Decision
 }
 
@@ -82,6 +86,8 @@ type Decision struct {
 	Serial string
 	Values map[string]string // with Begin
 	Cause  string            // with Refuse; with Empty "open-run" where Resume would finish what is in Slot
+	Word   string            // what is said: one of Words, "" with Begin and Recall
+	Facts  map[string]string // what that names besides slot and serial
 	// Message says it to the person, and Next what to do. With Ask, Message is what to scan.
 	Message, Next string
 }
@@ -97,6 +103,8 @@ const (
 	Begin  Deed = "begin"  // the run of Serial in Slot
 	Refuse Deed = "refuse" // Serial in Slot: Engine.Refuse
 	Recall Deed = "recall" // Resume to be called
+
+	Acknowledged Deed = "acknowledged" // that a person saw the FAIL of Serial in Slot, in Facts["run"], to be written down; Facts["how"]: "button" or "card"
 )
 
 // NewLine returns the line of these slots, in the order in which free ones are taken. open are the runs that the ledger has open.
@@ -111,6 +119,26 @@ func NewLine(recipe *recipes.Recipe, slots []string, open []ledger.Run) *Line {
 // State is where a slot stands.
 func (l *Line) State(slot string) SlotState { return l.slot(slot).state }
 
+// SlotStatus is what a line knows of a slot.
+type SlotStatus struct {
+	Slot    string
+	State   SlotState
+	Serial  string // of the unit that it is scanned, armed or running for, or was at last
+	UID     string // of the chip that is in it, "" where it is not known
+	There   bool   // a board is in it, or may be
+	Stopped bool   // after three in a row
+	Held    bool   // its FAIL waits to be acknowledged
+}
+
+// Slots is all of them, in the order of the configuration.
+func (l *Line) Slots() []SlotStatus {
+	var all []SlotStatus
+	for _, s := range l.slots {
+		all = append(all, SlotStatus{Slot: s.name, State: s.state, Serial: s.serial, UID: s.uid, There: s.there, Stopped: s.stopped, Held: l.holds(s)})
+	}
+	return all
+}
+
 // Takes tells whether a serial, or a value that was asked for, would be taken now.
 func (l *Line) Takes() bool { return l.waiting() != nil || l.next() != nil }
 
@@ -122,10 +150,13 @@ func (l *Line) Seen(slot string, present bool, uid string) []Decision {
 	s.lost = false
 	if s.state == Running {
 		if s.there && !present {
-			l.told(s, fmt.Sprintf("the board of %s was taken out while its run is under way", s.serial), "Put it back, and scan it again when the run has ended.")
+			l.told(s, WordOutRunning, s.serial, fmt.Sprintf("the board of %s was taken out while its run is under way", s.serial), "Put it back, and scan it again when the run has ended.")
 		}
 		s.there = present // the chip that the run has stays its own
 		return l.decided()
+	}
+	if s.mayHold() && !present {
+		l.emptied(s)
 	}
 	s.there, s.uid = present, uid
 	switch {
@@ -134,23 +165,23 @@ func (l *Line) Seen(slot string, present bool, uid string) []Decision {
 	case s.state == Occupied && !present:
 		s.state = Free
 		if lost {
-			l.told(s, fmt.Sprintf("the board of %s was taken out while its run was under way", s.serial), "Put it back when it is scanned again: "+s.serial+".")
+			l.told(s, WordOutLost, s.serial, fmt.Sprintf("the board of %s was taken out while its run was under way", s.serial), "Put it back when it is scanned again: "+s.serial+".")
 		}
 	case s.state == Unseen && !present:
 		s.state = Free
 	case s.state == Unseen:
 		s.state = Occupied
 		if r := l.resumable(s); r != nil {
-			l.do(Decision{Do: Empty, Slot: s.name, Serial: r.Serial, Cause: "open-run", Message: fmt.Sprintf("the board of %s is in it, whose run broke off", r.Serial),
+			l.do(Decision{Do: Empty, Word: WordOpenHere, Slot: s.name, Serial: r.Serial, Cause: "open-run", Message: fmt.Sprintf("the board of %s is in it, whose run broke off", r.Serial),
 				Next: "Scan " + CardResume + " to finish it, or take it out."})
 			break
 		}
-		l.do(Decision{Do: Empty, Slot: s.name, Message: "a board is in it", Next: "Take it out."})
+		l.do(Decision{Do: Empty, Word: WordFound, Slot: s.name, Message: "a board is in it", Next: "Take it out."})
 	case s.state == Free && present && s.stopped:
 		s.state = Occupied
 	case s.state == Free && present:
 		s.state = Occupied
-		l.do(Decision{Do: Empty, Slot: s.name, Message: "a board was put in that nobody scanned", Next: "Take it out, scan its serial, and put it into the slot that is named then."})
+		l.do(Decision{Do: Empty, Word: WordNotScanned, Slot: s.name, Message: "a board was put in that nobody scanned", Next: "Take it out, scan its serial, and put it into the slot that is named then."})
 	}
 	return l.decided()
 }
@@ -165,8 +196,9 @@ func (l *Line) Ended(slot string, r Result) []Decision {
 	s.lost = s.there && s.uid != "" && (r.Cause == "contact-absent" || r.Cause == "contact-lost")
 	if s.there {
 		s.state = Occupied
-		l.do(Decision{Do: Empty, Slot: s.name, Serial: s.serial, Message: fmt.Sprintf("%s is done (%s)", s.serial, r.Outcome), Next: "Take the board out."})
+		l.do(Decision{Do: Empty, Word: WordDone, Slot: s.name, Serial: s.serial, Facts: factsOf([]string{"outcome", string(r.Outcome)}), Message: fmt.Sprintf("%s is done (%s)", s.serial, r.Outcome), Next: "Take the board out."})
 	}
+	l.holdFail(s, r)
 	l.count(s, r)
 	return l.decided()
 }
@@ -176,7 +208,7 @@ func (l *Line) Failed(slot, message string) []Decision {
 	s := l.slot(slot)
 	if s.state == Armed {
 		s.state = Free
-		l.refuse(s, s.serial, "no-board", message, "Nothing was touched. Scan the board again.")
+		l.refuse(s, WordNoBoard, s.serial, "no-board", message, "Nothing was touched. Scan the board again.", "why", message)
 	}
 	return l.decided()
 }
@@ -200,7 +232,7 @@ func (l *Line) End() []Decision {
 func (l *Line) meet(s *lineSlot) {
 	if other := l.running(s.uid); other != nil {
 		s.state = Occupied
-		l.count(s, l.refuse(s, s.serial, "in-two-slots", fmt.Sprintf("chip %s is being provisioned in slot %s right now", s.uid, other.name), "Take the board out, and put it back into slot "+other.name+"."))
+		l.count(s, l.refuse(s, WordChipElsewhere, s.serial, "in-two-slots", fmt.Sprintf("chip %s is being provisioned in slot %s right now", s.uid, other.name), "Take the board out, and put it back into slot "+other.name+".", "uid", s.uid, "other", other.name))
 		return
 	}
 	l.begin(s)
@@ -224,18 +256,21 @@ func (l *Line) count(s *lineSlot, r Result) {
 		return
 	}
 	s.stopped = true
-	words := ""
+	words, word := "", WordStoppedBoards
 	advice := "Three boards in a row are seldom bad: call the person who looks after the station."
 	for _, r := range s.bad {
 		words += fmt.Sprintf(", %s %s (%s)", r.Serial, r.Outcome, r.Cause)
 		switch r.Cause {
 		case "contact-absent", "contact-unstable", "contact-lost":
+			word = WordStoppedContacts
 			advice = "Clean the contacts of this slot; if that does not help, call the person who looks after the station."
 		case "fixture":
+			word = WordStoppedFixture
 			advice = "Try another cable, then another programmer; if that does not help, call the person who looks after the station."
 		}
 	}
-	l.told(s, fmt.Sprintf("it is stopped, after %d in a row: %s", len(s.bad), words[2:]), fmt.Sprintf("%s Then scan %s%s, or start the program again.", advice, cardRelease, s.name))
+	l.told(s, word, "", fmt.Sprintf("it is stopped, after %d in a row: %s", len(s.bad), words[2:]), fmt.Sprintf("%s Then scan %s%s, or start the program again.", advice, CardRelease, s.name),
+		"count", fmt.Sprint(len(s.bad)), "results", words[2:])
 }
 
 // Causes of an ERROR that the slot or the board in it may be at fault for, and of a REFUSED that neither is: how the station is set up, or what it was told.
@@ -264,15 +299,16 @@ func (l *Line) giveUp() {
 	if s == nil {
 		return
 	}
-	missing := "board is"
+	missing, word, facts := "board", WordGivenUp, []string(nil)
 	if s.state == Scanned {
-		missing = l.missing(s) + " is"
+		missing = l.missing(s)
+		word, facts = WordNoValue, []string{"value", missing}
 	}
 	s.state = Free
-	l.told(nil, fmt.Sprintf("%s was not begun: its %s missing", s.serial, missing), "")
+	l.told(nil, word, s.serial, fmt.Sprintf("%s was not begun: its %s is missing", s.serial, missing), "", facts...)
 	if s.there {
 		s.state = Occupied
-		l.do(Decision{Do: Empty, Slot: s.name, Serial: s.serial, Message: "the board of " + s.serial + " is in it", Next: "Take it out."})
+		l.do(Decision{Do: Empty, Word: WordLeftIn, Slot: s.name, Serial: s.serial, Message: "the board of " + s.serial + " is in it", Next: "Take it out."})
 	}
 }
 
@@ -305,18 +341,18 @@ func (l *Line) waiting() *lineSlot {
 
 // next is the slot that the next serial is for, nil where none is free.
 func (l *Line) next() *lineSlot {
-	if l.chosen != nil && l.chosen.takes() {
+	if l.chosen != nil && l.takes(l.chosen) {
 		return l.chosen
 	}
 	for _, s := range l.slots {
-		if s.takes() {
+		if l.takes(s) {
 			return s
 		}
 	}
 	return nil
 }
 
-func (s *lineSlot) takes() bool { return s.state == Free && !s.stopped }
+func (l *Line) takes(s *lineSlot) bool { return s.state == Free && !s.stopped && !l.holds(s) }
 
 func (l *Line) slot(name string) *lineSlot {
 	for _, s := range l.slots {
@@ -329,17 +365,26 @@ func (l *Line) slot(name string) *lineSlot {
 
 func (l *Line) do(d Decision) { l.out = append(l.out, d) }
 
-// told says something, of a slot or, where s is nil, of none.
-func (l *Line) told(s *lineSlot, message, next string) {
-	d := Decision{Do: Tell, Message: message, Next: next}
+// named is the slot of a name; where there is none that is told.
+func (l *Line) named(name string) *lineSlot {
+	s := l.slot(name)
+	if s == nil {
+		l.told(nil, WordNoSuchSlot, "", fmt.Sprintf("there is no slot %q", name), "`station slot list` shows them.", "other", name)
+	}
+	return s
+}
+
+// told says something, of a slot or, where s is nil, of none; of the unit of a serial or, where it is "", of none. facts are names and values in turn.
+func (l *Line) told(s *lineSlot, word, serial, message, next string, facts ...string) {
+	d := Decision{Do: Tell, Word: word, Serial: serial, Facts: factsOf(facts), Message: message, Next: next}
 	if s != nil {
 		d.Slot = s.name
 	}
 	l.do(d)
 }
 
-func (l *Line) refuse(s *lineSlot, serial, cause, message, next string) Result {
-	l.do(Decision{Do: Refuse, Slot: s.name, Serial: serial, Cause: cause, Message: message, Next: next})
+func (l *Line) refuse(s *lineSlot, word, serial, cause, message, next string, facts ...string) Result {
+	l.do(Decision{Do: Refuse, Word: word, Slot: s.name, Serial: serial, Cause: cause, Facts: factsOf(facts), Message: message, Next: next})
 	l.asked = ""
 	return Result{Slot: s.name, Serial: serial, Outcome: ledger.Refused, Cause: cause}
 }
@@ -351,7 +396,7 @@ func (l *Line) decided() []Decision {
 		l.asked = ""
 	case l.asked != s.name:
 		l.asked = s.name
-		l.do(Decision{Do: Ask, Slot: s.name, Message: "serial"})
+		l.do(Decision{Do: Ask, Word: WordScanSerial, Slot: s.name, Message: "serial"})
 	}
 	out := l.out
 	l.out = nil

@@ -22,18 +22,21 @@ func (l *Line) Resume(open []ledger.Run) []Decision {
 		again := fmt.Sprintf("station run RECIPE --slot NAME=%s", r.Serial)
 		switch ran := r.Start.Recipe; {
 		case r.Stuck != nil:
-			l.told(s, fmt.Sprintf("%s waits for a person's decision: %s", r.Serial, r.Stuck.Message), r.Stuck.Next)
+			l.told(s, WordOpenPerson, r.Serial, fmt.Sprintf("%s waits for a person's decision: %s", r.Serial, r.Stuck.Message), r.Stuck.Next, "why", r.Stuck.Message, "do", r.Stuck.Next)
 		case ran.Digest != l.recipe.Digest():
-			l.told(s, fmt.Sprintf("the run of %s was begun with recipe %s version %d, which is not this one", r.Serial, ran.ID, ran.Version), fmt.Sprintf("Finish it with that recipe: `%s`.", again))
+			l.told(s, WordOpenRecipe, r.Serial, fmt.Sprintf("the run of %s was begun with recipe %s version %d, which is not this one", r.Serial, ran.ID, ran.Version), fmt.Sprintf("Finish it with that recipe: `%s`.", again),
+				"recipe", ran.ID, "version", fmt.Sprint(ran.Version))
 		case unit != nil:
-			l.told(unit, r.Serial+" was scanned for this slot", "Put its board in.")
+			l.told(unit, WordOpenScanned, r.Serial, r.Serial+" was scanned for this slot", "Put its board in.")
 		case s == nil:
-			l.told(nil, fmt.Sprintf("the board of %s, whose run broke off in slot %s, is in no slot, or does not tell its UID", r.Serial, r.Slot),
-				fmt.Sprintf("Take it out, scan it and put it in, or `%s`.", again))
+			l.told(nil, WordOpenNowhere, r.Serial, fmt.Sprintf("the board of %s, whose run broke off in slot %s, is in no slot, or does not tell its UID", r.Serial, r.Slot),
+				fmt.Sprintf("Take it out, scan it and put it in, or `%s`.", again), "other", r.Slot)
 		case s.stopped:
-			l.told(s, "it is stopped, and has the board of "+r.Serial, "Scan "+cardRelease+s.name+" first.")
+			l.told(s, WordOpenStopped, r.Serial, "it is stopped, and has the board of "+r.Serial, "Scan "+CardRelease+s.name+" first.")
+		case l.holds(s):
+			l.told(s, WordOpenHeld, r.Serial, "its FAIL is not acknowledged, and it has the board of "+r.Serial, "Acknowledge the FAIL first.")
 		case s.state != Occupied:
-			l.told(s, "the board of "+r.Serial+" is in it, and it waits for another", "Take it out.")
+			l.told(s, WordOpenWaits, r.Serial, "the board of "+r.Serial+" is in it, and it waits for another", "Take it out.")
 		default:
 			s.serial, s.values = r.Serial, l.valuesOf(r)
 			l.begin(s)
@@ -41,9 +44,9 @@ func (l *Line) Resume(open []ledger.Run) []Decision {
 	}
 	switch {
 	case len(open) == 0:
-		l.told(nil, "no run is open", "")
+		l.told(nil, WordNoOpen, "", "no run is open", "")
 	case left == 0:
-		l.told(nil, "every open run is under way", "")
+		l.told(nil, WordAllRunning, "", "every open run is under way", "")
 	}
 	return l.decided()
 }

@@ -12,9 +12,10 @@ import (
 // Codes that are not a unit's. Those that end with a colon go on with the name of a slot. They go before whatever a recipe takes for a serial.
 const (
 	CardResume  = "RESUME"   // finish the open runs whose boards are in slots
-	cardCancel  = "CANCEL"   // give up what was scanned
-	labelSlot   = "SLOT:"    // the label of a slot: the next serial is for it
-	cardRelease = "RELEASE:" // a stopped slot may go on
+	CardCancel  = "CANCEL"   // give up what was scanned
+	LabelSlot   = "SLOT:"    // the label of a slot: the next serial is for it
+	CardRelease = "RELEASE:" // a stopped slot may go on
+	CardReject  = "REJECT"   // of the reject bin: the board that came out first of those whose FAIL waits to be acknowledged is in it
 )
 
 // Scan takes a code from the scanner.
@@ -52,7 +53,24 @@ func (l *Line) repeated(now time.Time, code string) (again bool) {
 	return again
 }
 
-func (l *Line) twice(code string) { l.told(nil, code+" was scanned twice: once is enough", "") }
+// Cancel gives up what was scanned, as the card does.
+func (l *Line) Cancel() []Decision {
+	l.read = nil
+	l.cancel()
+	return l.decided()
+}
+
+// Release lets a stopped slot go on, as its card does.
+func (l *Line) Release(slot string) []Decision {
+	if s := l.named(slot); s != nil {
+		l.release(s)
+	}
+	return l.decided()
+}
+
+func (l *Line) twice(code string) {
+	l.told(nil, WordTwice, "", code+" was scanned twice: once is enough", "", "code", code)
+}
 
 func (l *Line) scan(now time.Time, code string) {
 	s := l.waiting()
@@ -65,22 +83,22 @@ func (l *Line) scan(now time.Time, code string) {
 	}
 	switch {
 	case s == nil:
-		l.told(nil, code+" was not taken: no slot is free", l.whyNot())
+		l.told(nil, WordNoSlotFree, "", code+" was not taken: no slot is free", l.whyNot(), "code", code)
 	case s.state == Scanned:
 		l.value(now, s, code, serial)
 	case !serial && l.two(code):
-	case strings.HasPrefix(code, labelSlot), strings.HasPrefix(code, cardRelease):
+	case strings.HasPrefix(code, LabelSlot), strings.HasPrefix(code, CardRelease):
 		_, name, _ := strings.Cut(code, ":")
-		l.told(nil, fmt.Sprintf("there is no slot %q", name), "`station slot list` shows them.")
+		l.named(name)
 	case !serial:
 		v := wrongSerial(l.recipe, code)
-		l.notTaken(v.message, v.next)
+		l.notTaken(WordNotSerial, v.message, v.next, "code", code, "pattern", l.recipe.SerialPattern())
 	case s.state == Armed && code == s.serial && now.Sub(l.armed) < repeatTime:
 		l.twice(code) // the first was followed by values
 	case s.state == Armed && code == s.serial:
 		l.begin(s)
 	case s.state == Armed:
-		l.told(s, fmt.Sprintf("it waits for the board of %s, so %s was not taken", s.serial, code), fmt.Sprintf("Put the board of %s in, or scan %s.", s.serial, cardCancel))
+		l.told(s, WordWaitsBoard, s.serial, fmt.Sprintf("it waits for the board of %s, so %s was not taken", s.serial, code), fmt.Sprintf("Put the board of %s in, or scan %s.", s.serial, CardCancel), "code", code)
 	default:
 		l.serial(now, s, code)
 	}
@@ -89,7 +107,8 @@ func (l *Line) scan(now time.Time, code string) {
 // serial is a serial for the slot s, which is free.
 func (l *Line) serial(now time.Time, s *lineSlot, serial string) {
 	if other := l.holder(serial); other != nil {
-		l.refuse(s, serial, "in-two-slots", fmt.Sprintf("serial %s is being provisioned in slot %s right now", serial, other.name), "Scan the label of the board that you want to put into slot "+s.name+".")
+		l.refuse(s, WordSerialElsewhere, serial, "in-two-slots", fmt.Sprintf("serial %s is being provisioned in slot %s right now", serial, other.name), "Scan the label of the board that you want to put into slot "+s.name+".",
+			"other", other.name)
 		return
 	}
 	s.state, s.serial, s.values, s.there, s.uid = Scanned, serial, map[string]string{}, false, ""
@@ -109,7 +128,7 @@ func (l *Line) complete(now time.Time, s *lineSlot) {
 		l.meet(s)
 		return
 	}
-	l.do(Decision{Do: Arm, Slot: s.name, Serial: s.serial, Message: "put the board of " + s.serial + " in"})
+	l.do(Decision{Do: Arm, Word: WordPutIn, Slot: s.name, Serial: s.serial, Message: "put the board of " + s.serial + " in"})
 }
 
 // value is a code that was scanned where a value was asked for.
@@ -124,13 +143,13 @@ func (l *Line) value(now time.Time, s *lineSlot, code string, serial bool) {
 	delete(s.values, name)
 	if !serial {
 		if !l.two(code) {
-			l.told(nil, wrong.Error(), "")
+			l.told(nil, WordNotValue, s.serial, wrong.Error(), "", "code", code, "value", name, "why", wrong.Error())
 		}
 		l.askValue(s)
 		return
 	}
 	l.giveUp()
-	if s.takes() {
+	if l.takes(s) {
 		l.serial(now, s, code)
 	} else {
 		l.scan(now, code)
@@ -140,7 +159,8 @@ func (l *Line) value(now time.Time, s *lineSlot, code string, serial bool) {
 // askValue asks for the next value of a slot that is scanned.
 func (l *Line) askValue(s *lineSlot) {
 	if s.state == Scanned {
-		l.do(Decision{Do: Ask, Slot: s.name, Serial: s.serial, Message: fmt.Sprintf("%s of %s", l.missing(s), s.serial)})
+		name := l.missing(s)
+		l.do(Decision{Do: Ask, Word: WordScanValue, Slot: s.name, Serial: s.serial, Facts: factsOf([]string{"value", name}), Message: fmt.Sprintf("%s of %s", name, s.serial)})
 	}
 }
 
@@ -160,25 +180,24 @@ func (l *Line) card(now time.Time, code string) bool {
 	switch word, name, _ := strings.Cut(code, ":"); {
 	case code == CardResume:
 		l.do(Decision{Do: Recall})
-	case code == cardCancel:
-		if s == nil && l.chosen == nil {
-			l.told(nil, "nothing was scanned that could be given up", "")
-		}
-		l.giveUp()
-		l.chosen, l.asked = nil, ""
+	case code == CardCancel:
 		l.read = l.read[len(l.read)-1:] // what is scanned now is meant
+		l.cancel()
+	case code == CardReject:
+		l.reject()
 	case l.slot(name) == nil:
 		return false
-	case word+":" == cardRelease:
+	case word+":" == CardRelease:
 		l.release(l.slot(name))
-	case word+":" == labelSlot && s != nil:
-		l.told(s, "it waits for "+s.serial, fmt.Sprintf("Finish that first, or scan %s.", cardCancel))
+	case word+":" == LabelSlot && s != nil:
+		l.told(s, WordWaitsFirst, s.serial, "it waits for "+s.serial, fmt.Sprintf("Finish that first, or scan %s.", CardCancel))
 		l.askValue(s)
-	case word+":" == labelSlot:
-		if s = l.slot(name); s.takes() {
+	case word+":" == LabelSlot:
+		if s = l.slot(name); l.takes(s) {
 			l.chosen, l.until, l.asked = s, now.Add(armTime), ""
 		} else {
-			l.told(s, "it takes no board now", s.whyNot())
+			word, next := l.whySlotNot(s)
+			l.told(s, word, "", "it takes no board now", next)
 		}
 	default:
 		return false
@@ -186,40 +205,51 @@ func (l *Line) card(now time.Time, code string) bool {
 	return true
 }
 
+func (l *Line) cancel() {
+	if l.waiting() == nil && l.chosen == nil {
+		l.told(nil, WordNoCancel, "", "nothing was scanned that could be given up", "")
+	}
+	l.giveUp()
+	l.chosen, l.asked = nil, ""
+}
+
 func (l *Line) release(s *lineSlot) {
 	if !s.stopped {
-		l.told(s, "it is not stopped", "")
+		l.told(s, WordNotStopped, "", "it is not stopped", "")
 		return
 	}
 	s.stopped, s.bad = false, nil
-	l.told(s, "it may go on", "")
+	l.told(s, WordReleased, "", "it may go on", "")
 }
 
 // whyNot says what to do where no slot takes a serial.
 func (l *Line) whyNot() string {
 	var next []string
 	for _, s := range l.slots {
-		next = append(next, "Slot "+s.name+": "+s.whyNot())
+		_, why := l.whySlotNot(s)
+		next = append(next, "Slot "+s.name+": "+why)
 	}
 	return strings.Join(next, " ")
 }
 
-// whyNot says what to do so that a slot takes a serial.
-func (s *lineSlot) whyNot() string {
+// whySlotNot says what to do so that a slot takes a serial.
+func (l *Line) whySlotNot(s *lineSlot) (word, next string) {
 	switch {
 	case s.stopped:
-		return "Scan " + cardRelease + s.name + " when it is right again."
+		return WordSlotStopped, "Scan " + CardRelease + s.name + " when it is right again."
+	case l.holds(s):
+		return WordSlotHeld, "Put the board that failed into the reject bin, and scan " + CardReject + "."
 	case s.state == Unseen:
-		return "Nobody has seen yet whether it is empty: look at its programmer."
+		return WordSlotUnseen, "Nobody has seen yet whether it is empty: look at its programmer."
 	case s.state == Occupied:
-		return "Take the board out."
+		return WordSlotOccupied, "Take the board out."
 	}
-	return "Wait until its run has ended."
+	return WordSlotRunning, "Wait until its run has ended."
 }
 
 // notTaken tells why a code is none that the line knows. There is no unit that could be refused.
-func (l *Line) notTaken(message, next string) {
-	l.told(nil, message, next)
+func (l *Line) notTaken(word, message, next string, facts ...string) {
+	l.told(nil, word, "", message, next, facts...)
 	l.asked = ""
 }
 
@@ -227,7 +257,7 @@ func (l *Line) notTaken(message, next string) {
 func (l *Line) two(code string) bool {
 	a, b, two := l.together(code)
 	if two {
-		l.notTaken(fmt.Sprintf("%s and %s came as one code", a, b), "Scan them one after the other. If it happens again, set the scanner to end each code with Enter.")
+		l.notTaken(WordTwoCodes, fmt.Sprintf("%s and %s came as one code", a, b), "Scan them one after the other. If it happens again, set the scanner to end each code with Enter.", "code", a, "other", b)
 	}
 	return two
 }
@@ -252,7 +282,7 @@ func (l *Line) known(code string) bool { return l.isCard(code) || l.recipe.Match
 // isCard tells whether a code is that of a card, or of the label of a slot.
 func (l *Line) isCard(code string) bool {
 	word, name, _ := strings.Cut(code, ":")
-	return code == CardResume || code == cardCancel || (word+":" == labelSlot || word+":" == cardRelease) && l.slot(name) != nil
+	return code == CardResume || code == CardCancel || code == CardReject || (word+":" == LabelSlot || word+":" == CardRelease) && l.slot(name) != nil
 }
 
 // isValue tells whether text is a value that the unit of a serial may have.

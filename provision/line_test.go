@@ -14,7 +14,7 @@ import (
 func said(all []Decision) string {
 	var words []string
 	for _, d := range all {
-		words = append(words, strings.TrimSpace(fmt.Sprintf("%s %s %s", d.Do, d.Slot, d.Serial)))
+		words = append(words, strings.Join(strings.Fields(fmt.Sprintf("%s %s %s", d.Do, d.Slot, d.Serial)), " "))
 	}
 	return strings.Join(words, ", ")
 }
@@ -65,9 +65,9 @@ func TestInterleaved(t *testing.T) {
 	want("a value that took long", scan(repeatTime-1, "0102"), "arm 1 S1")
 	want("3 s after the serial, not after the arming", scan(1, "S1"), "tell")
 	want("nor then", scan(repeatTime-1, "S1"), "tell")
-	want("a card", scan(0, "CANCEL"), "tell, ask 1")
+	want("a card", scan(0, "CANCEL"), "tell S1, ask 1")
 	want("after which it is meant", scan(0, "S1"), "ask 1 S1")
-	want("and so is the card", scan(0, "CANCEL"), "tell, ask 1")
+	want("and so is the card", scan(0, "CANCEL"), "tell S1, ask 1")
 	want("a label", scan(0, "SLOT:2"), "ask 2")
 	want("another", scan(0, "SLOT:1"), "ask 1")
 	want("the first, at once", scan(0, "SLOT:2"), "ask 2")
@@ -94,7 +94,7 @@ func TestGivenUp(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	l.Scan(now, "S1")
 	want("in time", l.Tick(now.Add(armTime)), "")
-	want("too late", l.Tick(now.Add(armTime+1)), "tell, ask 1")
+	want("too late", l.Tick(now.Add(armTime+1)), "tell S1, ask 1")
 	want("a label", l.Scan(now, "SLOT:2"), "ask 2")
 	want("forgotten", l.Tick(now.Add(armTime+1)), "ask 1")
 }
@@ -109,9 +109,9 @@ func TestValuesOfAScan(t *testing.T) {
 		return l.Scan(now, code)
 	}
 	want("serial", scan("S1"), "ask 1 S1")
-	want("not a value", scan("0102ZZ"), "tell, ask 1 S1")
+	want("not a value", scan("0102ZZ"), "tell S1, ask 1 S1")
 	want("serial and value at once", scan("S1ABCD"), "tell, ask 1 S1")
-	want("a label", scan("SLOT:2"), "tell 1, ask 1 S1")
+	want("a label", scan("SLOT:2"), "tell 1 S1, ask 1 S1")
 	want("a value", scan("03"), "ask 1 S1")
 	want("the board", l.Seen("1", true, "U1"), "")
 	all := scan("01:02")
@@ -121,12 +121,12 @@ func TestValuesOfAScan(t *testing.T) {
 	}
 	want("another", scan("S2"), "ask 2 S2")
 	l.Seen("2", true, "U2")
-	want("its board is in, and another serial is scanned", scan("S3"), "tell, empty 2 S2, tell")
+	want("its board is in, and another serial is scanned", scan("S3"), "tell S2, empty 2 S2, tell")
 	want("which no slot is free for", scan("S3"), "tell")
 	want("until it is out", l.Seen("2", false, ""), "ask 2")
 	want("serial", scan("S3"), "ask 2 S3")
-	want("another one instead", scan("S4"), "tell, ask 2 S4")
-	want("the end", l.End(), "tell")
+	want("another one instead", scan("S4"), "tell S3, ask 2 S4")
+	want("the end", l.End(), "tell S4")
 	l.Ended("1", Result{Serial: "S1", Outcome: ledger.Pass})
 	l.Seen("1", false, "")
 	want("what is a serial as a whole is one, whatever else it might be", scan("S10102"), "ask 1 S10102")
@@ -138,14 +138,14 @@ func TestTakenOut(t *testing.T) {
 	lost := Result{Serial: "S1", Outcome: ledger.Error, Cause: "contact-lost"}
 	l.Scan(time.Unix(0, 0), "S1")
 	l.Seen("1", true, "U1")
-	want("out", l.Seen("1", false, ""), "tell 1")
+	want("out", l.Seen("1", false, ""), "tell 1 S1")
 	want("it is known to be out", l.Ended("1", lost), "ask 1")
 	l.Scan(time.Unix(10, 0), "S1")
 	l.Seen("1", true, "U1")
 	l.Seen("1", false, "")
 	want("back", l.Seen("1", true, ""), "")
 	want("it is in", l.Ended("1", lost), "empty 1 S1")
-	want("out", l.Seen("1", false, ""), "tell 1, ask 1")
+	want("out", l.Seen("1", false, ""), "tell 1 S1, ask 1")
 	l.Scan(time.Unix(20, 0), "S2")
 	l.Seen("1", true, "U2")
 	l.Ended("1", Result{Serial: "S2", Outcome: ledger.Pass})
@@ -218,7 +218,7 @@ func TestResumeNamesAll(t *testing.T) {
 	want("a board that is open", l.Seen("1", true, "U1"), "empty 1 S1")
 	want("one that is not", l.Seen("2", true, "U2"), "empty 2")
 	all := l.Resume([]ledger.Run{run("S1", "U1", mine), run("S2", "U2", "sha256:other"), run("S3", "U3", mine), stuck})
-	want("resumed", all, "begin 1 S1, tell 2, tell, tell 2")
+	want("resumed", all, "begin 1 S1, tell 2 S2, tell S3, tell 2 S4")
 	for i, text := range []string{"", "begun with recipe other version 3", "in no slot", "waits for a person's decision: foreign"} {
 		if !strings.Contains(all[i].Message, text) {
 			t.Errorf("%q lacks %q", all[i].Message, text)
@@ -238,7 +238,7 @@ func TestResumeElsewhere(t *testing.T) {
 	open := []ledger.Run{{Serial: "S9", Slot: "2", Start: &ledger.RunStart{Recipe: ledger.Recipe{Digest: l.recipe.Digest()}, Chip: ledger.Chip{UID: "U9"}, Values: []ledger.Fact{{Name: "mac", Value: "0102"}}}}}
 	l.Scan(time.Unix(0, 0), "S1")
 	l.Seen("1", true, "U9")
-	want("resumed", l.Resume(open), "tell 1")
+	want("resumed", l.Resume(open), "tell 1 S9")
 	l.Scan(time.Unix(10, 0), "CANCEL")
 	all := l.Resume(open)
 	want("given up", all, "begin 1 S9")

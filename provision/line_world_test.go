@@ -134,13 +134,13 @@ func worldEvents(fails bool, boards ...int) []event {
 	for _, code := range []string{"S1S2", "S2SLOT:1", "XX", "SLOT:9"} {
 		scan(code, false)
 	}
-	scan(cardCancel, true)
+	scan(CardCancel, true)
 	scan(CardResume, true)
 	for i := range worldSlots {
 		if fails {
-			scan(labelSlot+slotName(i), true)
+			scan(LabelSlot+slotName(i), true)
 		}
-		scan(cardRelease+slotName(i), true)
+		scan(CardRelease+slotName(i), true)
 		for _, b := range boards {
 			all = append(all, event{fmt.Sprintf("put S%d into %s", b+1, slotName(i)), func(w *world) bool { return w.put(i, b, false) }, false})
 			if fails {
@@ -173,11 +173,11 @@ func (w *world) scan(code string) bool {
 	w.line.read, w.line.armed = nil, time.Time{} // more than 3 s ago
 	before := w.line.Takes()
 	out := w.line.Scan(w.now, code)
-	if code == cardCancel {
+	if code == CardCancel {
 		w.armed = [worldSlots]string{}
 	}
 	for i := range worldSlots {
-		if code == cardRelease+slotName(i) && w.stopped[i] {
+		if code == CardRelease+slotName(i) && w.stopped[i] {
 			w.bad[i], w.stopped[i] = 0, false
 		}
 	}
@@ -330,7 +330,7 @@ func (w *world) begin(slot int, serial, told string, at int) {
 
 // fresh tells that both slots can take the next board.
 func (w *world) fresh() bool {
-	return w.line.waiting() == nil && !slices.ContainsFunc(w.line.slots, func(s *lineSlot) bool { return !s.takes() })
+	return w.line.waiting() == nil && !slices.ContainsFunc(w.line.slots, func(s *lineSlot) bool { return !w.line.takes(s) })
 }
 
 // step lets one thing happen. A panic of the witness names the way to it.
