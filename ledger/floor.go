@@ -1,12 +1,11 @@
 package ledger
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 )
 
-// Entries about the people at the line, and what they were at: shifts, jobs, sign-ins. They belong to no run.
+// Entries about the people at the line, and what they were at: shifts, jobs, sign-ins. They belong to no run. Their order is written at Floor.After.
 
 const (
 	KindShiftBegin       = "shift.begin"
@@ -24,6 +23,42 @@ type FloorEntry interface {
 	Body
 	// Check wraps ErrGrammar where the entry is not what it should be by itself.
 	Check() error
+	floor()
+}
+
+// Floor is what the people at the line are at. The zero value is nothing.
+type Floor struct {
+	Job     string `json:"job"`      // id of the open one, "" for none
+	JobAt   int64  `json:"job_at"`   // index of its job.begin, 0 for none
+	ShiftAt int64  `json:"shift_at"` // index of the open shift's shift.begin, 0 for none
+}
+
+// After returns what they are at after one more entry, at index i. One job is open at a time, from job.begin to the job.end of the same id; a shift is open from
+// shift.begin to shift.end, or to the shift.begin of the next one. A job outlasts shifts, and neither ends with the program. Errors wrap ErrGrammar.
+func (f Floor) After(i int64, b FloorEntry) (Floor, error) {
+	if err := b.Check(); err != nil {
+		return f, err
+	}
+	switch b := b.(type) {
+	case JobBegin:
+		if f.Job != "" {
+			return f, fmt.Errorf("%w: %s of %s while job %s is open", ErrGrammar, b.Kind(), b.Job, f.Job)
+		}
+		f.Job, f.JobAt = b.Job, i
+	case JobEnd:
+		if f.Job != b.Job {
+			return f, fmt.Errorf("%w: %s of %s, and the open job is %q", ErrGrammar, b.Kind(), b.Job, f.Job)
+		}
+		f.Job, f.JobAt = "", 0
+	case ShiftBegin:
+		f.ShiftAt = i
+	case ShiftEnd:
+		if f.ShiftAt == 0 {
+			return f, fmt.Errorf("%w: %s, and no shift is open", ErrGrammar, b.Kind())
+		}
+		f.ShiftAt = 0
+	}
+	return f, nil
 }
 
 // ShiftBegin says who begins to work, and what the station found of itself then.
@@ -120,14 +155,25 @@ func (UserChanged) Kind() string      { return KindUserChanged }
 func (UserSession) Kind() string      { return KindUserSession }
 func (AccessRefused) Kind() string    { return KindAccessRefused }
 
+func (ShiftBegin) floor()       {}
+func (ShiftEnd) floor()         {}
+func (JobBegin) floor()         {}
+func (JobEnd) floor()           {}
+func (FailAcknowledged) floor() {}
+func (UserChanged) floor()      {}
+func (UserSession) floor()      {}
+func (AccessRefused) floor()    {}
+
 func (b ShiftBegin) Check() error { return floorCheck(b, b.By != "") }
 func (b ShiftEnd) Check() error   { return floorCheck(b, b.By != "") }
 func (b JobBegin) Check() error {
-	return floorCheck(b, b.By != "" && validRun(b.Job) && b.Recipe.Digest != "" && b.Quantity >= 0)
+	return floorCheck(b, b.By != "" && validRun(b.Job) && b.File != "" && b.Recipe.Digest != "" && b.Quantity >= 0)
 }
-func (b JobEnd) Check() error { return floorCheck(b, b.By != "" && validRun(b.Job)) }
+func (b JobEnd) Check() error {
+	return floorCheck(b, b.By != "" && validRun(b.Job) && b.Passed >= 0 && b.Failed >= 0)
+}
 func (b FailAcknowledged) Check() error {
-	return floorCheck(b, b.By != "" && validRun(b.Run) && b.Serial != "")
+	return floorCheck(b, b.By != "" && validRun(b.Run) && b.Serial != "" && b.Slot != "" && (b.How == "button" || b.How == "card"))
 }
 func (b UserChanged) Check() error {
 	known := slices.Contains([]string{UserAdded, UserRole, UserPIN, UserBadge, UserRemoved, UserLocked, UserFreed}, b.What)
@@ -140,7 +186,7 @@ func floorCheck(b Body, ok bool) error {
 	if ok {
 		return nil
 	}
-	return fmt.Errorf("%w: %s: %w", ErrGrammar, b.Kind(), errors.New("a field is empty, or says what it cannot"))
+	return fmt.Errorf("%w: %s: a field is empty, or says what it cannot", ErrGrammar, b.Kind())
 }
 
 // decodeFloor is decodeBody for these kinds; nil for others.

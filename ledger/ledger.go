@@ -21,7 +21,7 @@
 // milliseconds; a list with nothing in it is [] or null. Order is by index in the tree, never by time.
 //
 // The first entry, and no other, is station.init. It names the key of the checkpoints, until a station.key names another (Chain). What a run's entries may be
-// and in which order they stand is written at Progress.After, what holds across runs at RunStart.CheckRework. A ledger that was
+// and in which order they stand is written at Progress.After, what holds across runs at RunStart.CheckRework, and of jobs and shifts at Floor.After. A ledger that was
 // restored from a copy goes on with station.epoch (StationEpoch). Station and simulated never change.
 //
 // The head of the tree is a C2SP tlog-checkpoint in a signed note: three lines, origin "station/<station id>", number

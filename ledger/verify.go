@@ -119,6 +119,7 @@ type walk struct {
 	runs    map[string]Progress
 	reworks Reworks
 	retired map[string]bool // masters
+	floor   Floor
 	seen    map[string]bool // sorts of findings that there are already
 
 	kept int64  // the next checkpoint is kept under this size, -1 when there is none
@@ -245,6 +246,10 @@ func (w *walk) place(i int64, e Entry) error {
 		return w.epoch(i, b)
 	case KeyServerEntry:
 		return b.Check()
+	case FloorEntry:
+		next, err := w.floor.After(i, b)
+		w.floor = next
+		return err
 	case MasterRetired:
 		err := b.Check(w.retired[b.Name])
 		w.retired[b.Name] = true

@@ -263,7 +263,7 @@ func TestVersion1(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := d.bolt.Update(func(tx *bolt.Tx) error {
-		return errors.Join(tx.DeleteBucket(bucketEscrow), tx.DeleteBucket(bucketNotes), tx.DeleteBucket(bucketKeys), tx.DeleteBucket(bucketMasters), tx.Bucket(bucketStore).Put([]byte("version"), []byte("1")))
+		return errors.Join(tx.DeleteBucket(bucketEscrow), tx.DeleteBucket(bucketNotes), tx.DeleteBucket(bucketKeys), tx.DeleteBucket(bucketMasters), tx.DeleteBucket(bucketFloor), tx.Bucket(bucketStore).Put([]byte("version"), []byte("1")))
 	})
 	if err := errors.Join(err, d.Close()); err != nil {
 		t.Fatal(err)

@@ -73,7 +73,7 @@ func index(r rows, rec ledger.Record) (settled string, err error) {
 	case ledger.KeyServerEntry:
 		return "", b.Check()
 	case ledger.FloorEntry:
-		return "", b.Check()
+		return "", indexFloor(r, rec.Index, b)
 	case ledger.Other: // of a later version; it has no rows that this version knows
 		return "", nil
 	case ledger.ReworkPermit:

@@ -66,7 +66,7 @@ func TestMaster(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = b.Update(func(tx *bolt.Tx) error {
-			return errors.Join(tx.DeleteBucket(bucketKeys), tx.DeleteBucket(bucketMasters), tx.Bucket(bucketStore).Put([]byte("version"), []byte("2")))
+			return errors.Join(tx.DeleteBucket(bucketKeys), tx.DeleteBucket(bucketMasters), tx.DeleteBucket(bucketFloor), tx.Bucket(bucketStore).Put([]byte("version"), []byte("2")))
 		})
 		if err := errors.Join(err, b.Close()); err != nil {
 			t.Fatal(err)

@@ -125,7 +125,7 @@ func version(tx *bolt.Tx) string { return string(tx.Bucket(bucketStore).Get([]by
 // upgrade makes the present version of an empty file, or of one of an earlier version.
 func upgrade(tx *bolt.Tx) error {
 	fresh := tx.Bucket(bucketKeys) == nil
-	for _, name := range slices.Concat(buckets, kept, ofKeys) {
+	for _, name := range slices.Concat(buckets, kept, ofKeys, ofFloor) {
 		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 			return err
 		}
@@ -301,8 +301,8 @@ func checkBuckets(tx *bolt.Tx) error {
 	if b == nil {
 		return fmt.Errorf("%w: it is not a ledger of this program", ErrDamaged)
 	}
-	if v := version(tx); v != fileVersion && v != fileVersion2 && v != fileVersion1 {
-		return fmt.Errorf("the ledger's file version is %q, and this program knows %q, %q and %q", v, fileVersion1, fileVersion2, fileVersion)
+	if v, known := version(tx), []string{fileVersion1, fileVersion2, fileVersion3, fileVersion}; !slices.Contains(known, v) {
+		return fmt.Errorf("the ledger's file version is %q, and this program knows %q", v, known)
 	}
 	for _, name := range bucketsOf(tx) {
 		if tx.Bucket(name) == nil {
@@ -319,16 +319,21 @@ func bucketsOf(tx *bolt.Tx) [][]byte {
 		return buckets
 	case fileVersion2:
 		return slices.Concat(buckets, kept)
+	case fileVersion3:
+		return slices.Concat(buckets, kept, ofKeys)
 	}
-	return slices.Concat(buckets, kept, ofKeys)
+	return slices.Concat(buckets, kept, ofKeys, ofFloor)
 }
 
 // indexesOf are those of them that follow from the entries.
 func indexesOf(tx *bolt.Tx) [][]byte {
-	if version(tx) == fileVersion {
+	switch version(tx) {
+	case fileVersion1, fileVersion2:
+		return indexes
+	case fileVersion3:
 		return slices.Concat(indexes, ofKeys)
 	}
-	return indexes
+	return slices.Concat(indexes, ofKeys, ofFloor)
 }
 
 // errOtherKey means that the file's checkpoints have another key. Where it is the station's ledger, the key is what is wrong.

@@ -4,11 +4,11 @@
 // What an entry means, in which order entries may stand, and how a ledger is verified, belong to package ledger; keys
 // belong to keyring.
 //
-// # File, version 3
+// # File, version 4
 //
 // Numbers in keys are eight bytes, big-endian; (s) is two bytes of length and the string. Buckets:
 //
-//	store            "version" -> "3"
+//	store            "version" -> "4"
 //	entries          index -> canonical bytes
 //	hashes           tlog storage index -> 32 bytes
 //	checkpoints      size -> signed note
@@ -28,9 +28,10 @@
 //	units_by_digest  (recipe digest), time, index -> serial
 //	keys             "checkpoint" -> the keys of the checkpoints (JSON, ledger.Chain)
 //	masters          name of a master key -> what the newest entries tell of it (JSON)
+//	floor            "open" -> the open job and shift (JSON, ledger.Floor)
 //
-// Version 2 has no buckets keys and masters, and no entries that would change the first key. Version 1 has no buckets escrow and notes either, and no entries that would need
-// them. Open makes version 3 of both; reading leaves them.
+// Version 3 has no bucket floor, and no entries that would need it. Version 2 has no buckets keys and masters either, and no entries that would change the first key. Version 1
+// has no buckets escrow and notes either, and no entries that would need them. Open makes version 4 of all; reading leaves them.
 //
 // Deleted bytes stay in the file until bbolt uses their page again. No secret is ever in it: escrow is ciphertext, and notes
 // are tags and packets that do not tell the key they were made with.
@@ -113,8 +114,9 @@ var (
 )
 
 const (
-	fileVersion  = "3"
-	fileVersion2 = "2" // has no rows of keys
+	fileVersion  = "4"
+	fileVersion3 = "3" // has no rows of the floor
+	fileVersion2 = "2" // nor of keys
 	fileVersion1 = "1" // nor kept buckets
 )
 
