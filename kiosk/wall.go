@@ -1,115 +1,270 @@
 package kiosk
 
 import (
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
 	"station/ledger"
 	"station/provision"
 )
 
-// State is what the wall shows, as it stands: also the document of GET /api/v1/state and of `station status`.
+// State is what the wall shows, as it stands: also the document of GET /api/v1/state and of `station status`. Nobody may change what it points to.
 type State struct {
 	Station   string    `json:"station"`
 	Simulated bool      `json:"simulated"`
-	Started   time.Time `json:"started"` // of the program: another one is another start
-	Version   uint64    `json:"version"` // counts the changes since then
-	Rows      [][]Tile  `json:"rows"`    // as the slots stand
-	Shift     *Shift    `json:"shift"`   // null where none was begun
-	Job       *Job      `json:"job"`     // null where there is none
-	Open      []Open    `json:"open"`    // INTERRUPTED, oldest first
-	Next      Said      `json:"next"`    // what to do now
-	Mirror    string    `json:"mirror"`  // one of the Mirror constants of package ledger
+	Started   time.Time `json:"started"`        // of the program: another one is another start
+	Version   uint64    `json:"version"`        // counts the changes since then, from 1
+	Rows      [][]Tile  `json:"rows"`           // as the slots stand
+	Said      *Said     `json:"said,omitempty"` // what was said last that is of no slot
+	Shift     *Shift    `json:"shift"`          // null where none was begun
+	Job       *Job      `json:"job"`            // null where there is none
+	Open      []Open    `json:"open"`           // INTERRUPTED, oldest first
+	Next      Said      `json:"next"`           // what to do now
+	Mirror    string    `json:"mirror"`         // one of the Mirror constants of package ledger
 }
 
-// Tile is one place of the wall.
-type Tile struct {
-	Slot     string              `json:"slot"`              // "" for a place without one
-	Excluded bool                `json:"excluded"`          // the configuration says that it is not used
-	Problem  *Said               `json:"problem,omitempty"` // why it cannot be looked at: no programmer, wrong voltage
-	State    provision.SlotState `json:"state"`
-	Stopped  bool                `json:"stopped"` // three in a row
-	Held     bool                `json:"held"`    // its FAIL waits to be acknowledged
-	There    bool                `json:"there"`   // a board is in it
-	Serial   string              `json:"serial"`
-	UID      string              `json:"uid"`
-	Said     *Said               `json:"said,omitempty"` // what was said of it last, until something else happens there
-	Run      *Running            `json:"run,omitempty"`
-	Result   *Result             `json:"result,omitempty"` // stays until the board is out, or the next one is scanned for it
-}
-
-// Running is how far a run has come.
-type Running struct {
-	Phase     string    `json:"phase"` // an EventKind, or a move: "identified", "reading", "writing", "verifying", "reseat"
-	Step      int       `json:"step"`  // 1 is the first; 0 before it
-	Of        int       `json:"of"`
-	Title     string    `json:"title"`
-	Permanent bool      `json:"permanent"` // the present step cannot be undone
-	Percent   int       `json:"percent"`   // of the present step, -1 where it has no measure
-	Overall   int       `json:"overall"`   // of the run, by the time that its steps take
-	Started   time.Time `json:"started"`
-	Elapsed   int64     `json:"elapsed_ms"`
-	Remaining int64     `json:"remaining_ms"` // -1 where nobody knows
-}
-
-// Result is how a run ended.
-type Result struct {
-	Outcome  ledger.Outcome `json:"outcome"`
-	Already  bool           `json:"already"` // it had passed before
-	Cause    string         `json:"cause"`
-	Message  string         `json:"message"` // the engine's sentences, in English
-	Next     string         `json:"next"`
-	Run      string         `json:"run"`
-	Code     string         `json:"code"` // CodeOf run, "" where there is none
-	Duration int64          `json:"ms"`
-	Report   bool           `json:"report"` // there is a PDF
-}
-
-// Job is what is being made.
-type Job struct {
-	Recipe   ledger.Recipe `json:"recipe"`
-	File     string        `json:"file"`
-	Quantity int           `json:"quantity"` // 0 for as many as come
-	Trial    bool          `json:"trial"`
-	By       string        `json:"by"`
-	Begun    time.Time     `json:"begun"`
-	Passed   int           `json:"passed"` // units, each once
-	Failed   int           `json:"failed"` // likewise, and not passed since
-	Other    int           `json:"other"`  // units that ended otherwise, and neither passed nor failed
-	Steps    []JobStep     `json:"-"`
-}
-
-// JobStep is a step of the job's recipe and how long it should take, 0 where nobody knows.
-type JobStep struct {
-	Title     string
-	Permanent bool
-	Expect    time.Duration
-}
-
-// Yield is passed among those that passed or failed, in percent; -1 where there are none.
-func (j *Job) Yield() int {
-	if j.Passed+j.Failed == 0 {
-		return -1
+// Tile is the place of a slot.
+func (s *State) Tile(slot string) (Tile, bool) {
+	for _, row := range s.Rows {
+		for _, t := range row {
+			if t.Slot == slot {
+				return t, true
+			}
+		}
 	}
-	return j.Passed * 100 / (j.Passed + j.Failed)
+	return Tile{}, false
 }
 
-// Shift is who works, since when, and what was found at its start.
-type Shift struct {
-	By     string         `json:"by"`
-	Begun  time.Time      `json:"begun"`
-	Checks []ledger.Check `json:"checks"`
+// WallOptions are what a wall knows before anything happens.
+type WallOptions struct {
+	Station   string
+	Simulated bool
+	Started   time.Time
+	Rows      [][]string       // names of the slots, as they stand; "" for a place without one. What is told of other slots is not shown
+	Excluded  []string         // names of those that are not used
+	Now       func() time.Time // of what is shown; time.Now when nil
 }
 
-// Open is a unit whose run broke off, or waits for a person.
-type Open struct {
-	Serial string    `json:"serial"`
-	Run    string    `json:"run"`
-	Slot   string    `json:"slot"` // where it was last
-	Here   string    `json:"here"` // the slot that its chip is in now, "" for none
-	Recipe string    `json:"recipe"`
-	Since  time.Time `json:"since"`
-	Person *Said     `json:"person,omitempty"` // what a person has to decide
+// Wall keeps the State. Whoever runs the line tells it what happens; pages and API read it and wait for its changes. Safe for concurrent use, and never waits for
+// whoever watches. What it is given it keeps a copy of.
+type Wall struct {
+	o WallOptions
+
+	mu       sync.Mutex
+	version  uint64
+	tiles    map[string]*tile
+	order    []string // in which the line takes free slots
+	said     *Said
+	shift    *Shift
+	job      *Job
+	times    stepTimes // of the job
+	open     []Open
+	mirror   string
+	next     Said // as told last
+	watchers map[*watcher]struct{}
+	closed   bool
+	flushAt  time.Time
+	timer    *time.Timer // for progress that waits to be told; nil where none does
 }
 
-// Wall keeps the State. Whoever runs the line tells it what happens; pages and API read it and wait for its changes. Safe for concurrent use.
-type Wall struct{}
+// NewWall returns a wall of slots that nobody has looked at.
+func NewWall(o WallOptions) *Wall {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	w := &Wall{o: o, version: 1, mirror: ledger.MirrorNone, tiles: map[string]*tile{}, watchers: map[*watcher]struct{}{}}
+	for _, row := range o.Rows {
+		for _, name := range row {
+			if name != "" {
+				w.tiles[name] = &tile{Tile: Tile{Slot: name, Excluded: slices.Contains(o.Excluded, name), State: provision.Unseen}}
+				w.order = append(w.order, name)
+			}
+		}
+	}
+	w.next = w.state().Next
+	return w
+}
+
+// Event takes what the engine tells (provision.Options.Watch). The result of a run shows from here on; Result has the rest of it.
+func (w *Wall) Event(ev provision.Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t := w.tiles[ev.Slot]
+	if t == nil {
+		return
+	}
+	if ev.Kind == provision.Progress && t.run != nil && t.Serial == ev.Serial {
+		t.run.event(ev, w.o.Now())
+		w.later(t)
+		return
+	}
+	if ev.Kind == provision.Ended && t.run != nil && t.Serial == ev.Serial && w.job != nil {
+		w.times.learn(t.run, ev.Result)
+	}
+	before := t.seen()
+	tones := t.event(ev, w.o.Now())
+	if ev.Kind != provision.Ended || t.seen() != before || len(tones) > 0 {
+		w.tell(false, toned(ev.Slot, tones), ev.Slot)
+	}
+}
+
+// Slots takes what the line knows, in the order in which it takes free slots: after each of its events, and before what it said to that (Said).
+func (w *Wall) Slots(all []provision.SlotStatus) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var changed, order []string
+	var tones []Toned
+	for _, s := range all {
+		t := w.tiles[s.Slot]
+		if t == nil {
+			continue
+		}
+		order = append(order, s.Slot)
+		before := t.seen()
+		tones = append(tones, toned(s.Slot, t.status(s, w.o.Now()))...)
+		if t.seen() != before {
+			changed = append(changed, s.Slot)
+		}
+	}
+	w.order = order
+	if len(changed) > 0 {
+		w.tell(false, tones, changed...)
+	}
+}
+
+// Said shows what was said of a slot, until its state is another one; of none where slot is "", until something else is said. nil takes it back.
+func (w *Wall) Said(slot string, s *Said) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if t := w.tiles[slot]; t != nil {
+		t.Said = copied(s)
+		w.tell(false, nil, slot)
+	} else if slot == "" && (s != nil || w.said != nil) {
+		w.said = copied(s)
+		w.tell(true, nil)
+	}
+}
+
+// Result shows how the run of a serial in a slot ended, or that it was refused; nil takes it back. It may come more than once, as more becomes known. there tells whether
+// its board is in the slot. It stays until the board is out and, if it is a FAIL, acknowledged, or until the slot is for the next one.
+func (w *Wall) Result(slot, serial string, r *Result, there bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t := w.tiles[slot]
+	if t == nil {
+		return
+	}
+	before := t.seen()
+	var tones []Tone
+	if r == nil {
+		t.Result = nil
+	} else {
+		tones = t.result(serial, *r, there)
+	}
+	if t.seen() != before || len(tones) > 0 {
+		w.tell(false, toned(slot, tones), slot)
+	}
+}
+
+// Problem says why a slot cannot be looked at; nil that it can be again.
+func (w *Wall) Problem(slot string, s *Said) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t := w.tiles[slot]
+	if t == nil || s == nil && t.Problem == nil {
+		return
+	}
+	var tones []Tone
+	if t.Problem == nil {
+		tones = []Tone{Attention}
+	}
+	t.Problem = copied(s)
+	w.tell(false, toned(slot, tones), slot)
+}
+
+// Job says what is made, and how much of it there is; nil for nothing.
+func (w *Wall) Job(j *Job) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.times.job(w.job, j)
+	w.job = nil
+	if j != nil {
+		c := *j
+		w.job = &c
+	}
+	w.tell(true, nil)
+}
+
+// Shift says who works; nil for nobody.
+func (w *Wall) Shift(s *Shift) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.shift = nil
+	if s != nil {
+		c := *s
+		w.shift = &c
+	}
+	w.tell(true, nil)
+}
+
+// Open says which runs broke off or wait for a person, oldest first; not those that are under way.
+func (w *Wall) Open(open []Open) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open = slices.Clone(open)
+	w.tell(true, nil)
+}
+
+// Mirror says where the second copy of the ledger is: one of the Mirror constants of package ledger.
+func (w *Wall) Mirror(where string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if where == w.mirror {
+		return
+	}
+	var tones []Toned
+	if where == ledger.MirrorAway {
+		tones = toned("", []Tone{Attention})
+	}
+	w.mirror = where
+	w.tell(true, tones)
+}
+
+// State is how the wall stands.
+func (w *Wall) State() State {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.state()
+}
+
+// state makes the State of now. Nothing in it is changed later.
+func (w *Wall) state() State {
+	now := w.o.Now()
+	s := State{Station: w.o.Station, Simulated: w.o.Simulated, Started: w.o.Started, Version: w.version, Rows: make([][]Tile, len(w.o.Rows)),
+		Said: w.said, Shift: w.shift, Job: w.job, Open: w.open, Mirror: w.mirror}
+	if s.Open == nil {
+		s.Open = []Open{}
+	}
+	times := w.times.all()
+	for i, row := range w.o.Rows {
+		s.Rows[i] = make([]Tile, len(row))
+		for k, name := range row {
+			if name != "" {
+				s.Rows[i][k] = w.tiles[name].at(now, times)
+			}
+		}
+	}
+	s.Next = nextOf(&s, w.order)
+	return s
+}
+
+func copied(s *Said) *Said {
+	if s == nil {
+		return nil
+	}
+	c := *s
+	c.Facts = maps.Clone(s.Facts)
+	return &c
+}

@@ -1,0 +1,210 @@
+package kiosk
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"station/provision"
+)
+
+// Words of State.Next, and what their sentences name.
+const (
+	NextReseat      = "next-reseat"     // slot, serial
+	NextDecide      = "next-decide"     // slot, serial
+	NextResume      = "next-resume"     // slot, serial, card
+	NextResumeAll   = "next-resume-all" // count, slots, card
+	NextBin         = "next-bin"        // slot, serial, card: its board is out
+	NextTakeFail    = "next-take-fail"  // slot, serial, card: its board is in the slot
+	NextPutIn       = "next-put-in"     // slot, serial
+	NextValue       = "next-value"      // slot, serial, value
+	NextTakeOut     = "next-take-out"   // slot, serial, outcome
+	NextEmpty       = "next-empty"      // slot: nobody knows what is in it
+	NextScan        = "next-scan"       // slot
+	NextStopped     = "next-stopped"    // slot, card
+	NextProblem     = "next-problem"    // slot
+	NextWait        = "next-wait"       // count
+	NextLook        = "next-look"       // the slots are looked at
+	NextJobFull     = "next-job-full"   // count
+	NextNoJob       = "next-no-job"     //
+	NextNoShift     = "next-no-shift"   //
+	NextNoSlot      = "next-no-slot"    // none is used
+	cardOfRejectBin = "REJECT"          // as provision has it
+	cardOfRelease   = "RELEASE:"        // likewise
+	cardOfResume    = provision.CardResume
+)
+
+// NextWords are all of them.
+var NextWords = []string{NextReseat, NextDecide, NextResume, NextResumeAll, NextBin, NextTakeFail, NextPutIn, NextValue, NextTakeOut, NextEmpty, NextScan, NextStopped, NextProblem,
+	NextWait, NextLook, NextJobFull, NextNoJob, NextNoShift, NextNoSlot}
+
+// nextOf is the one thing to be done now, what is most urgent first: what a person's hands are waited for in a run; boards here that a person decides about, or whose runs broke off;
+// FAILs, those already out first; what was scanned; what is done; the next board. What only another person mends (a slot that is stopped, or that cannot be looked at)
+// comes up where no slot takes a board: the tiles show it anyway. order is that in which free slots are taken.
+func nextOf(s *State, order []string) Said {
+	var tiles []Tile
+	for _, name := range order {
+		if t, ok := s.Tile(name); ok && !t.Excluded {
+			tiles = append(tiles, t)
+		}
+	}
+	rules := []func(*State, []Tile) *Said{nextReseat, nextOpen, nextFail, nextScanned, nextDone, nextJob, nextFree, nextNone}
+	for _, rule := range rules {
+		if said := rule(s, tiles); said != nil {
+			return *said
+		}
+	}
+	return *next(NextNoSlot, "no slot is used")
+}
+
+// next is a sentence. facts are names and values in turn.
+func next(word, text string, facts ...string) *Said {
+	s := &Said{Word: word, Text: text}
+	if len(facts) > 0 {
+		s.Facts = map[string]string{}
+	}
+	for i := 0; i < len(facts); i += 2 {
+		s.Facts[facts[i]] = facts[i+1]
+	}
+	return s
+}
+
+// first is the first tile that is so, nil for none.
+func first(tiles []Tile, is func(Tile) bool) *Tile {
+	for i := range tiles {
+		if is(tiles[i]) {
+			return &tiles[i]
+		}
+	}
+	return nil
+}
+
+func nextReseat(_ *State, tiles []Tile) *Said {
+	t := first(tiles, func(t Tile) bool { return t.Run != nil && t.Run.Phase == string(provision.Reseat) })
+	if t == nil {
+		return nil
+	}
+	return next(NextReseat, fmt.Sprintf("take the board of %s out of slot %s and put the same board back", t.Serial, t.Slot), "slot", t.Slot, "serial", t.Serial)
+}
+
+func nextOpen(s *State, tiles []Tile) *Said {
+	var here []Open
+	for _, o := range s.Open {
+		t, ok := s.Tile(o.Here)
+		if o.Here == "" || !ok || t.State == provision.Running {
+			continue
+		}
+		if o.Person != nil {
+			return next(NextDecide, fmt.Sprintf("a person has to decide about %s: take its board out of slot %s, put it aside, and call the supervisor", o.Serial, o.Here), "slot", o.Here, "serial", o.Serial)
+		}
+		if s.Job != nil {
+			here = append(here, o)
+		}
+	}
+	if len(here) == 0 {
+		return nil
+	}
+	var slots []string
+	for _, o := range here {
+		slots = append(slots, o.Here)
+	}
+	if len(here) == 1 {
+		return next(NextResume, fmt.Sprintf("the run of %s in slot %s broke off: scan %s to finish it", here[0].Serial, here[0].Here, cardOfResume), "slot", here[0].Here, "serial", here[0].Serial, "card", cardOfResume)
+	}
+	list := strings.Join(slots, ", ")
+	return next(NextResumeAll, fmt.Sprintf("%d runs broke off, in slots %s: scan %s to finish them", len(here), list, cardOfResume), "count", strconv.Itoa(len(here)), "slots", list, "card", cardOfResume)
+}
+
+func nextFail(_ *State, tiles []Tile) *Said {
+	if t := first(tiles, func(t Tile) bool { return t.Held && !t.There }); t != nil {
+		return next(NextBin, fmt.Sprintf("put the board of %s, which failed in slot %s, into the reject bin, and scan the bin's card %s", t.Serial, t.Slot, cardOfRejectBin), "slot", t.Slot, "serial", t.Serial, "card", cardOfRejectBin)
+	}
+	if t := first(tiles, func(t Tile) bool { return t.Held }); t != nil {
+		return next(NextTakeFail, fmt.Sprintf("take the board of %s, which failed, out of slot %s, put it into the reject bin, and scan the bin's card %s", t.Serial, t.Slot, cardOfRejectBin), "slot", t.Slot, "serial", t.Serial, "card", cardOfRejectBin)
+	}
+	return nil
+}
+
+func nextScanned(_ *State, tiles []Tile) *Said {
+	if t := first(tiles, func(t Tile) bool { return t.State == provision.Armed }); t != nil {
+		return next(NextPutIn, fmt.Sprintf("put the board of %s into slot %s", t.Serial, t.Slot), "slot", t.Slot, "serial", t.Serial)
+	}
+	if t := first(tiles, func(t Tile) bool { return t.State == provision.Scanned }); t != nil {
+		value := ""
+		if t.Said != nil {
+			value = t.Said.Facts["value"]
+		}
+		return next(NextValue, fmt.Sprintf("scan the %s of %s", value, t.Serial), "slot", t.Slot, "serial", t.Serial, "value", value)
+	}
+	return nil
+}
+
+func nextDone(_ *State, tiles []Tile) *Said {
+	if t := first(tiles, func(t Tile) bool { return t.State == provision.Occupied && t.Result != nil }); t != nil {
+		return next(NextTakeOut, fmt.Sprintf("take the board of %s (%s) out of slot %s", t.Serial, t.Result.Outcome, t.Slot), "slot", t.Slot, "serial", t.Serial, "outcome", string(t.Result.Outcome))
+	}
+	if t := first(tiles, func(t Tile) bool { return t.State == provision.Occupied && t.Problem == nil }); t != nil {
+		return next(NextEmpty, fmt.Sprintf("take the board out of slot %s", t.Slot), "slot", t.Slot)
+	}
+	return nil
+}
+
+// nextJob is where there is none, or where it needs no more boards.
+func nextJob(s *State, tiles []Tile) *Said {
+	busy := underWay(tiles)
+	switch {
+	case busy > 0 && (s.Job == nil || s.Job.Quantity > 0 && s.Job.Passed+busy >= s.Job.Quantity):
+		return waiting(busy)
+	case s.Job == nil && s.Shift == nil:
+		return next(NextNoShift, "begin the shift")
+	case s.Job == nil:
+		return next(NextNoJob, "choose what is made: scan a job's card, or have a supervisor begin one")
+	case s.Job.Quantity > 0 && s.Job.Passed >= s.Job.Quantity:
+		return next(NextJobFull, fmt.Sprintf("all %d are made: close the job", s.Job.Quantity), "count", strconv.Itoa(s.Job.Quantity))
+	}
+	return nil
+}
+
+// underWay is how many slots run.
+func underWay(tiles []Tile) int {
+	n := 0
+	for _, t := range tiles {
+		if t.Run != nil || t.State == provision.Running && t.Result == nil {
+			n++
+		}
+	}
+	return n
+}
+
+func waiting(busy int) *Said {
+	return next(NextWait, fmt.Sprintf("wait: %d under way", busy), "count", strconv.Itoa(busy))
+}
+
+func nextFree(_ *State, tiles []Tile) *Said {
+	takes := func(t Tile) bool { return t.State == provision.Free && !t.Stopped && !t.Held && t.Problem == nil }
+	t := first(tiles, func(t Tile) bool { return takes(t) && t.Said != nil && t.Said.Word == "scan-serial" }) // its label was scanned
+	if t == nil {
+		t = first(tiles, takes)
+	}
+	if t == nil {
+		return nil
+	}
+	return next(NextScan, fmt.Sprintf("scan the next board, for slot %s", t.Slot), "slot", t.Slot)
+}
+
+// nextNone is where no slot takes a board.
+func nextNone(_ *State, tiles []Tile) *Said {
+	if t := first(tiles, func(t Tile) bool { return t.Stopped }); t != nil {
+		return next(NextStopped, fmt.Sprintf("slot %s is stopped: have it looked after, and a supervisor scan %s%s", t.Slot, cardOfRelease, t.Slot), "slot", t.Slot, "card", cardOfRelease+t.Slot)
+	}
+	if busy := underWay(tiles); busy > 0 {
+		return waiting(busy)
+	}
+	if t := first(tiles, func(t Tile) bool { return t.Problem != nil }); t != nil {
+		return next(NextProblem, fmt.Sprintf("slot %s cannot be looked at: see to its programmer", t.Slot), "slot", t.Slot)
+	}
+	if len(tiles) > 0 {
+		return next(NextLook, "wait: the slots are looked at")
+	}
+	return nil
+}

@@ -1,0 +1,116 @@
+package kiosk
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"time"
+)
+
+const (
+	heartbeatEvery = 10 * time.Second // so that a page knows within 15 s that nobody is there any more
+	streamLimit    = 5 * time.Second  // for each write to be taken
+	maxStreams     = 64
+)
+
+// stream answers with the changes of a wall as server-sent events, until whoever asked is gone, does not take them, or the wall is closed. render makes the messages of a change; where
+// it returns nil, whoever asked may not see more, and the stream ends. Every 10 s there is an event "heartbeat", with the start of the program and the version of the State.
+func stream(wall *Wall, w http.ResponseWriter, r *http.Request, render func(Change) []byte) {
+	changes, stop, ok := wall.watch(maxStreams)
+	if !ok {
+		w.Header().Set("Retry-After", "10")
+		http.Error(w, "too many pages are open", http.StatusServiceUnavailable)
+		return
+	}
+	defer stop()
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	c := http.NewResponseController(w)
+	send := func(b []byte) bool {
+		c.SetWriteDeadline(time.Now().Add(streamLimit)) // an error says that there is none
+		_, err := w.Write(b)
+		return err == nil && c.Flush() == nil
+	}
+	beat := time.NewTicker(heartbeatEvery)
+	defer beat.Stop()
+	var version uint64
+	for {
+		var b []byte
+		select {
+		case <-r.Context().Done():
+			return
+		case change, more := <-changes:
+			if !more {
+				return
+			}
+			version = change.State.Version
+			if b = render(change); b == nil {
+				return
+			}
+		case <-beat.C:
+			b = jsonMessage("heartbeat", struct {
+				Started time.Time `json:"started"`
+				Version uint64    `json:"version"`
+			}{wall.o.Started, version})
+		}
+		if !send(b) {
+			return
+		}
+	}
+}
+
+// message is a server-sent event; event is "" for one without a name, which htmx puts into its page.
+func message(event string, data []byte) []byte {
+	var b bytes.Buffer
+	if event != "" {
+		b.WriteString("event: " + event + "\n")
+	}
+	for line := range bytes.SplitSeq(data, []byte("\n")) {
+		b.WriteString("data: ")
+		b.Write(bytes.TrimSuffix(line, []byte("\r")))
+		b.WriteByte('\n')
+	}
+	b.WriteByte('\n')
+	return b.Bytes()
+}
+
+// jsonMessage is a message whose data is a document.
+func jsonMessage(event string, document any) []byte {
+	data, err := json.Marshal(document)
+	if err != nil {
+		panic(err) // nothing in it can fail
+	}
+	return message(event, data)
+}
+
+// changeMessage is a change for GET /api/v1/events: the whole State at first, and what of it is another afterwards.
+func changeMessage(c Change) []byte {
+	type rest struct {
+		Said   *Said  `json:"said"`
+		Shift  *Shift `json:"shift"`
+		Job    *Job   `json:"job"`
+		Open   []Open `json:"open"`
+		Next   Said   `json:"next"`
+		Mirror string `json:"mirror"`
+	}
+	document := struct {
+		State   *State  `json:"state,omitempty"`
+		Version uint64  `json:"version"`
+		Tiles   []Tile  `json:"tiles,omitempty"`
+		Tones   []Toned `json:"tones,omitempty"`
+		*rest
+	}{Version: c.State.Version, Tones: c.Tones}
+	if c.From == 0 {
+		document.State = &c.State
+		return jsonMessage("change", document)
+	}
+	for _, slot := range c.Tiles {
+		if t, ok := c.State.Tile(slot); ok {
+			document.Tiles = append(document.Tiles, t)
+		}
+	}
+	if s := c.State; c.All {
+		document.rest = &rest{s.Said, s.Shift, s.Job, s.Open, s.Next, s.Mirror}
+	}
+	return jsonMessage("change", document)
+}

@@ -1,0 +1,49 @@
+package kiosk
+
+import (
+	"testing"
+
+	"station/ledger"
+	"station/provision"
+)
+
+// TestRunOnTheWall is one unit from its scan to its removal.
+func TestRunOnTheWall(t *testing.T) {
+	w := NewWall(WallOptions{Station: "line-1", Rows: [][]string{{"1", "2"}, {"", "4"}}, Excluded: []string{"4"}})
+	slots := func(first provision.SlotStatus) {
+		w.Slots([]provision.SlotStatus{first, {Slot: "2", State: provision.Free}})
+	}
+	tile := func() Tile { s := w.State(); one, _ := s.Tile("1"); return one }
+	says := func(word string) {
+		t.Helper()
+		if got := w.State().Next.Word; got != word {
+			t.Errorf("next is %s, want %s", got, word)
+		}
+	}
+	slots(provision.SlotStatus{Slot: "1", State: provision.Free})
+	says(NextNoShift)
+	w.Shift(&Shift{By: "op-1"})
+	says(NextNoJob)
+	w.Job(&Job{File: "a.yaml"})
+	says(NextScan)
+	slots(provision.SlotStatus{Slot: "1", State: provision.Armed, Serial: "GW-1"})
+	says(NextPutIn)
+	slots(provision.SlotStatus{Slot: "1", State: provision.Running, Serial: "GW-1", There: true})
+	says(NextScan)
+	w.Event(provision.Event{Kind: provision.StepBegan, Slot: "1", Serial: "GW-1", Step: 1, Of: 2, Title: "password", Permanent: true})
+	w.Event(provision.Event{Kind: provision.Progress, Slot: "1", Serial: "GW-1", Step: 1, Of: 2, Move: "writing", Done: 1, Total: 3})
+	if r := tile().Run; r == nil || r.Step != 1 || !r.Permanent || r.Percent != 33 || r.Phase != "writing" || r.Remaining != -1 {
+		t.Errorf("%+v", r)
+	}
+	w.Event(provision.Event{Kind: provision.Ended, Slot: "1", Serial: "GW-1", Result: &provision.Result{Run: "0123456789abcdef", Outcome: ledger.Pass}})
+	slots(provision.SlotStatus{Slot: "1", State: provision.Occupied, Serial: "GW-1", There: true})
+	says(NextTakeOut)
+	if r := tile().Result; r == nil || r.Outcome != ledger.Pass || r.Code != "01234567" || tile().Run != nil {
+		t.Errorf("%+v", tile())
+	}
+	slots(provision.SlotStatus{Slot: "1", State: provision.Free, Serial: "GW-1"})
+	says(NextScan)
+	if one := tile(); one.Result != nil || one.Serial != "" {
+		t.Errorf("%+v", one)
+	}
+}
