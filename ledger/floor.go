@@ -116,10 +116,11 @@ type FailAcknowledged struct {
 
 // UserChanged says that somebody may do other things from now on. Names are never here.
 type UserChanged struct {
-	User string `json:"user"` // pseudonymous id
-	What string `json:"what"` // one of the User constants
-	Role string `json:"role"` // from now on, "" when removed
-	By   string `json:"by"`   // "setup" for the first user
+	User          string `json:"user"` // pseudonymous id
+	What          string `json:"what"` // one of the User constants
+	Role          string `json:"role"` // from now on, "" when removed
+	By            string `json:"by"`   // "setup" for the first user, "station" for a lock
+	Authenticated bool   `json:"authenticated"`
 }
 
 const (
@@ -136,7 +137,7 @@ const (
 type UserSession struct {
 	User string `json:"user"`
 	In   bool   `json:"in"`
-	How  string `json:"how"` // "badge", "pin", "card", "button", "expired", "removed"
+	How  string `json:"how"` // "badge", "pin", "card", "button", "expired", "removed", "changed" for another PIN or badge
 }
 
 // AccessRefused says that somebody who was signed in wanted what is not theirs.
