@@ -31,7 +31,7 @@ func (p *People) setBadge(r *roll, m *member, badge string) (code string, err er
 		code = badgePrefix + rand.Text()[:badgeSize]
 		badge = code
 	case len(badge) < shortestBadge || len(badge) > longestBadge || strings.ContainsFunc(badge, func(c rune) bool { return c > unicode.MaxASCII || !unicode.IsGraphic(c) || c == ' ' }):
-		return "", refused(422, WordBadgeWeak, nil, "this cannot be the code of a badge.", "Scan a badge whose code has 8 to 128 letters, digits and signs, or have one made.")
+		return "", refused(422, WordBadgeWeak, nil, "this cannot be the code of a badge", "Scan a badge whose code has 8 to 128 letters, digits and signs, or have one made.")
 	}
 	m.Badge = p.stretch([]byte(badge), r.Salt)
 	return code, nil

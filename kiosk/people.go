@@ -1,7 +1,6 @@
 package kiosk
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -12,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"station/ledger"
@@ -223,8 +223,8 @@ func (p *People) save(r *roll) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(append(bytes.TrimSpace(text), '\n'))
-	if err = errors.Join(err, f.Chmod(0o600), f.Sync(), f.Close()); err == nil {
+	_, err = f.Write(append(text, '\n'))
+	if err = errors.Join(err, f.Chmod(0o600), likeFolder(f), f.Sync(), f.Close()); err == nil {
 		err = os.Rename(fresh, p.path)
 	}
 	if err != nil {
@@ -236,6 +236,19 @@ func (p *People) save(r *roll) error {
 		return err
 	}
 	return errors.Join(folder.Sync(), folder.Close())
+}
+
+// likeFolder gives a file that root makes to the owner of its folder, who is to read it later.
+func likeFolder(f *os.File) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	info, err := os.Stat(filepath.Dir(f.Name()))
+	if err != nil {
+		return err
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	return f.Chown(int(owner.Uid), int(owner.Gid))
 }
 
 func random(n int) []byte {

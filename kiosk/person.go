@@ -90,18 +90,18 @@ var notPeople = []string{"setup", "station", "unnamed"}
 // check refuses what a person cannot be, but for how they sign in.
 func (m member) check(r *roll) error {
 	if !personID.MatchString(m.ID) || slices.Contains(notPeople, strings.ToLower(m.ID)) || strings.EqualFold(m.ID, m.Name) {
-		return refused(422, WordUserID, map[string]string{"id": m.ID}, fmt.Sprintf("%q cannot be the id of a person: it stands in the ledger for ever.", m.ID),
+		return refused(422, WordUserID, map[string]string{"id": m.ID}, fmt.Sprintf("%q cannot be the id of a person: it stands in the ledger for ever", m.ID),
 			"Choose 1 to 32 letters, digits and dashes that do not say the name.")
 	}
 	if n := utf8.RuneCountInString(m.Name); n == 0 || n > longestPersonName || !utf8.ValidString(m.Name) || strings.TrimSpace(m.Name) != m.Name ||
 		strings.ContainsFunc(m.Name, func(c rune) bool { return !unicode.IsPrint(c) }) {
-		return refused(422, WordUserName, nil, "this cannot be a name.", fmt.Sprintf("Give 1 to %d printable characters.", longestPersonName))
+		return refused(422, WordUserName, nil, "this cannot be a name", fmt.Sprintf("Give 1 to %d printable characters.", longestPersonName))
 	}
 	if !slices.Contains(Roles, m.Role) {
-		return refused(422, WordUserRole, map[string]string{"role": string(m.Role)}, fmt.Sprintf("there is no role %q.", m.Role), "Roles are operator, supervisor, auditor and admin.")
+		return refused(422, WordUserRole, map[string]string{"role": string(m.Role)}, fmt.Sprintf("there is no role %q", m.Role), "Roles are operator, supervisor, auditor and admin.")
 	}
 	if m.PIN == nil && m.Badge == nil {
-		return refused(422, WordUserBare, map[string]string{"id": m.ID}, fmt.Sprintf("%s could not sign in.", m.ID), "Give a PIN, or a badge.")
+		return refused(422, WordUserBare, map[string]string{"id": m.ID}, fmt.Sprintf("%s could not sign in", m.ID), "Give a PIN, or a badge.")
 	}
 	for _, o := range r.People {
 		switch {
@@ -109,20 +109,20 @@ func (m member) check(r *roll) error {
 		case strings.EqualFold(o.ID, m.ID):
 			return taken(m.ID)
 		case strings.EqualFold(o.Name, m.Name), strings.EqualFold(o.ID, m.Name), strings.EqualFold(o.Name, m.ID):
-			return refused(409, WordNameTaken, nil, "somebody else has this name, or this id.", "Add something that tells them apart.")
+			return refused(409, WordNameTaken, nil, "somebody else has this name, or this id", "Add something that tells them apart.")
 		case m.Badge != nil && slices.Equal(o.Badge, m.Badge):
-			return refused(409, WordBadgeTaken, nil, "this badge is somebody else's.", "Take it from them first, or give another one.")
+			return refused(409, WordBadgeTaken, nil, "this badge is somebody else's", "Take it from them first, or give another one.")
 		}
 	}
 	return nil
 }
 
 func taken(id string) error {
-	return refused(409, WordUserTaken, map[string]string{"id": id}, fmt.Sprintf("%s is somebody already, or was: what the ledger says of an id stays said of one person.", id), "Choose another id.")
+	return refused(409, WordUserTaken, map[string]string{"id": id}, fmt.Sprintf("%s is somebody already, or was: what the ledger says of an id stays said of one person", id), "Choose another id.")
 }
 
 func unknown(id string) error {
-	return refused(404, WordUserUnknown, map[string]string{"id": id}, fmt.Sprintf("there is nobody with the id %q.", id), "")
+	return refused(404, WordUserUnknown, map[string]string{"id": id}, fmt.Sprintf("there is nobody with the id %q", id), "`station user list` and the page of users name all.")
 }
 
 // All are the people, by id.
@@ -136,11 +136,14 @@ func (p *People) All() []Person {
 }
 
 // Add adds a person, of whom ID, Name and Role count; pin and badge are "" for none, and one of them is needed. The badge NewBadge makes one, and only then is code what is to be
-// printed on it: nobody can be told it again. The first person is an admin. What is refused is an *Refusal and changes nothing.
+// printed on it: nobody can be told it again. The first person is an admin, and added by "setup" whoever says so. What is refused is an *Refusal and changes nothing.
 func (p *People) Add(ctx context.Context, by Who, person Person, pin, badge string) (code string, err error) {
 	err = p.update(ctx, func(r *roll) ([]ledger.Body, error) {
+		if len(r.People) == 0 {
+			by = Who{ID: "setup"}
+		}
 		if len(r.People) == 0 && person.Role != Admin {
-			return nil, refused(422, WordUserFirst, nil, "the first person is an admin: nobody else could add the others.", "Give the role admin.")
+			return nil, refused(422, WordUserFirst, nil, "the first person is an admin: nobody else could add the others", "Give the role admin.")
 		}
 		if slices.ContainsFunc(r.Gone, func(id string) bool { return strings.EqualFold(id, person.ID) }) || r.member(person.ID) != nil {
 			return nil, taken(person.ID)
@@ -256,5 +259,5 @@ func (p *People) Remove(ctx context.Context, by Who, id string) error {
 }
 
 func lastAdmin(id string) error {
-	return refused(409, WordLastAdmin, map[string]string{"id": id}, fmt.Sprintf("%s is the last admin: nobody could add people any more.", id), "Make somebody else admin first.")
+	return refused(409, WordLastAdmin, map[string]string{"id": id}, fmt.Sprintf("%s is the last admin: nobody could add people any more", id), "Make somebody else admin first.")
 }

@@ -33,7 +33,7 @@ const (
 )
 
 // ErrSignIn is what whoever cannot be signed in is told, whatever was wrong.
-var ErrSignIn error = refused(401, WordSignIn, nil, "that is nobody here.", "Check the name and the PIN, or scan the badge again.")
+var ErrSignIn error = refused(401, WordSignIn, nil, "that is nobody here", "Check the name and the PIN, or scan the badge again.")
 
 // LockedError is what a name is told after too many wrong PINs, whether or not it is somebody's. It is an *Refusal too.
 type LockedError struct{ Until time.Time }
@@ -43,7 +43,7 @@ func (e *LockedError) Unwrap() error { return e.refusal() }
 
 func (e *LockedError) refusal() *Refusal {
 	minutes := strconv.Itoa(max(1, int((time.Until(e.Until)+time.Minute-1)/time.Minute)))
-	return refused(429, WordLocked, map[string]string{"minutes": minutes}, fmt.Sprintf("too many wrong PINs: no PIN is taken for this name for %s min.", minutes),
+	return refused(429, WordLocked, map[string]string{"minutes": minutes}, fmt.Sprintf("too many wrong PINs: no PIN is taken for this name for %s min", minutes),
 		"Wait, sign in by badge, or have an admin free it.")
 }
 
@@ -71,7 +71,7 @@ func (p *People) setPIN(m *member, pin string) error {
 		return nil
 	}
 	if !strong(pin) {
-		return refused(422, WordPINWeak, nil, "this cannot be a PIN.", fmt.Sprintf("Choose %d to %d digits, not all the same and no run such as 1234.", shortestPIN, longestPIN))
+		return refused(422, WordPINWeak, nil, "this cannot be a PIN", fmt.Sprintf("Choose %d to %d digits, not all the same and no run such as 1234.", shortestPIN, longestPIN))
 	}
 	salt := random(saltSize)
 	m.PIN = &pinHash{Salt: salt, Hash: p.stretch([]byte(pin), salt)}
