@@ -10,6 +10,9 @@ const (
 	Supervisor Role = "supervisor" // also says what is made, and decides about units
 	Auditor    Role = "auditor"    // looks at everything and changes nothing
 	Admin      Role = "admin"      // says who may do what
+
+	// Anyone is who asks over the socket of this PC, or an open station without people. Nobody signs in as it.
+	Anyone Role = "anyone"
 )
 
 // Roles are all of them.
@@ -19,6 +22,7 @@ var Roles = []Role{Operator, Supervisor, Auditor, Admin}
 type Action string
 
 const (
+	Anybody     Action = ""             // what nobody has to sign in for
 	See         Action = "see"          // the wall, and what the slots do
 	Scan        Action = "scan"         //
 	Resume      Action = "resume"       // finish what broke off
@@ -60,5 +64,5 @@ var may = map[Action][]Role{
 	ChangeUsers: {Admin},
 }
 
-// May tells whether a role may do something.
-func (r Role) May(a Action) bool { return slices.Contains(may[a], r) }
+// May tells whether a role may do something. Who has none may do nothing.
+func (r Role) May(a Action) bool { return r == Anyone || slices.Contains(may[a], r) }

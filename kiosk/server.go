@@ -2,8 +2,12 @@ package kiosk
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
+	"net/http"
 	"regexp"
+	"sync"
+	"time"
 )
 
 // Options of a Server.
@@ -18,9 +22,14 @@ type Options struct {
 	Log      *slog.Logger
 	// Open says that whoever asks may do everything while there are no people: a simulated station that answers on loopback only.
 	Open bool
+	// SetUp is the code that whoever makes the first user has to know. It is not asked for where Open.
+	SetUp string
 	// TLS says that the pages are served over it.
 	TLS bool
-	// Direct carries out units without a job, for who asks over the socket, and tells what happens; nil where the socket has no such route.
+	// Hosts are the names and addresses that this server is asked for, without ports; none for those of loopback. Requests for others are refused: a page of somewhere else
+	// whose name was made to point here must not reach it.
+	Hosts []string
+	// Direct carries out units without a job, for who asks over the socket, and tells what happens, a document at a time; nil where the socket has no such route.
 	Direct func(ctx context.Context, who Who, order DirectOrder, tell func(any)) error
 }
 
@@ -44,4 +53,75 @@ type DirectOrder struct {
 type DirectSlot struct {
 	Slot   string `json:"slot"`
 	Serial string `json:"serial"`
+}
+
+const (
+	maxBody   = 64 << 10         // bytes of a request
+	maxHeader = 16 << 10         // likewise
+	bodyLimit = 10 * time.Second // for a request to be here whole
+	sendLimit = 30 * time.Second // for its answer to be done and sent; streams and the ledger's check set their own
+	idleLimit = 2 * time.Minute
+	deedLimit = 25 * time.Second // for what was asked to be done
+)
+
+// Server answers people and programs.
+type Server struct {
+	o         Options
+	mux       *http.ServeMux
+	routes    []route // all that the mux has
+	key       []byte  // of the tokens; every start has another one
+	cross     *http.CrossOriginProtection
+	changes   *rate // of what changes something, by session or address
+	signIns   *rate // of attempts to sign in, by address
+	allIns    *rate // and of all addresses together
+	refusals  *rate // of entries about what was refused, by user
+	verifying sync.Mutex
+	// refused renders a page that says why there is another one not to be seen: the one to sign in with, where that is why.
+	refused func(w http.ResponseWriter, r *http.Request, p *Problem)
+}
+
+// New is a server that answers nobody yet: see Handler and Local.
+func New(o Options) *Server {
+	s := &Server{
+		o: o, mux: http.NewServeMux(), key: make([]byte, 32), cross: http.NewCrossOriginProtection(), refused: plainly,
+		changes: newRate(20, 60), signIns: newRate(10.0/60, 10), allIns: newRate(1, 60), refusals: newRate(1, 10),
+	}
+	rand.Read(s.key) // never fails
+	s.addAPI()
+	s.addPages()
+	return s
+}
+
+// Handler answers on the network.
+func (s *Server) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.setHeaders(w.Header(), r)
+		if p := s.strange(r); p != nil {
+			s.note(r.Method+" "+r.URL.Path, Anybody, visitor{}, p)
+			s.answer(w, r, p, false)
+			return
+		}
+		s.mux.ServeHTTP(w, r.WithContext(withVisitor(r.Context(), s.visit(w, r))))
+	})
+}
+
+// Local answers whoever may open the socket of this PC. They are who they say in the header Station-Operator, and may do everything. Only here is POST /api/v1/runs.
+func (s *Server) Local() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", s.mux)
+	if s.o.Direct != nil {
+		mux.HandleFunc("POST /api/v1/runs", s.direct)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.setHeaders(w.Header(), r)
+		mux.ServeHTTP(w, r.WithContext(withVisitor(r.Context(), local(r))))
+	})
+}
+
+// HTTP serves h with limits for everything that somebody could be slow with.
+func (s *Server) HTTP(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: bodyLimit, ReadTimeout: bodyLimit, WriteTimeout: sendLimit, IdleTimeout: idleLimit, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
+	}
 }

@@ -1,0 +1,156 @@
+package kiosk
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+
+	"station/ledger"
+)
+
+// route is one thing that can be asked for.
+type route struct {
+	pattern string // of http.ServeMux
+	action  Action // what it is to do that; Anybody for what nobody signs in for
+	page    bool   // for people, in HTML
+}
+
+// page answers a request for a page, where whoever asks may do the action. Who asks is visitorOf the context; what they are told otherwise is the business of refused.
+func (s *Server) page(pattern string, a Action, h http.HandlerFunc) {
+	s.handle(route{pattern, a, true}, h)
+}
+
+// handle is the only way into the mux.
+func (s *Server) handle(t route, h http.HandlerFunc) {
+	s.routes = append(s.routes, t)
+	s.mux.HandleFunc(t.pattern, func(w http.ResponseWriter, r *http.Request) {
+		v := visitorOf(r.Context())
+		p := s.admit(t, v, r)
+		if p == nil {
+			p = read(w, r)
+		}
+		if p != nil {
+			s.answer(w, r, p, t.page)
+			return
+		}
+		if changes(r) && t.action != VerifyAll { // what was asked is done, even where whoever asked is gone
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), deedLimit)
+			defer cancel()
+			r = r.WithContext(ctx)
+		}
+		h(w, r)
+	})
+}
+
+// changes tells whether a request may change something.
+func changes(r *http.Request) bool { return r.Method != http.MethodGet && r.Method != http.MethodHead }
+
+// admit refuses who comes too often, without the token of a page of ours, without having signed in, or with the wrong role. nil: the request is to be answered.
+func (s *Server) admit(t route, v visitor, r *http.Request) *Problem {
+	if changes(r) && !v.local {
+		var p *Problem
+		if wait := s.changes.take(v.key()); wait > 0 {
+			p = tooMany(wait)
+		} else if !hmac.Equal([]byte(r.Header.Get(headerToken)), []byte(v.Token)) {
+			p = problem(http.StatusForbidden, "token", "the request has no token of a page of this station, or one of before its last start", "Load the page again.")
+		}
+		if p != nil {
+			s.note(t.pattern, t.action, v, p)
+			return p
+		}
+	}
+	return s.allow(r.Context(), t.pattern, t.action, v)
+}
+
+// key is what requests are counted by.
+func (v *visitor) key() string {
+	if v.Person != nil {
+		return "user " + v.Person.ID
+	}
+	return v.address
+}
+
+// allow refuses what somebody may not do, and writes that down. The route is for the log.
+func (s *Server) allow(ctx context.Context, pattern string, a Action, v visitor) *Problem {
+	var p *Problem
+	switch {
+	case a == Anybody || v.local || v.Role.May(a):
+		return nil
+	case v.Role == "" && s.nobody():
+		p = problem(http.StatusUnauthorized, "set-up-first", "nobody is known here yet", "Make the first user: the code for it stands where the station was started.")
+	case v.Role == "":
+		p = problem(http.StatusUnauthorized, "sign-in-first", "nobody is signed in", "Scan your badge, or sign in with name and PIN.")
+	default:
+		p = problem(http.StatusForbidden, "not-your-role", "a person with the role "+string(v.Role)+" may not do that", "Ask somebody who may.", "role", string(v.Role), "action", string(a))
+	}
+	s.note(pattern, a, v, p)
+	if v.Person != nil && s.refusals.take(v.key()) == 0 { // who asks over and over does not fill the ledger
+		if err := s.o.Records.Append(ctx, ledger.AccessRefused{User: v.Person.ID, Role: string(v.Role), Action: string(a)}); err != nil {
+			s.o.Log.Error("a refusal was not written down", "error", err)
+		}
+	}
+	return p
+}
+
+// note logs what was refused. Codes, PINs and tokens are never in it.
+func (s *Server) note(pattern string, a Action, v visitor, p *Problem) {
+	user := "-"
+	if v.Person != nil {
+		user = v.Person.ID
+	}
+	s.o.Log.Warn("refused", "route", pattern, "action", string(a), "user", user, "cause", p.Said.Word)
+}
+
+// read takes the request in whole. From then on nothing is to come, and no deadline for it may pass: that would take back what the request began.
+func read(w http.ResponseWriter, r *http.Request) *Problem {
+	c := http.NewResponseController(w)
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		return problem(http.StatusRequestEntityTooLarge, "too-large", "the request cannot be read, or has more than 64 KiB", "")
+	}
+	c.SetReadDeadline(time.Time{}) // an error says that there is none
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return nil
+}
+
+// strange refuses a request that is for another host, or comes from a page of another one.
+func (s *Server) strange(r *http.Request) *Problem {
+	host, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host = trimBrackets(r.Host)
+	}
+	hosts := s.o.Hosts
+	if len(hosts) == 0 {
+		hosts = []string{"localhost", "127.0.0.1", "::1"}
+	}
+	if !slices.Contains(hosts, host) {
+		return problem(http.StatusMisdirectedRequest, "wrong-host", "this station does not go by that name", "Open the address that it printed when it was started.")
+	}
+	if s.cross.Check(r) != nil {
+		return problem(http.StatusForbidden, "other-site", "the request comes from a page of another site", "")
+	}
+	return nil
+}
+
+// setHeaders sets what every answer has. Handlers may set another Cache-Control, and the report its own policy.
+func (s *Server) setHeaders(h http.Header, r *http.Request) {
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), usb=(), serial=(), hid=(), payment=()")
+	h.Set("Cache-Control", "no-store")
+}
+
+func trimBrackets(host string) string {
+	if len(host) > 1 && host[0] == '[' && host[len(host)-1] == ']' {
+		return host[1 : len(host)-1]
+	}
+	return host
+}

@@ -1,0 +1,41 @@
+package kiosk
+
+import (
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// What is for another host, or comes from another site, does not get to any route.
+func TestStrangersAreRefused(t *testing.T) {
+	o, _, _, log := fakes(Options{Open: true})
+	h := New(o).Handler()
+	for _, c := range []struct {
+		name, method, host, origin string
+		status                     int
+		cause                      string
+	}{
+		{"a name of this PC", "GET", "localhost:8080", "", 200, ""},
+		{"an address of this PC", "GET", "127.0.0.1:8080", "", 200, ""},
+		{"one of version 6", "GET", "[::1]:8080", "", 200, ""},
+		{"one of version 6 at the usual port", "GET", "[::1]", "", 200, ""},
+		{"a name that was made to point here", "GET", "station.example:8080", "", 421, "wrong-host"},
+		{"none", "GET", "", "", 421, "wrong-host"},
+		{"a page of another site", "POST", "localhost:8080", "http://example.com", 403, "other-site"},
+	} {
+		r := httptest.NewRequest(c.method, "/api/v1/openapi.json", nil)
+		r.Host = c.host
+		if c.origin != "" {
+			r.Header.Set("Origin", c.origin)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		lines := log.lines()
+		if w.Code != c.status || c.cause == "" && len(lines) > 0 || c.cause != "" && (len(lines) != 1 || !strings.Contains(lines[0], "cause="+c.cause)) {
+			t.Errorf("%s: %d and the log %q, want %d and %q", c.name, w.Code, lines, c.status, c.cause)
+		}
+		if policy := w.Header().Get("Content-Security-Policy"); !strings.HasPrefix(policy, "default-src 'none';") || w.Header().Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: headers %v", c.name, w.Header())
+		}
+	}
+}

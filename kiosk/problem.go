@@ -1,0 +1,118 @@
+package kiosk
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"html"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"station/ledger"
+)
+
+// Problem is why a request was not answered: RFC 9457.
+type Problem struct {
+	Type   string              `json:"type" doc:"urn:station:problem: and the word of said"`
+	Title  string              `json:"title"`
+	Status int                 `json:"status"`
+	Detail string              `json:"detail"`
+	Said   Said                `json:"said"`
+	Errors []*huma.ErrorDetail `json:"errors,omitempty" doc:"what is wrong with which field"`
+
+	wait time.Duration // until it may be asked again, 0 for nothing to wait for
+}
+
+func (p *Problem) Error() string             { return p.Detail }
+func (p *Problem) GetStatus() int            { return p.Status }
+func (p *Problem) ContentType(string) string { return "application/problem+json" }
+func (p *Problem) GetHeaders() http.Header {
+	h := http.Header{}
+	if p.wait > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.wait.Seconds()))))
+	}
+	return h
+}
+
+// problem is one that this room sees by itself. facts are names and values in turn.
+func problem(status int, word, text, next string, facts ...string) *Problem {
+	s := Said{Word: word, Text: text, Next: next}
+	for i := 0; i < len(facts); i += 2 {
+		if s.Facts == nil {
+			s.Facts = map[string]string{}
+		}
+		s.Facts[facts[i]] = facts[i+1]
+	}
+	return &Problem{Type: "urn:station:problem:" + word, Title: http.StatusText(status), Status: status, Detail: text, Said: s}
+}
+
+func tooMany(wait time.Duration) *Problem {
+	p := problem(http.StatusTooManyRequests, "too-many", "that was asked too often", "Wait a moment.")
+	p.wait = wait
+	return p
+}
+
+// problemOf is what whoever asked is told of an error. What they cannot mend goes to the log with its chain.
+func (s *Server) problemOf(err error) *Problem {
+	var p *Problem
+	var refusal *Refusal
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.As(err, &refusal):
+		p = problem(refusal.Status, refusal.Word, refusal.Text, refusal.Next)
+		p.Said = refusal.Said
+		return p
+	case errors.Is(err, ledger.ErrMissing):
+		return problem(http.StatusNotFound, "no-such-unit", "the ledger has no such unit or run", "")
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		p = problem(http.StatusGatewayTimeout, "slow", "the station did not get it done in time", "Look at the wall whether it was done, and try again.")
+	default:
+		p = problem(http.StatusInternalServerError, "broken", "the station could not do it", "Its log says why: `station status`, and call whoever looks after it.")
+	}
+	s.o.Log.Error("a request failed", "cause", p.Said.Word, "error", err)
+	return p
+}
+
+// The words of what huma finds by itself.
+func init() {
+	huma.NewError = func(status int, text string, errs ...error) huma.StatusError {
+		p := problem(status, "invalid", text, "")
+		for _, err := range errs {
+			d := &huma.ErrorDetail{Message: err.Error()}
+			if detailed, ok := err.(huma.ErrorDetailer); ok {
+				d = detailed.ErrorDetail()
+				d.Value = nil // it could be a PIN
+			}
+			p.Errors = append(p.Errors, d)
+		}
+		return p
+	}
+}
+
+// answer writes a problem: as a page where one was asked for.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, p *Problem, page bool) {
+	for name, values := range p.GetHeaders() {
+		w.Header()[name] = values
+	}
+	if page {
+		s.refused(w, r, p)
+		return
+	}
+	w.Header().Set("Content-Type", p.ContentType(""))
+	w.WriteHeader(p.Status)
+	if err := json.NewEncoder(w).Encode(p); err != nil {
+		s.o.Log.Debug("an answer was not taken", "error", err)
+	}
+}
+
+// plainly is a page without any looks.
+func plainly(w http.ResponseWriter, _ *http.Request, p *Problem) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(p.Status)
+	w.Write([]byte("<!doctype html><title>" + html.EscapeString(p.Title) + "</title><p>" + html.EscapeString(p.Detail) + "</p>"))
+}

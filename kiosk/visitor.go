@@ -1,0 +1,113 @@
+package kiosk
+
+import (
+	"cmp"
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"net"
+	"net/http"
+	"strings"
+)
+
+// The cookies. Neither is readable by a script, nor sent along from another site.
+const (
+	cookieSession = "station_session" // of who is signed in
+	cookieVisit   = "station_visit"   // of who is not: something for the token to hang on
+	headerToken   = "X-Station-Token" // of a request that changes something
+	headerWho     = "Station-Operator"
+)
+
+// visitor is who asks.
+type visitor struct {
+	Person *Person // nil where nobody is signed in, and where nobody needs to
+	Role   Role    // "" where nobody is signed in; Anyone where nobody needs to
+	Who    Who
+	Token  string // for the pages that are rendered for them
+
+	session string // the cookie's, "" for none; it may have ended
+	address string
+	local   bool // over the socket of this PC
+}
+
+type visitorKey struct{}
+
+func withVisitor(ctx context.Context, v visitor) context.Context {
+	return context.WithValue(ctx, visitorKey{}, v)
+}
+
+// visitorOf is who asks, of the context of a request.
+func visitorOf(ctx context.Context) visitor {
+	v, _ := ctx.Value(visitorKey{}).(visitor)
+	return v
+}
+
+// visit finds out who asks, and gives a cookie to who has none.
+func (s *Server) visit(w http.ResponseWriter, r *http.Request) visitor {
+	v := visitor{address: addressOf(r), session: cookieOf(r, cookieSession)}
+	seed := cmp.Or(v.session, cookieOf(r, cookieVisit)) // of a session that ended too: its page is told to sign in, and not that it is too old
+	if seed == "" && !strings.HasPrefix(r.URL.Path, "/assets/") {
+		seed = rand.Text()
+		s.setCookie(w.Header(), cookieVisit, seed)
+	}
+	mac := hmac.New(sha256.New, s.key)
+	mac.Write([]byte(seed))
+	v.Token = hex.EncodeToString(mac.Sum(nil))
+	if person, ok := s.session(v.session); ok {
+		v.Person, v.Role, v.Who = &person, person.Role, Who{ID: person.ID, Authenticated: true}
+	} else if s.open() {
+		v.Role, v.Who = Anyone, Who{ID: unnamed}
+	}
+	return v
+}
+
+const unnamed = "unnamed"
+
+// local is who asks over the socket.
+func local(r *http.Request) visitor {
+	return visitor{Role: Anyone, Who: Who{ID: cmp.Or(r.Header.Get(headerWho), unnamed)}, local: true}
+}
+
+// open tells whether nobody needs to sign in.
+func (s *Server) open() bool { return s.o.Open && s.nobody() }
+
+// setCookie sets a cookie that is gone with the browser, and takes it back where value is "".
+func (s *Server) setCookie(h http.Header, name, value string) {
+	c := http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, Secure: s.o.TLS, SameSite: http.SameSiteStrictMode}
+	if value == "" {
+		c.MaxAge = -1
+	}
+	h.Add("Set-Cookie", c.String())
+}
+
+// cookieOf is the value of a cookie, "" where there is none, or one that was never ours.
+func cookieOf(r *http.Request, name string) string {
+	const most = 128
+	if c, err := r.Cookie(name); err == nil && len(c.Value) <= most {
+		return c.Value
+	}
+	return ""
+}
+
+func addressOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+// session and nobody ask the people.
+func (s *Server) session(token string) (Person, bool) {
+	if p, is := any(s.o.People).(interface{ Session(string) (Person, bool) }); is && token != "" {
+		return p.Session(token)
+	}
+	return Person{}, false
+}
+
+func (s *Server) nobody() bool {
+	p, is := any(s.o.People).(interface{ None() bool })
+	return !is || p.None()
+}
