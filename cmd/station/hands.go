@@ -12,12 +12,16 @@ import (
 // or, where they are told, what lines between the scanned ones say, and nothing else: `in SLOT=SERIAL`, `out SLOT`, and `wait SLOT` for the end of its run.
 type hands struct {
 	told   bool
-	left   []string // slots with boards that are left in until their slots are needed: their runs broke off, and may be resumed
+	quiet  bool     // they take boards out at once, so that nobody needs to be told to, but for those whose runs broke off and may be resumed; otherwise all boards are left in
+	left   []string // slots with boards that are left in until their slots are needed
 	awaits string   // the slot whose end is awaited, "" for none
 }
 
 // quick tells whether the hands do what the line asks for.
 func (h *hands) quick() bool { return h != nil && !h.told }
+
+// silent tells whether the hands empty slots before anybody needs to be told.
+func (h *hands) silent() bool { return h != nil && h.quiet }
 
 // busyHands tells whether hands do not scan the next code yet: they wait for a free slot, or for what they were told to.
 func (s *scanning) busyHands(ctx context.Context) bool {
@@ -49,7 +53,7 @@ func (s *scanning) move(ctx context.Context, d provision.Decision) []provision.D
 			return s.line.Failed(d.Slot, err.Error())
 		}
 		return s.inserted(ctx, d.Slot)
-	case d.Do == provision.Empty && d.Cause == "open-run":
+	case d.Do == provision.Empty && (!h.quiet || d.Cause == "open-run"):
 		h.left = append(h.left, d.Slot)
 	case d.Do == provision.Empty:
 		return s.line.Seen(d.Slot, false, "")
@@ -62,35 +66,33 @@ func (s *scanning) inserted(ctx context.Context, slot string) []provision.Decisi
 	uid := ""
 	if s.line.State(slot) != provision.Running {
 		e := eye{slot: slot}
-		_, uid, _ = s.glance(ctx, &e) // a chip that does not answer is there nevertheless
+		_, uid, _ = e.glance(ctx, s.bench.rack, s.job.recipe.Parts()) // a chip that does not answer is there nevertheless
 		s.close(&e)
 	}
 	return s.line.Seen(slot, true, uid)
 }
 
 // handle does what a line tells the hands to. is tells whether it is one for them.
-func (s *scanning) handle(ctx context.Context, line string) (done []provision.Decision, is bool) {
+func (s *scanning) handle(ctx context.Context, line string) (done []provision.Decision, is bool, err error) {
 	word, rest, _ := strings.Cut(line, " ")
 	slot, serial, _ := strings.Cut(rest, "=")
 	if !slices.Contains(s.slots(), slot) {
-		return nil, false
+		return nil, false, nil
 	}
 	switch word {
 	case "in":
 		if err := s.bench.insert(s.job.recipe, []pair{{slot, serial}}, nil); err != nil {
-			printf(s.app.stderr, "%s\n", err)
-			return nil, true
+			return nil, true, err
 		}
-		return s.inserted(ctx, slot), true
+		return s.inserted(ctx, slot), true, nil
 	case "out":
 		if err := s.bench.boards.Remove(slot); err != nil {
-			printf(s.app.stderr, "%s\n", err)
-			return nil, true
+			return nil, true, err
 		}
-		return s.line.Seen(slot, false, ""), true
+		return s.line.Seen(slot, false, ""), true, nil
 	case "wait":
 		s.hands.awaits = slot
-		return nil, true
+		return nil, true, nil
 	}
-	return nil, false
+	return nil, false, nil
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"station/fixtures"
 	"station/flash"
 	"station/provision"
 	"station/spi"
@@ -38,12 +39,16 @@ type eye struct {
 
 // close lets go of the slot that e has.
 func (s *scanning) close(e *eye) {
-	if e.conn != nil {
-		if err := e.release(); err != nil {
-			printf(s.app.stderr, "warning: %s\n", err)
-		}
-		e.conn = nil
+	if err := e.close(); err != nil {
+		s.voice.warn("warning: " + err.Error())
 	}
+}
+
+func (e *eye) close() (err error) {
+	if e.conn != nil {
+		err, e.conn = e.release(), nil
+	}
+	return err
 }
 
 // look looks at a slot that nothing else uses. settled is false where it takes more looks, and where the slot cannot be looked at, which is said once.
@@ -51,17 +56,18 @@ func (s *scanning) look(ctx context.Context, e *eye) (v sight, settled bool) {
 	v.slot = e.slot
 	var err error
 	again := e.conn != nil // the next look opens it anew, and is told why that cannot be
-	v.present, v.uid, err = s.glance(ctx, e)
+	v.present, v.uid, err = e.glance(ctx, s.bench.rack, s.job.recipe.Parts())
 	if err != nil {
 		s.close(e)
 		if text := err.Error(); ctx.Err() == nil && !again && text != e.said {
 			e.said = text
-			printf(s.app.stderr, "slot %s cannot be looked at: %s\n", e.slot, text)
+			s.voice.sees(e.slot, err)
 		}
 		e.absent, e.blind = 0, 0
 		return v, false
 	}
 	e.said = ""
+	s.voice.sees(e.slot, nil)
 	switch {
 	case !v.present:
 		e.absent, e.blind = e.absent+1, 0
@@ -110,20 +116,19 @@ func (s *scanning) lookAll(ctx context.Context) []sight {
 	return all
 }
 
-// glance opens the slot where it is not, and looks. A slot that gives what no part of the recipe takes is not opened.
-func (s *scanning) glance(ctx context.Context, e *eye) (present bool, uid string, err error) {
+// glance opens the slot where it is not, and looks. A slot that gives what no part takes is not opened.
+func (e *eye) glance(ctx context.Context, rack *fixtures.Rack, parts []*flash.Part) (present bool, uid string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
-	parts := s.job.recipe.Parts()
 	if e.conn == nil {
-		volts, fed := s.bench.rack.Volts(e.slot), false
+		volts, fed := rack.Volts(e.slot), false
 		for _, p := range parts {
 			fed = fed || provision.Feeds(volts, p)
 		}
 		if !fed {
 			return false, "", fmt.Errorf("it gives %v V, and %s takes %v V", volts, parts[0].Name, parts[0].Volts)
 		}
-		if e.conn, e.release, err = s.bench.rack.Lease(ctx, e.slot); err != nil {
+		if e.conn, e.release, err = rack.Lease(ctx, e.slot); err != nil {
 			e.conn = nil
 			return false, "", err
 		}

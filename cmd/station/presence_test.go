@@ -50,12 +50,12 @@ type lookedAt struct {
 	line    *sim.Line
 	scanner *io.PipeWriter
 	faults  []*nor.Chip
-	over    chan *scanning // when nothing is scanned any more, and nothing runs
+	over    chan []outcome // when nothing is scanned any more, and nothing runs
 }
 
 func newLookedAt(t *testing.T, seated map[string]string) *lookedAt {
 	t.Helper()
-	l := &lookedAt{position: newPosition(t), told: &told{}, over: make(chan *scanning, 1)}
+	l := &lookedAt{position: newPosition(t), told: &told{}, over: make(chan []outcome, 1)}
 	in, scanner := io.Pipe()
 	l.scanner = scanner
 	a := &app{stdin: in, stdout: l.told, stderr: l.told, dataDir: l.data()}
@@ -81,12 +81,13 @@ func newLookedAt(t *testing.T, seated map[string]string) *lookedAt {
 		l.put(slot, serial)
 	}
 	watch, done := a.watch(t.Context())
-	s := a.newScanning(t.Context(), b, job{recipe: recipe, operator: "op"}, watch, nil)
+	voice := &terminal{app: a}
+	s := a.newScanning(t.Context(), b, voice, job{recipe: recipe, operator: "op"}, watch, nil)
 	s.scanner, s.pause = true, 2*time.Millisecond
 	go func() {
 		s.work(t.Context(), a.readLines(t.Context()), false)
 		done()
-		l.over <- s
+		l.over <- voice.results
 	}()
 	return l
 }
@@ -112,7 +113,7 @@ func (l *lookedAt) end() map[string]string {
 	l.t.Helper()
 	l.scanner.Close()
 	words := map[string]string{}
-	for _, o := range (<-l.over).results {
+	for _, o := range <-l.over {
 		words[o.Serial] = strings.TrimSpace(string(o.Outcome) + " " + o.Cause)
 	}
 	if err := l.bench.Close(); err != nil {

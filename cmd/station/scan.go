@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,28 +18,60 @@ import (
 type scanning struct {
 	app     *app
 	bench   *bench
+	voice   voice
 	job     job
 	engine  *provision.Engine
 	line    *provision.Line
 	scanner bool          // something may be scanned
+	asks    chan ask      // of whoever does not type at this program; nil for nobody
 	hands   *hands        // of a simulated station; nil where people's hands are looked for
 	pause   time.Duration // between two looks at a slot
 
-	orders  map[string]chan provision.Order
+	orders  map[string]chan work
+	stops   map[string]context.CancelFunc // of the runs under way, by slot
 	ended   chan outcome
 	refused chan outcome
 	refuses chan struct{} // closed when the last refusal is written down; nil before the first
 	seen    chan sight
-	running int // runs, and refusals that are not written down yet
-	results []outcome
+	running int               // runs, and refusals that are not written down yet
+	who     string            // pseudonymous id of who asks right now, "" for nobody
+	by      map[string]string // who scanned what a slot is scanned or armed for
 }
 
-func (a *app) newScanning(ctx context.Context, b *bench, j job, watch func(provision.Event), open []ledger.Run) *scanning {
-	s := &scanning{app: a, bench: b, job: j, engine: b.engine(ctx, watch), pause: lookPause, orders: map[string]chan provision.Order{}, ended: make(chan outcome), refused: make(chan outcome), seen: make(chan sight)}
+// voice is how a line is heard: on a terminal, or on the pages. None of its methods waits for a person.
+type voice interface {
+	// say says what the line decided: Tell, Ask, Arm, Empty or Acknowledged. who is the pseudonymous id of whoever had it decided, "" for nobody.
+	say(d provision.Decision, who string)
+	// result tells how a run ended, or a refusal.
+	result(o outcome)
+	// sees tells, from the goroutine of a slot, that it was looked at, or why it cannot be: the same is told once.
+	sees(slot string, err error)
+	// warn tells, from any goroutine, of trouble that is no unit's.
+	warn(text string)
+	// stands tells where the slots stand, after whatever happened.
+	stands(line *provision.Line)
+}
+
+// work is a run for the goroutine of its slot.
+type work struct {
+	ctx   context.Context // of this run alone
+	order provision.Order
+}
+
+// ask is something that somebody wants of the line, to be done on its goroutine.
+type ask struct {
+	who  string // pseudonymous id
+	do   func() []provision.Decision
+	done chan []provision.Decision // takes what do decided, and what became of that; has room for it
+}
+
+func (a *app) newScanning(ctx context.Context, b *bench, v voice, j job, watch func(provision.Event), open []ledger.Run) *scanning {
+	s := &scanning{app: a, bench: b, voice: v, job: j, engine: b.engine(ctx, watch), pause: lookPause, orders: map[string]chan work{}, stops: map[string]context.CancelFunc{},
+		ended: make(chan outcome), refused: make(chan outcome), seen: make(chan sight), by: map[string]string{}}
 	var names []string
 	for _, slot := range b.config.Slots {
 		names = append(names, slot.Name)
-		s.orders[slot.Name] = make(chan provision.Order, 1)
+		s.orders[slot.Name] = make(chan work, 1)
 	}
 	s.line = provision.NewLine(j.recipe, names, open)
 	return s
@@ -51,9 +84,10 @@ func (a *app) scan(ctx context.Context, b *bench, j job, scanner, resume, simHan
 		return exit(exitError, err)
 	}
 	watch, done := a.watch(ctx)
-	s := a.newScanning(ctx, b, j, watch, open)
+	voice := &terminal{app: a}
+	s := a.newScanning(ctx, b, voice, j, watch, open)
 	if b.simulated {
-		s.hands, s.pause = &hands{told: simHands}, 0
+		s.hands, s.pause = &hands{told: simHands, quiet: !simHands}, 0
 	}
 	w := &wedge{}
 	if scanner {
@@ -62,7 +96,7 @@ func (a *app) scan(ctx context.Context, b *bench, j job, scanner, resume, simHan
 	s.scanner = scanner
 	s.work(ctx, w, resume)
 	done()
-	err = a.conclude(s.results)
+	err = a.conclude(voice.results)
 	code := exitDone
 	var e *exitErr
 	if errors.As(err, &e) {
@@ -126,13 +160,18 @@ func (s *scanning) work(ctx context.Context, w *wedge, resume bool) {
 			}
 			lines = nil
 			s.do(ctx, s.line.End())
+		case a := <-s.asks:
+			s.who = a.who
+			a.done <- s.do(ctx, a.do())
+			s.who = ""
 		case o := <-s.ended:
 			s.running--
-			s.result(o)
+			s.stops[o.Slot]()
+			s.voice.result(o)
 			s.do(ctx, s.line.Ended(o.Slot, o.Result))
 		case o := <-s.refused:
 			s.running--
-			s.result(o)
+			s.voice.result(o)
 		case v := <-s.seen:
 			if s.line.State(v.slot) != provision.Running { // otherwise it was looked at before the run began
 				s.do(ctx, s.line.Seen(v.slot, v.present, v.uid))
@@ -147,7 +186,7 @@ func (s *scanning) work(ctx context.Context, w *wedge, resume bool) {
 }
 
 // attend looks at a slot, and runs what it is told to, until stop.
-func (s *scanning) attend(ctx context.Context, stop chan struct{}, slot string, orders chan provision.Order) {
+func (s *scanning) attend(ctx context.Context, stop chan struct{}, slot string, orders chan work) {
 	e := eye{slot: slot}
 	defer s.close(&e)
 	for {
@@ -158,7 +197,7 @@ func (s *scanning) attend(ctx context.Context, stop chan struct{}, slot string, 
 		select {
 		case o := <-orders:
 			s.close(&e)
-			s.ended <- s.bench.provisionOne(ctx, s.engine, o)
+			s.ended <- s.bench.provisionOne(o.ctx, s.engine, o.order)
 			e = eye{slot: slot}
 			continue
 		case <-stop:
@@ -177,44 +216,69 @@ func (s *scanning) attend(ctx context.Context, stop chan struct{}, slot string, 
 
 // scanned takes a line of the scanner, or one for simulated hands.
 func (s *scanning) scanned(ctx context.Context, text string) {
+	all, err := s.scan(ctx, text)
+	if err != nil {
+		s.voice.warn(err.Error())
+		return
+	}
+	s.do(ctx, all)
+}
+
+// scan is what a code, or a line for simulated hands, is decided to mean.
+func (s *scanning) scan(ctx context.Context, text string) ([]provision.Decision, error) {
 	if s.hands != nil && s.hands.told {
-		if done, is := s.handle(ctx, text); is {
-			s.do(ctx, done)
-			return
+		if done, is, err := s.handle(ctx, text); is {
+			return done, err
 		}
 	}
 	if err := readable("serial", text, longestName); err != nil {
-		printf(s.app.stderr, "%s\n", err)
-		return
+		return nil, err
 	}
-	s.do(ctx, s.line.Scan(time.Now(), text))
+	return s.line.Scan(time.Now(), text), nil
 }
 
-// do does what the line decided, and what it decides of that.
-func (s *scanning) do(ctx context.Context, all []provision.Decision) {
+// do does what the line decided, and what it decides of that. It returns all that was done.
+func (s *scanning) do(ctx context.Context, all []provision.Decision) (done []provision.Decision) {
 	for len(all) > 0 {
 		d := all[0]
 		all = all[1:]
 		if !s.scanner && (d.Do == provision.Ask || d.Do == provision.Empty) || d.Do == provision.Empty && s.line.State(d.Slot) != provision.Occupied {
 			continue // nobody is there, or it was resumed
 		}
+		done = append(done, d)
 		switch d.Do {
-		case provision.Ask:
-			printf(s.app.stderr, "slot %s is free: scan the %s\n", d.Slot, d.Message)
 		case provision.Begin:
-			s.running++
-			s.orders[d.Slot] <- s.job.order(pair{d.Slot, d.Serial}, d.Values)
+			s.begin(ctx, d)
 		case provision.Refuse:
 			s.refuse(ctx, d)
 		case provision.Recall:
 			all = append(all, s.resume()...)
 		default:
-			if d.Do != provision.Empty || !s.hands.quick() || d.Cause != "" {
-				s.say(d)
+			if d.Serial != "" && (d.Do == provision.Ask || d.Do == provision.Arm) {
+				s.by[d.Slot] = cmp.Or(s.who, s.by[d.Slot])
+			}
+			if d.Do != provision.Empty || !s.hands.silent() || d.Cause != "" {
+				s.voice.say(d, s.who)
 			}
 			all = append(all, s.move(ctx, d)...)
 		}
 	}
+	s.voice.stands(s.line)
+	return done
+}
+
+// order is the job for the unit of a decision, by whoever asks for it now or scanned it before.
+func (s *scanning) order(d provision.Decision) provision.Order {
+	j := s.job
+	j.operator = cmp.Or(s.who, s.by[d.Slot], j.operator)
+	return j.order(pair{d.Slot, d.Serial}, d.Values)
+}
+
+func (s *scanning) begin(ctx context.Context, d provision.Decision) {
+	ctx, stop := context.WithCancel(ctx)
+	s.running++
+	s.stops[d.Slot] = stop
+	s.orders[d.Slot] <- work{ctx, s.order(d)}
 }
 
 // refuseWait is how long what is said next waits for a refusal, so that both are said in their order.
@@ -225,12 +289,13 @@ func (s *scanning) refuse(ctx context.Context, d provision.Decision) {
 	before, done := s.refuses, make(chan struct{})
 	s.refuses = done
 	s.running++
+	order := s.order(d)
 	go func() {
 		defer crashed(s.app.stderr)
 		if before != nil {
 			<-before
 		}
-		s.refused <- outcome{Result: s.engine.Refuse(ctx, s.job.order(pair{d.Slot, d.Serial}, nil), d.Cause, d.Message, d.Next)}
+		s.refused <- outcome{Result: s.engine.Refuse(ctx, order, d.Cause, d.Message, d.Next)}
 		close(done)
 	}()
 	limit := time.After(refuseWait)
@@ -238,7 +303,7 @@ func (s *scanning) refuse(ctx context.Context, d provision.Decision) {
 		select {
 		case o := <-s.refused:
 			s.running--
-			s.result(o)
+			s.voice.result(o)
 		case <-done:
 			return
 		case <-limit:
@@ -247,29 +312,10 @@ func (s *scanning) refuse(ctx context.Context, d provision.Decision) {
 	}
 }
 
-func (s *scanning) say(d provision.Decision) {
-	at := ""
-	if d.Slot != "" {
-		at = "slot " + d.Slot + ": "
-	}
-	printf(s.app.stderr, "%s%s\n", at, d.Message)
-	if d.Next != "" {
-		printf(s.app.stderr, "  %s\n", d.Next)
-	}
-}
-
-// result keeps an outcome, and says at once what to do about it: the table comes at the end.
-func (s *scanning) result(o outcome) {
-	s.results = append(s.results, o)
-	if exitCode(o.Outcome) != exitDone && o.Next != "" {
-		printf(s.app.stderr, "  %s\n", o.Next)
-	}
-}
-
 func (s *scanning) resume() []provision.Decision {
 	open, err := s.bench.db.OpenRuns()
 	if err != nil {
-		printf(s.app.stderr, "the open runs cannot be read: %v\n", err)
+		s.voice.warn(fmt.Sprintf("the open runs cannot be read: %v", err))
 		return nil
 	}
 	return s.line.Resume(open)

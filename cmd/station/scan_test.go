@@ -35,7 +35,8 @@ func TestRefuseHung(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := hung{serials: make(chan string, 10), back: make(chan struct{})}
 		var said bytes.Buffer
-		s := &scanning{app: &app{stderr: &said}, job: job{recipe: recipe, operator: "op"}, engine: provision.New(nil, disk, provision.Options{}), refused: make(chan outcome), scanner: true}
+		voice := &terminal{app: &app{stderr: &said}}
+		s := &scanning{app: voice.app, voice: voice, job: job{recipe: recipe, operator: "op"}, engine: provision.New(nil, disk, provision.Options{}), refused: make(chan outcome), scanner: true}
 		refusal := func(serial string) provision.Decision {
 			return provision.Decision{Do: provision.Refuse, Slot: "1", Serial: serial, Cause: "in-two-slots", Message: "no", Next: "look"}
 		}
@@ -51,8 +52,8 @@ func TestRefuseHung(t *testing.T) {
 			t.Errorf("after %v: %q, %d under way", took, &said, s.running)
 		}
 		for i, want := range []string{"TB-0001", "TB-0002", "TB-0003"} {
-			if got := <-disk.serials; got != want || s.results[i].Serial != want || s.results[i].Outcome != ledger.Refused || s.results[i].Index != 7 {
-				t.Errorf("%s was written down, and %+v is the result, want %s", got, s.results[i], want)
+			if got := <-disk.serials; got != want || voice.results[i].Serial != want || voice.results[i].Outcome != ledger.Refused || voice.results[i].Index != 7 {
+				t.Errorf("%s was written down, and %+v is the result, want %s", got, voice.results[i], want)
 			}
 		}
 	})
