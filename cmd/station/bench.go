@@ -126,9 +126,7 @@ func (b *bench) ownBoards(timed bool) (usb.Bus, error) {
 // benchSlots measures all slots at once, and prints those that could be measured.
 func (a *app) benchSlots(ctx context.Context, b *bench, j benchJob) error {
 	if len(j.slots) == 0 {
-		for _, s := range b.rack.Slots() {
-			j.slots = append(j.slots, s.Name)
-		}
+		j.slots = b.config.usable()
 	}
 	for i, name := range j.slots {
 		at := &seat{slot: name, changes: true}

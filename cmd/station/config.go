@@ -32,6 +32,7 @@ type config struct {
 	Mirror    string `mapstructure:"-"`         // directory, absolute or relative to the working directory; "" for none
 	Keys      keysConfig
 	KeyServer *keyServerConfig `mapstructure:"key_server"` // nil for none
+	Page      pageConfig
 
 	tell func(string) // told what becomes of the mirror
 }
@@ -45,6 +46,7 @@ type escrowGroup struct {
 type slot struct {
 	Name, Port, Channel, Volts, Power, Clock string
 	HoldReset                                bool `mapstructure:"hold_reset"`
+	Excluded                                 bool // never opened, and takes no boards
 }
 
 // ownConfig is the configuration where no other is named, in the working directory.
@@ -96,6 +98,7 @@ func (a *app) parseConfig(name string, text []byte, dir string) (*config, error)
 	if c.KeyServer != nil {
 		c.KeyServer.resolve(dir)
 	}
+	c.Page.resolve(dir, c.Slots)
 	c.tell = func(line string) { printf(a.stderr, "MIRROR: %s\n", line) }
 	return &c, nil
 }
@@ -110,6 +113,26 @@ func (a *app) data() (string, error) {
 		return "", err
 	}
 	return c.Data, nil
+}
+
+// usable are the names of the slots that take boards, in their order.
+func (c *config) usable() (names []string) {
+	for _, s := range c.Slots {
+		if !s.Excluded {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
+// excluded are the names of the others.
+func (c *config) excluded() (names []string) {
+	for _, s := range c.Slots {
+		if s.Excluded {
+			names = append(names, s.Name)
+		}
+	}
+	return names
 }
 
 func (c *config) rackSlots() []fixtures.Slot {
@@ -135,7 +158,7 @@ func checkConfig(name string, text []byte) error {
 	if doc == nil {
 		return pg.Err()
 	}
-	top, _ := pg.Group(doc, doc, "the configuration", []string{"station", "data", "slots"}, []string{"listen", "escrow", "mirror", "keys", "key_server", "allow_raw"}, nil)
+	top, _ := pg.Group(doc, doc, "the configuration", []string{"station", "data", "slots"}, []string{"listen", "escrow", "mirror", "keys", "key_server", "page", "allow_raw"}, nil)
 	check := func(key, what string, wrong func(string) string) {
 		f, ok := top[key]
 		if !ok {
@@ -160,8 +183,12 @@ func checkConfig(name string, text []byte) error {
 		}
 		return ""
 	})
+	var slots []string
 	if f, ok := top["slots"]; ok {
-		checkSlots(pg, f.Value)
+		slots = checkSlots(pg, f.Value)
+	}
+	if f, ok := top["page"]; ok {
+		checkPage(pg, f.Value, slots)
 	}
 	if f, ok := top["escrow"]; ok {
 		checkEscrow(pg, f.Value)
@@ -222,16 +249,17 @@ func checkEscrow(pg *yamltext.Page, n *yaml.Node) {
 	}
 }
 
-func checkSlots(pg *yamltext.Page, n *yaml.Node) {
+// checkSlots returns the names of the slots, nil where one has none.
+func checkSlots(pg *yamltext.Page, n *yaml.Node) (names []string) {
 	if n.Kind != yaml.SequenceNode || len(n.Content) == 0 {
 		pg.At(n, "slots has to be a list with at least one slot", `a slot is a line like this: - {name: "1", port: 1-4.2, channel: A}`)
-		return
+		return nil
 	}
 	var slots []fixtures.Slot
 	var fields []map[string]yamltext.Field
 	var nodes []*yaml.Node
 	for _, item := range n.Content {
-		found, whole := pg.Group(item, item, "a slot", []string{"name", "port"}, []string{"channel", "volts", "power", "clock", "hold_reset"}, nil)
+		found, whole := pg.Group(item, item, "a slot", []string{"name", "port"}, []string{"channel", "volts", "power", "clock", "hold_reset", "excluded"}, nil)
 		var s fixtures.Slot
 		for key, into := range map[string]*string{"name": &s.Name, "port": &s.Port, "channel": &s.Channel, "volts": &s.Volts, "power": &s.Power, "clock": &s.Clock} {
 			if f, ok := found[key]; ok {
@@ -240,12 +268,15 @@ func checkSlots(pg *yamltext.Page, n *yaml.Node) {
 				whole = whole && ok
 			}
 		}
-		if f, ok := found["hold_reset"]; ok && f.Value.Value != "true" && f.Value.Value != "false" {
-			pg.At(f.Value, fmt.Sprintf("hold_reset is true or false, not %s", yamltext.Quote(f.Value.Value)), "")
-		} else if ok {
-			s.HoldReset = f.Value.Value == "true"
+		for key, into := range map[string]*bool{"hold_reset": &s.HoldReset, "excluded": &s.Excluded} {
+			if f, ok := found[key]; ok && f.Value.Value != "true" && f.Value.Value != "false" {
+				pg.At(f.Value, fmt.Sprintf("%s is true or false, not %s", key, yamltext.Quote(f.Value.Value)), "")
+			} else if ok {
+				*into = f.Value.Value == "true"
+			}
 		}
 		if whole {
+			names = append(names, s.Name)
 			slots, fields, nodes = append(slots, s), append(fields, found), append(nodes, item)
 		}
 	}
@@ -258,6 +289,10 @@ func checkSlots(pg *yamltext.Page, n *yaml.Node) {
 		}
 		pg.At(at, fmt.Sprintf("slot %s: %v", e.Slot, e.Err), "")
 	}
+	if len(slots) < len(n.Content) {
+		return nil
+	}
+	return names
 }
 
 // slotErrors takes apart what NewRack joined.

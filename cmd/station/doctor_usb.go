@@ -105,10 +105,12 @@ func slotFindings(ctx context.Context, rack *fixtures.Rack) (all []finding) {
 	if err != nil {
 		return []finding{{"slots", false, err.Error(), "look at `dmesg`"}}
 	}
-	ready := 0
+	ready, slots := 0, len(rack.Slots())
 	for _, s := range status {
 		switch {
 		case s.Slot.Name == "":
+		case s.Slot.Excluded:
+			slots--
 		case s.Problem == "":
 			ready++
 		default: // a sentence with the next action
@@ -116,7 +118,7 @@ func slotFindings(ctx context.Context, rack *fixtures.Rack) (all []finding) {
 			all = append(all, finding{"slot " + s.Slot.Name, false, what, cure})
 		}
 	}
-	sum := finding{"slots", ready > 0, fmt.Sprintf("%d of %d could be used", ready, len(rack.Slots())), ""}
+	sum := finding{"slots", ready > 0, fmt.Sprintf("%d of %d could be used", ready, slots), ""}
 	if !sum.OK {
 		sum.Cure = "cure one of them, above"
 	}

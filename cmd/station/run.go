@@ -229,7 +229,10 @@ func loadRecipe(path string) (*recipes.Recipe, error) {
 // insert puts the simulated boards into their slots, as an operator's hands would.
 func (b *bench) insert(recipe *recipes.Recipe, scans, files []pair) error {
 	for _, p := range slices.Concat(scans, files) {
-		if !slices.ContainsFunc(b.config.Slots, func(s slot) bool { return s.Name == p.slot }) {
+		switch {
+		case slices.Contains(b.config.excluded(), p.slot):
+			return exit(exitRefused, fmt.Errorf("slot %s is excluded: take `excluded` out of its line in config.yaml when it may be used again", p.slot))
+		case !slices.Contains(b.config.usable(), p.slot):
 			return exit(exitRefused, fmt.Errorf("there is no slot %q; `station slot list` shows them", p.slot))
 		}
 	}

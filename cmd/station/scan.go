@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -68,10 +67,9 @@ type ask struct {
 func (a *app) newScanning(ctx context.Context, b *bench, v voice, j job, watch func(provision.Event), open []ledger.Run) *scanning {
 	s := &scanning{app: a, bench: b, voice: v, job: j, engine: b.engine(ctx, watch), pause: lookPause, orders: map[string]chan work{}, stops: map[string]context.CancelFunc{},
 		ended: make(chan outcome), refused: make(chan outcome), seen: make(chan sight), by: map[string]string{}}
-	var names []string
-	for _, slot := range b.config.Slots {
-		names = append(names, slot.Name)
-		s.orders[slot.Name] = make(chan work, 1)
+	names := b.config.usable()
+	for _, name := range names {
+		s.orders[name] = make(chan work, 1)
 	}
 	s.line = provision.NewLine(j.recipe, names, open)
 	return s
@@ -321,11 +319,5 @@ func (s *scanning) resume() []provision.Decision {
 	return s.line.Resume(open)
 }
 
-// slots are the names of all, in the order of the configuration.
-func (s *scanning) slots() []string {
-	var names []string
-	for _, slot := range s.bench.config.Slots {
-		names = append(names, slot.Name)
-	}
-	return slices.Clip(names)
-}
+// slots are the names of those that take boards, in the order of the configuration.
+func (s *scanning) slots() []string { return s.bench.config.usable() }

@@ -60,18 +60,19 @@ func (a *app) glance(allUSB bool) (*bench, error) {
 }
 
 type slotJSON struct {
-	Slot    string   `json:"slot"` // "" for what belongs to no slot
-	Port    string   `json:"port"`
-	Channel string   `json:"channel"`
-	Volts   string   `json:"volts"`
-	Power   string   `json:"power"`
-	Clock   string   `json:"clock"`      // as the configuration has it
-	Hold    bool     `json:"hold_reset"` // likewise
-	Family  string   `json:"family"`
-	Device  string   `json:"device"`  // what is plugged in, "" for nothing
-	Driver  string   `json:"driver"`  // the kernel's, that owns the interface now; "usbfs" is a program
-	Holders []string `json:"holders"` // programs that hold the programmer, as far as they can be seen
-	Problem string   `json:"problem"`
+	Slot     string   `json:"slot"` // "" for what belongs to no slot
+	Port     string   `json:"port"`
+	Channel  string   `json:"channel"`
+	Volts    string   `json:"volts"`
+	Power    string   `json:"power"`
+	Clock    string   `json:"clock"`      // as the configuration has it
+	Hold     bool     `json:"hold_reset"` // likewise
+	Excluded bool     `json:"excluded"`   // likewise: nothing opens it
+	Family   string   `json:"family"`
+	Device   string   `json:"device"`  // what is plugged in, "" for nothing
+	Driver   string   `json:"driver"`  // the kernel's, that owns the interface now; "usbfs" is a program
+	Holders  []string `json:"holders"` // programs that hold the programmer, as far as they can be seen
+	Problem  string   `json:"problem"`
 }
 
 func (a *app) slotList() *cobra.Command {
@@ -91,7 +92,7 @@ func (a *app) slotList() *cobra.Command {
 			list := []slotJSON{}
 			rows := [][]string{{"SLOT", "PORT", "CHANNEL", "PROGRAMMER", "DEVICE", "DRIVER", "FIXTURE", "PROBLEM"}}
 			for _, s := range status {
-				j := slotJSON{Slot: s.Slot.Name, Port: s.Slot.Port, Channel: s.Slot.Channel, Volts: s.Slot.Volts, Power: s.Slot.Power, Clock: s.Slot.Clock, Hold: s.Slot.HoldReset,
+				j := slotJSON{Slot: s.Slot.Name, Port: s.Slot.Port, Channel: s.Slot.Channel, Volts: s.Slot.Volts, Power: s.Slot.Power, Clock: s.Slot.Clock, Hold: s.Slot.HoldReset, Excluded: s.Slot.Excluded,
 					Family: s.Family, Driver: s.Driver, Holders: []string{}, Problem: s.Problem}
 				if d := s.Device; d != nil {
 					j.Device = deviceText(*d)

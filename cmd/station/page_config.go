@@ -1,0 +1,165 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v4"
+
+	"station/yamltext"
+)
+
+// pageConfig is how the operator's page looks, and how people and boards get to it. Paths are absolute or relative to the working directory.
+type pageConfig struct {
+	Language string
+	Rows     [][]string // slots as they stand at the line; "" is a place without one
+	Scanner  struct{ Prefix, Suffix string }
+	Badge    string // a regular expression of the whole code
+	Recipes  string // folder of those that a job may have
+	TLS      struct{ Cert, Key string }
+}
+
+// What a page has that the configuration does not say.
+const (
+	pageLanguage = "en"
+	pageBadge    = `^BADGE:[A-Z2-7]{26}$`
+	pageRecipes  = "recipes"
+)
+
+var pageLanguages = []string{pageLanguage, "zh-CN"}
+
+// scannerSuffixes are the keys that scanners end a code with, and what a browser calls them.
+var scannerSuffixes = map[string]string{"enter": "Enter", "tab": "Tab"}
+
+// resolve fills in what the configuration in dir does not say.
+func (p *pageConfig) resolve(dir string, slots []slot) {
+	p.Language = cmp.Or(p.Language, pageLanguage)
+	p.Badge = cmp.Or(p.Badge, pageBadge)
+	p.Scanner.Suffix = cmp.Or(p.Scanner.Suffix, "enter")
+	for _, path := range []*string{&p.TLS.Cert, &p.TLS.Key} {
+		*path = beside(dir, *path)
+	}
+	p.Recipes = beside(dir, cmp.Or(p.Recipes, pageRecipes))
+	if len(p.Rows) == 0 {
+		// A layout wider than high.
+		rows := int(math.Sqrt(float64(len(slots))))
+		for all := range slices.Chunk(slots, (len(slots)+rows-1)/rows) {
+			var row []string
+			for _, s := range all {
+				row = append(row, s.Name)
+			}
+			p.Rows = append(p.Rows, row)
+		}
+	}
+}
+
+// longestPrefix is of a scanner, in characters.
+const longestPrefix = 8
+
+// checkPage finds every mistake in the section page. slots are the names of all slots, nil where they are wrong themselves.
+func checkPage(pg *yamltext.Page, n *yaml.Node, slots []string) {
+	if n.Kind != yaml.MappingNode {
+		pg.At(n, "page is a group such as {language: en}", "")
+		return
+	}
+	found, _ := pg.Group(n, n, "the page", nil, []string{"language", "rows", "scanner", "badge", "recipes", "tls"}, nil)
+	checkText(pg, found, "language", func(s string) string {
+		if !slices.Contains(pageLanguages, s) {
+			return fmt.Sprintf("the page has no language %s: it has %s", yamltext.Quote(s), strings.Join(pageLanguages, " and "))
+		}
+		return ""
+	})
+	checkText(pg, found, "badge", func(s string) string {
+		_, err := regexp.Compile(s)
+		switch {
+		case err != nil:
+			return fmt.Sprintf("badge %s is no regular expression: %v", yamltext.Quote(s), err)
+		case !strings.HasPrefix(s, "^") || !strings.HasSuffix(s, "$"):
+			return fmt.Sprintf("badge %s has to be the whole of a code, from ^ to $: another code that looks like a badge would sign somebody in", yamltext.Quote(s))
+		}
+		return ""
+	})
+	checkText(pg, found, "recipes", func(string) string { return "" })
+	if f, ok := found["scanner"]; ok {
+		checkScanner(pg, f.Value)
+	}
+	if f, ok := found["tls"]; ok {
+		files, _ := pg.Group(f.Value, f.Value, "tls", []string{"cert", "key"}, nil, nil)
+		for _, key := range []string{"cert", "key"} {
+			checkText(pg, files, key, func(string) string { return "" })
+		}
+	}
+	if f, ok := found["rows"]; ok {
+		checkRows(pg, f.Value, slots)
+	}
+}
+
+// checkText reads one value of a group, where it is there.
+func checkText(pg *yamltext.Page, found map[string]yamltext.Field, key string, wrong func(string) string) {
+	f, ok := found[key]
+	if !ok {
+		return
+	}
+	if text, ok := pg.Text(f.Value, key); ok {
+		if message := wrong(text); message != "" {
+			pg.At(f.Value, message, "")
+		}
+	}
+}
+
+func checkScanner(pg *yamltext.Page, n *yaml.Node) {
+	found, _ := pg.Group(n, n, "the scanner", nil, []string{"prefix", "suffix"}, nil)
+	if f, ok := found["prefix"]; ok && f.Value.Value != "" { // "" is none
+		checkText(pg, found, "prefix", func(s string) string {
+			if utf8.RuneCountInString(s) > longestPrefix || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+				return fmt.Sprintf("prefix %s: want at most %d printable characters", yamltext.Quote(s), longestPrefix)
+			}
+			return ""
+		})
+	}
+	checkText(pg, found, "suffix", func(s string) string {
+		if scannerSuffixes[s] == "" {
+			return fmt.Sprintf("suffix %s is neither enter nor tab", yamltext.Quote(s))
+		}
+		return ""
+	})
+}
+
+// checkRows wants each slot in one place: one that is in none could not be seen.
+func checkRows(pg *yamltext.Page, n *yaml.Node, slots []string) {
+	rows, ok := pg.List(n, "rows")
+	if !ok {
+		return
+	}
+	seen := map[string]bool{}
+	for _, row := range rows {
+		places, ok := pg.List(row, "a row")
+		if !ok {
+			return
+		}
+		for _, place := range places {
+			name := place.Value
+			switch {
+			case place.Kind != yaml.ScalarNode:
+				pg.At(place, "a place of a row is the name of a slot, or \"\"", "")
+			case name == "" || slots == nil:
+			case !slices.Contains(slots, name):
+				pg.At(place, fmt.Sprintf("there is no slot %s", yamltext.Quote(name)), yamltext.DidYouMean(name, slots))
+			case seen[name]:
+				pg.At(place, fmt.Sprintf("slot %s has a place already", yamltext.Quote(name)), "")
+			}
+			seen[name] = true
+		}
+	}
+	for _, name := range slots {
+		if !seen[name] {
+			pg.At(n, fmt.Sprintf("slot %s stands in no row, and nobody could see it", yamltext.Quote(name)), "")
+		}
+	}
+}
