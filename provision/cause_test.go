@@ -100,7 +100,7 @@ func causesIn(t *testing.T) []string {
 					}
 				case *ast.SelectorExpr:
 					if f.Sel.Name == "refuse" { // Line's
-						keep(n.Args, 2)
+						keep(n.Args, 3)
 					}
 				}
 			}
