@@ -1,8 +1,10 @@
 package kiosk
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -11,24 +13,92 @@ import (
 // adapter registers what huma has with the mux of a Server: every route of the API goes past the same guard as the pages.
 type adapter struct{ s *Server }
 
-const extAction = "x-action" // of an operation in the document: the Action that it is
+const extAction = "x-action" // of an operation in the document: the Action that it is, "" for what nobody signs in for
 
 func (a adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
-	action, _ := op.Extensions[extAction].(Action)
-	a.s.handle(route{op.Method + " " + op.Path, action, false}, func(w http.ResponseWriter, r *http.Request) {
+	a.s.handle(route{op.Method + " " + op.Path, op.Extensions[extAction].(Action), false}, func(w http.ResponseWriter, r *http.Request) {
 		handler(humago.NewContext(op, r, w))
 	})
 }
 
 func (a adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.s.mux.ServeHTTP(w, r) }
 
+const documentPath = "/api/v1/openapi.json"
+
 // addAPI adds the routes of the API, and the document about them.
 func (s *Server) addAPI() {
 	config := huma.DefaultConfig("Provisioning station", "1")
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath, config.CreateHooks = "", "", "", nil // the page for them would load scripts from elsewhere
+	config.Info.Description = "What the operator's page does, for programs. A request that changes something carries the token that GET /api/v1/session tells, in the header " +
+		headerToken + ", with the cookie that came with it. Who may do what goes by the operation's " + extAction + "."
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"session": {Type: "apiKey", In: "cookie", Name: cookieSession},
+		"token":   {Type: "apiKey", In: "header", Name: headerToken},
+	}
 	api := huma.NewAPI(config, adapter{s})
-	s.handle(route{"GET /api/v1/openapi.json", Anybody, false}, func(w http.ResponseWriter, _ *http.Request) {
+	s.addLine(api)
+	s.addUnits(api)
+	s.addPeople(api)
+	s.addHealth(api)
+	s.handle(route{"GET " + documentPath, Anybody, false}, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/vnd.oai.openapi+json;version=3.1")
-		json.NewEncoder(w).Encode(api.OpenAPI())
+		if err := json.NewEncoder(w).Encode(api.OpenAPI()); err != nil {
+			s.o.Log.Debug("an answer was not taken", "error", err)
+		}
 	})
+}
+
+// add adds a route of the API: In is where its parameters and body go, Out its headers and body.
+func add[In, Out any](s *Server, api huma.API, pattern string, a Action, summary string, do func(context.Context, *In) (*Out, error)) {
+	method, path, _ := strings.Cut(pattern, " ")
+	op := huma.Operation{
+		OperationID: huma.GenerateOperationID(method, path, new(Out)), Method: method, Path: path, Summary: summary, MaxBodyBytes: maxBody,
+		BodyReadTimeout: -1, // it was read by the guard
+		Extensions:      map[string]any{extAction: a}, DefaultStatus: http.StatusOK,
+		Errors: []int{http.StatusForbidden, http.StatusUnprocessableEntity},
+	}
+	if a != Anybody {
+		op.Security = append(op.Security, map[string][]string{"session": {}})
+		op.Errors = append(op.Errors, http.StatusUnauthorized)
+	}
+	if method != http.MethodGet {
+		op.Errors = append(op.Errors, http.StatusTooManyRequests)
+		if op.Security == nil {
+			op.Security = append(op.Security, map[string][]string{})
+		}
+		op.Security[0]["token"] = []string{}
+	}
+	huma.Register(api, op, func(ctx context.Context, in *In) (*Out, error) {
+		out, err := do(ctx, in)
+		if err != nil {
+			return nil, s.problemOf(err)
+		}
+		return out, nil
+	})
+}
+
+// none is of a route that takes nothing.
+type none struct{}
+
+// answered is what became of something that a person wanted.
+type answered struct {
+	Cookie string `header:"Set-Cookie"`
+	Body   struct {
+		Answer
+		Reload bool `json:"reload,omitempty" doc:"the page is another one now: somebody signed in or off"`
+	}
+}
+
+func answerOf(a Answer, err error) (*answered, error) {
+	if err != nil {
+		return nil, err
+	}
+	out := &answered{}
+	out.Body.Answer = a
+	return out, nil
+}
+
+// accepted is an answer of this room itself. facts are names and values in turn.
+func accepted(word, text, next string, facts ...string) Answer {
+	return Answer{Tone: Accept, Said: problem(0, word, text, next, facts...).Said}
 }

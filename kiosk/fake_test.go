@@ -4,12 +4,19 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/base32"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"testing"
+	"time"
 
 	"station/ledger"
 )
@@ -178,19 +185,96 @@ func (l *fakeLog) lines() []string {
 	return slices.DeleteFunc(strings.Split(l.text.String(), "\n"), func(s string) bool { return s == "" })
 }
 
-// fakes are options of a Server with nothing real behind it, and nothing in it. Fields of o that are set stay.
-func fakes(o Options) (Options, *fakeStation, *fakeRecords, *fakeLog) {
-	station, records, log := &fakeStation{}, &fakeRecords{runs: map[string][]ledger.Run{}}, &fakeLog{}
-	o.Station, o.Records = station, records
-	o.Wall, o.People = cmp.Or(o.Wall, &Wall{}), cmp.Or(o.People, &People{})
+// pins are of the people of fakePeople, by id.
+var pins = map[string]string{"op-1": "4711", "sup-1": "4712", "aud-1": "4713", "adm-1": "4714"}
+
+// fakePeople are one of each role, whose secrets are not stretched.
+func fakePeople(t testing.TB, note func(context.Context, ledger.Body) error) *People {
+	p := nobodyYet(t, note)
+	for _, who := range []Person{{ID: "adm-1", Name: "Ada", Role: Admin}, {ID: "op-1", Name: "Otto", Role: Operator}, {ID: "sup-1", Name: "Sue", Role: Supervisor}, {ID: "aud-1", Name: "Aude", Role: Auditor}} {
+		if _, err := p.Add(t.Context(), Who{ID: "setup"}, who, pins[who.ID], badgeOf(who.ID)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return p
+}
+
+// badgeOf is the code of somebody's badge.
+func badgeOf(id string) string {
+	h := sha256.Sum256([]byte(id))
+	return "BADGE:" + base32.StdEncoding.EncodeToString(h[:])[:26]
+}
+
+func nobodyYet(t testing.TB, note func(context.Context, ledger.Body) error) *People {
+	p, err := OpenPeople(filepath.Join(t.TempDir(), "people.json"), note)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.stretch = func(secret, salt []byte) []byte {
+		h := sha256.Sum256(append(slices.Clip(salt), secret...))
+		return h[:]
+	}
+	return p
+}
+
+// site is a Server with nothing real behind it.
+type site struct {
+	*Server
+	station  *fakeStation
+	records  *fakeRecords
+	log      *fakeLog
+	handler  http.Handler
+	sessions map[string]string // by id of a person
+}
+
+// newSite makes one; where o has no people, with one of each role, who are all signed in.
+func newSite(t testing.TB, o Options) *site {
+	x := &site{station: &fakeStation{}, records: &fakeRecords{runs: map[string][]ledger.Run{}}, log: &fakeLog{}, sessions: map[string]string{}}
+	if o.People == nil {
+		o.People = fakePeople(t, x.records.Append)
+		for id, pin := range pins {
+			token, _, err := o.People.SignInPIN(t.Context(), id, pin)
+			if err != nil {
+				t.Fatal(err)
+			}
+			x.sessions[id] = token
+		}
+		x.records.written()
+	}
+	o.Station, o.Records, o.Wall = x.station, x.records, cmp.Or(o.Wall, NewWall(WallOptions{Station: "line-1", Simulated: true, Now: time.Now}))
 	o.Language = cmp.Or(o.Language, "en")
 	o.Scanner.Suffix = cmp.Or(o.Scanner.Suffix, "Enter")
 	o.Badge = cmp.Or(o.Badge, regexp.MustCompile(`^BADGE:[A-Z2-7]{26}$`))
-	o.Log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+	o.Log = slog.New(slog.NewTextHandler(x.log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
 			return slog.Attr{}
 		}
 		return a
 	}}))
-	return o, station, records, log
+	x.Server = New(o)
+	x.handler = x.Handler()
+	return x
+}
+
+// request is one of a browser in which somebody is signed in, "" for nobody, on a page of this station: with cookie, and token.
+func (x *site) request(who, method, target, body string) *http.Request {
+	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	r.Host = "localhost:8080"
+	r.AddCookie(&http.Cookie{Name: cookieVisit, Value: "a stranger's"})
+	if who != "" {
+		r.AddCookie(&http.Cookie{Name: cookieSession, Value: x.sessions[who]})
+	}
+	r.Header.Set(headerToken, x.visit(httptest.NewRecorder(), r).Token)
+	return r
+}
+
+func (x *site) send(r *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	x.handler.ServeHTTP(w, r)
+	return w
+}
+
+// ask is send of request.
+func (x *site) ask(who, method, target, body string) *httptest.ResponseRecorder {
+	return x.send(x.request(who, method, target, body))
 }

@@ -38,12 +38,19 @@ func (s *Server) handle(t route, h http.HandlerFunc) {
 			s.answer(w, r, p, t.page)
 			return
 		}
-		if changes(r) && t.action != VerifyAll { // what was asked is done, even where whoever asked is gone
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), deedLimit)
-			defer cancel()
-			r = r.WithContext(ctx)
+		ctx, limit := r.Context(), verifyLimit
+		switch {
+		case t.action == VerifyAll:
+			http.NewResponseController(w).SetWriteDeadline(time.Now().Add(verifyLimit)) // an error says that there is none
+		case changes(r):
+			ctx, limit = context.WithoutCancel(ctx), deedLimit // what was asked is done, even where whoever asked is gone
+		default:
+			h(w, r)
+			return
 		}
-		h(w, r)
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		h(w, r.WithContext(ctx))
 	})
 }
 
@@ -81,10 +88,10 @@ func (s *Server) allow(ctx context.Context, pattern string, a Action, v visitor)
 	switch {
 	case a == Anybody || v.local || v.Role.May(a):
 		return nil
-	case v.Role == "" && s.nobody():
-		p = problem(http.StatusUnauthorized, "set-up-first", "nobody is known here yet", "Make the first user: the code for it stands where the station was started.")
+	case v.Role == "" && s.o.People.None():
+		p = setUpFirst()
 	case v.Role == "":
-		p = problem(http.StatusUnauthorized, "sign-in-first", "nobody is signed in", "Scan your badge, or sign in with name and PIN.")
+		p = signInFirst()
 	default:
 		p = problem(http.StatusForbidden, "not-your-role", "a person with the role "+string(v.Role)+" may not do that", "Ask somebody who may.", "role", string(v.Role), "action", string(a))
 	}

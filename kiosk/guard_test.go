@@ -8,8 +8,7 @@ import (
 
 // What is for another host, or comes from another site, does not get to any route.
 func TestStrangersAreRefused(t *testing.T) {
-	o, _, _, log := fakes(Options{Open: true})
-	h := New(o).Handler()
+	x := newSite(t, Options{})
 	for _, c := range []struct {
 		name, method, host, origin string
 		status                     int
@@ -28,9 +27,8 @@ func TestStrangersAreRefused(t *testing.T) {
 		if c.origin != "" {
 			r.Header.Set("Origin", c.origin)
 		}
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
-		lines := log.lines()
+		w := x.send(r)
+		lines := x.log.lines()
 		if w.Code != c.status || c.cause == "" && len(lines) > 0 || c.cause != "" && (len(lines) != 1 || !strings.Contains(lines[0], "cause="+c.cause)) {
 			t.Errorf("%s: %d and the log %q, want %d and %q", c.name, w.Code, lines, c.status, c.cause)
 		}

@@ -56,6 +56,14 @@ func tooMany(wait time.Duration) *Problem {
 	return p
 }
 
+func signInFirst() *Problem {
+	return problem(http.StatusUnauthorized, "sign-in-first", "nobody is signed in", "Scan your badge, or sign in with name and PIN.")
+}
+
+func setUpFirst() *Problem {
+	return problem(http.StatusUnauthorized, "set-up-first", "nobody is known here yet", "Make the first user: the code for it stands where the station was started.")
+}
+
 // problemOf is what whoever asked is told of an error. What they cannot mend goes to the log with its chain.
 func (s *Server) problemOf(err error) *Problem {
 	var p *Problem

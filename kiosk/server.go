@@ -62,6 +62,8 @@ const (
 	sendLimit = 30 * time.Second // for its answer to be done and sent; streams and the ledger's check set their own
 	idleLimit = 2 * time.Minute
 	deedLimit = 25 * time.Second // for what was asked to be done
+	// verifyLimit is for the whole ledger to be recomputed.
+	verifyLimit = 10 * time.Minute
 )
 
 // Server answers people and programs.
@@ -76,6 +78,7 @@ type Server struct {
 	allIns    *rate // and of all addresses together
 	refusals  *rate // of entries about what was refused, by user
 	verifying sync.Mutex
+	settingUp sync.Mutex
 	// refused renders a page that says why there is another one not to be seen: the one to sign in with, where that is why.
 	refused func(w http.ResponseWriter, r *http.Request, p *Problem)
 }

@@ -50,12 +50,12 @@ func (s *Server) visit(w http.ResponseWriter, r *http.Request) visitor {
 	seed := cmp.Or(v.session, cookieOf(r, cookieVisit)) // of a session that ended too: its page is told to sign in, and not that it is too old
 	if seed == "" && !strings.HasPrefix(r.URL.Path, "/assets/") {
 		seed = rand.Text()
-		s.setCookie(w.Header(), cookieVisit, seed)
+		w.Header().Add("Set-Cookie", s.cookie(cookieVisit, seed))
 	}
 	mac := hmac.New(sha256.New, s.key)
 	mac.Write([]byte(seed))
 	v.Token = hex.EncodeToString(mac.Sum(nil))
-	if person, ok := s.session(v.session); ok {
+	if person, ok := s.o.People.Session(v.session); ok {
 		v.Person, v.Role, v.Who = &person, person.Role, Who{ID: person.ID, Authenticated: true}
 	} else if s.open() {
 		v.Role, v.Who = Anyone, Who{ID: unnamed}
@@ -71,15 +71,27 @@ func local(r *http.Request) visitor {
 }
 
 // open tells whether nobody needs to sign in.
-func (s *Server) open() bool { return s.o.Open && s.nobody() }
+func (s *Server) open() bool { return s.o.Open && s.o.People.None() }
 
-// setCookie sets a cookie that is gone with the browser, and takes it back where value is "".
-func (s *Server) setCookie(h http.Header, name, value string) {
+// still tells whether somebody is who they were when they asked: a stream ends for who signed off since, or has another role.
+func (s *Server) still(v visitor) bool {
+	switch {
+	case v.local:
+		return true
+	case v.Person == nil:
+		return s.open()
+	}
+	p, ok := s.o.People.Session(v.session)
+	return ok && p.ID == v.Person.ID && p.Role == v.Role
+}
+
+// cookie is the header for a cookie that is gone with the browser, or takes it back where value is "".
+func (s *Server) cookie(name, value string) string {
 	c := http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, Secure: s.o.TLS, SameSite: http.SameSiteStrictMode}
 	if value == "" {
 		c.MaxAge = -1
 	}
-	h.Add("Set-Cookie", c.String())
+	return c.String()
 }
 
 // cookieOf is the value of a cookie, "" where there is none, or one that was never ours.
@@ -97,17 +109,4 @@ func addressOf(r *http.Request) string {
 		return r.RemoteAddr
 	}
 	return host
-}
-
-// session and nobody ask the people.
-func (s *Server) session(token string) (Person, bool) {
-	if p, is := any(s.o.People).(interface{ Session(string) (Person, bool) }); is && token != "" {
-		return p.Session(token)
-	}
-	return Person{}, false
-}
-
-func (s *Server) nobody() bool {
-	p, is := any(s.o.People).(interface{ None() bool })
-	return !is || p.None()
 }

@@ -1,0 +1,261 @@
+package kiosk
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"station/ledger"
+)
+
+// The four roles by a letter each, and "*" for who has not signed in.
+var letters = map[string]struct {
+	id   string
+	role Role
+}{"o": {"op-1", Operator}, "s": {"sup-1", Supervisor}, "u": {"aud-1", Auditor}, "a": {"adm-1", Admin}, "*": {}}
+
+// permission is what is expected of a route: who may (letters), the action that a refusal names, a request that does it, and its status.
+type permission struct {
+	who    string
+	action string
+	target string // "" for the path of the route
+	body   string
+	status int // 0 for 200
+}
+
+// matrix has every route that there is. It is written by hand: whoever adds a route says here who may.
+var matrix = map[string]permission{
+	"/":                                     {who: "*osua", target: "/nowhere", status: 404},
+	"GET /healthz":                          {who: "*osua"},
+	"GET /api/v1/openapi.json":              {who: "*osua"},
+	"GET /api/v1/session":                   {who: "*osua"},
+	"POST /api/v1/session":                  {who: "*osua", body: `{"name":"Otto","pin":"4711"}`},
+	"DELETE /api/v1/session":                {who: "osua"},
+	"POST /api/v1/setup":                    {who: "*osua", body: `{"code":"x","id":"me","name":"I","pin":"4711"}`, status: 409},
+	"GET /api/v1/state":                     {who: "osua", action: "see"},
+	"GET /api/v1/events":                    {who: "osua", action: "see"},
+	"GET /api/v1/recipes":                   {who: "osua", action: "see"},
+	"POST /api/v1/scan":                     {who: "os", action: "scan", body: `{"code":"SN-1"}`},
+	"POST /api/v1/resume":                   {who: "os", action: "resume"},
+	"POST /api/v1/cancel":                   {who: "os", action: "cancel"},
+	"POST /api/v1/slots/{slot}/acknowledge": {who: "os", action: "acknowledge", target: "/api/v1/slots/1/acknowledge"},
+	"POST /api/v1/slots/{slot}/stop":        {who: "os", action: "stop", target: "/api/v1/slots/1/stop"},
+	"POST /api/v1/slots/{slot}/release":     {who: "s", action: "release", target: "/api/v1/slots/1/release"},
+	"POST /api/v1/jobs":                     {who: "s", action: "begin-job", body: `{"recipe":"blank.yaml","quantity":8}`},
+	"POST /api/v1/jobs/close":               {who: "os", action: "close-job"},
+	"POST /api/v1/shift/begin":              {who: "os", action: "begin-shift"},
+	"POST /api/v1/shift/end":                {who: "os", action: "end-shift"},
+	"GET /api/v1/units":                     {who: "osua", action: "see-units"},
+	"GET /api/v1/units/{serial}":            {who: "osua", action: "see-units", target: "/api/v1/units/SN-1"},
+	"GET /api/v1/units/{serial}/report":     {who: "osua", action: "see-units", target: "/api/v1/units/SN-1/report"},
+	"GET /api/v1/units/{serial}/proof":      {who: "osua", action: "see-units", target: "/api/v1/units/SN-1/proof"},
+	"POST /api/v1/units/{serial}/close":     {who: "s", action: "close-unit", target: "/api/v1/units/SN-1/close", body: `{"as":"scrapped","reason":"fell"}`},
+	"POST /api/v1/units/{serial}/rework":    {who: "s", action: "permit-unit", target: "/api/v1/units/SN-1/rework", body: `{"chip":"same","reason":"again"}`},
+	"POST /api/v1/ledger/verify":            {who: "sua", action: "verify"},
+	"GET /api/v1/users":                     {who: "ua", action: "see-users"},
+	"POST /api/v1/users":                    {who: "a", action: "change-users", body: `{"id":"op-2","name":"Olga","role":"operator","pin":"4715"}`},
+	"PATCH /api/v1/users/{id}":              {who: "a", action: "change-users", target: "/api/v1/users/op-1", body: `{"name":"Oskar"}`},
+	"DELETE /api/v1/users/{id}":             {who: "a", action: "change-users", target: "/api/v1/users/aud-1"},
+}
+
+// codes are what different people may scan: the same route, and another action.
+var codes = map[string]permission{
+	"SN-1":                {who: "os", action: "scan"},
+	"SLOT:1":              {who: "os", action: "scan"},
+	"RESUME":              {who: "os", action: "resume"},
+	"CANCEL":              {who: "os", action: "cancel"},
+	"REJECT":              {who: "os", action: "acknowledge"},
+	"CLOSE-JOB":           {who: "os", action: "close-job"},
+	"RELEASE:1":           {who: "s", action: "release"},
+	"JOB:blank.yaml:8":    {who: "s", action: "begin-job"},
+	"JOB:blank.yaml":      {who: "os", action: "scan"}, // no card of a job
+	"SIGN-OFF":            {who: "osua"},
+	badgeOf("sup-1"):      {who: "*osua"},
+	"BADGE:":              {who: "os", action: "scan"},
+	"release:1":           {who: "os", action: "scan"}, // the line's to refuse
+	"JOB:a:b.yaml:000012": {who: "s", action: "begin-job"},
+}
+
+// permissions are the matrix, and a row for each code.
+func permissions() map[string]permission {
+	all := map[string]permission{}
+	for pattern, p := range matrix {
+		all[pattern] = p
+	}
+	for code, p := range codes {
+		body, _ := json.Marshal(map[string]string{"code": code})
+		p.body = string(body)
+		all[patternScan+" "+code] = p
+	}
+	return all
+}
+
+func (p permission) request(x *site, who, pattern string) *http.Request {
+	method, path, _ := strings.Cut(pattern, " ")
+	if path == "" {
+		method, path = "GET", pattern
+	}
+	path, _, _ = strings.Cut(path, " ") // a code
+	if p.target != "" {
+		path = p.target
+	}
+	return x.request(who, method, path, p.body)
+}
+
+// stocked is a site with a unit in its ledger.
+func stocked(t *testing.T, o Options) *site {
+	x := newSite(t, o)
+	x.records.runs["SN-1"] = []ledger.Run{{ID: "0123456789abcdef", Serial: "SN-1"}}
+	x.records.report = []byte("%PDF-")
+	return x
+}
+
+// untouched tells what a request did besides being answered.
+func (x *site) untouched() (what []string) {
+	what = append(x.station.wanted(), x.records.decided...)
+	x.records.decided = nil
+	for _, e := range x.records.written() {
+		what = append(what, e.Kind())
+	}
+	return what
+}
+
+// Every route of the mux, and every operation of the document, is in the matrix, and nothing else.
+func TestMatrixHasEveryRoute(t *testing.T) {
+	x := newSite(t, Options{})
+	var have []string
+	for _, r := range x.routes {
+		have = append(have, r.pattern)
+		if p, listed := matrix[r.pattern]; !listed {
+			t.Errorf("%s is not in the matrix: say there who may", r.pattern)
+		} else if r.pattern != patternScan && string(r.action) != p.action {
+			t.Errorf("%s is the action %q, and %q in the matrix", r.pattern, r.action, p.action)
+		}
+	}
+	for pattern := range matrix {
+		if !slices.Contains(have, pattern) {
+			t.Errorf("%s is in the matrix and nowhere else", pattern)
+		}
+	}
+	var doc struct {
+		OpenAPI string
+		Paths   map[string]map[string]struct {
+			Action *string `json:"x-action"`
+		}
+	}
+	w := x.ask("", "GET", documentPath, "")
+	if err := json.Unmarshal(w.Body.Bytes(), &doc); err != nil || !strings.HasPrefix(doc.OpenAPI, "3.1") {
+		t.Fatalf("the document is of OpenAPI %q: %v", doc.OpenAPI, err)
+	}
+	n := 0
+	for path, methods := range doc.Paths {
+		for method, op := range methods {
+			n++
+			pattern := strings.ToUpper(method) + " " + path
+			if p, listed := matrix[pattern]; !listed || op.Action == nil || pattern != patternScan && *op.Action != p.action {
+				t.Errorf("%s of the document is not in the matrix, or is another action there", pattern)
+			}
+		}
+	}
+	for pattern := range matrix {
+		_, path, _ := strings.Cut(pattern, " ")
+		if strings.HasPrefix(path, "/api/") && path != documentPath && doc.Paths[path] == nil {
+			t.Errorf("%s is not in the document", pattern)
+		}
+	}
+	t.Logf("%d routes, %d of them in the document, %d codes", len(have), n, len(codes))
+}
+
+// Who may, may, and everybody else is refused: with the status, a line in the log that names route, action, person and cause, and, of who is signed in, an entry. What
+// changes something is refused likewise without the token of the page, and with somebody else's, whoever asks. Nothing is touched then.
+func TestMatrix(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		for pattern, p := range permissions() {
+			x := stocked(t, Options{})
+			for _, letter := range []string{"*", "o", "u", "s", "a"} { // whoever may change people last
+				who := letters[letter]
+				name := fmt.Sprintf("%s by %q", pattern, who.id)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // for what goes on and on
+				send := func(r *http.Request) *httptest.ResponseRecorder {
+					time.Sleep(10 * time.Second) // nobody is too fast
+					asked++
+					return x.send(r.WithContext(ctx))
+				}
+				r := p.request(x, who.id, pattern)
+				if changes(r) {
+					other := "op-1"
+					if who.id == other {
+						other = ""
+					}
+					for what, token := range map[string]string{"no token": "", "another's token": x.request(other, "GET", "/", "").Header.Get(headerToken)} {
+						r := p.request(x, who.id, pattern)
+						r.Header.Set(headerToken, token)
+						w := send(r)
+						checkRefused(t, name+", "+what, x, w, 403, who.id, "", "token")
+						if did := x.untouched(); did != nil {
+							t.Errorf("%s, %s: it did %q", name, what, did)
+						}
+					}
+				}
+				w := send(r)
+				switch {
+				case strings.Contains(p.who, letter):
+					if want := max(p.status, 200); w.Code != want {
+						t.Errorf("%s: %d, want %d: %s", name, w.Code, want, w.Body)
+					}
+					if lines := x.log.lines(); p.status == 0 && len(lines) > 0 {
+						t.Errorf("%s: the log says %q", name, lines)
+					}
+				case letter == "*":
+					checkRefused(t, name, x, w, 401, "-", p.action, "sign-in-first")
+				default:
+					checkRefused(t, name, x, w, 403, who.id, p.action, "not-your-role")
+					want := []ledger.Body{ledger.AccessRefused{User: who.id, Role: string(who.role), Action: p.action}}
+					if wrote := x.records.written(); !slices.Equal(wrote, want) {
+						t.Errorf("%s: entries %v, want %v", name, wrote, want)
+					}
+				}
+				if did := x.untouched(); did != nil && !strings.Contains(p.who, letter) {
+					t.Errorf("%s: it did %q", name, did)
+				}
+				cancel()
+				if strings.Contains(p.who, letter) && changes(r) { // which may have ended a session, or a person
+					x = stocked(t, Options{})
+				}
+			}
+		}
+		t.Logf("%d requests", asked)
+	})
+}
+
+// checkRefused tells of a request that was not refused as it should be.
+func checkRefused(t *testing.T, name string, x *site, w *httptest.ResponseRecorder, status int, user, action, cause string) {
+	t.Helper()
+	lines := x.log.lines()
+	if user == "" {
+		user = "-"
+	}
+	if w.Code != status || len(lines) != 1 || !strings.Contains(lines[0], "level=WARN msg=refused route=") || !strings.Contains(lines[0], "user="+user) || !strings.Contains(lines[0], "cause="+cause) ||
+		!strings.Contains(lines[0], "action="+action) {
+		t.Errorf("%s: %d and the log %q, want %d and user=%s action=%s cause=%s", name, w.Code, lines, status, user, action, cause)
+	}
+	if w.Header().Get("Content-Type") == "application/problem+json" {
+		var p Problem
+		d := json.NewDecoder(bytes.NewReader(w.Body.Bytes()))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&p); err != nil || p.Status != status || p.Type != "urn:station:problem:"+cause || p.Said.Word != cause || p.Said.Text == "" {
+			t.Errorf("%s: the problem is %s (%v)", name, w.Body, err)
+		}
+	} else if !strings.HasPrefix(w.Header().Get("Content-Type"), "text/html") {
+		t.Errorf("%s: the refusal is %s", name, w.Header().Get("Content-Type"))
+	}
+}
