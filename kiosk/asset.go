@@ -75,6 +75,7 @@ var icons = map[string]string{
 	"interrupted": `<path class="fill" d="M12 .6L23.4 12 12 23.4.6 12z"/><path class="mark" d="M9.3 9.6a2.8 2.8 0 1 1 4 2.5c-.9.5-1.3 1-1.3 2M12 17.2v.2"/>`,
 	"trial":       `<circle class="ring" cx="12" cy="12" r="10"/><path class="line" d="M10 6.5h4M10.8 6.5v4.2L7.6 16.4a.8.8 0 0 0 .7 1.2h7.4a.8.8 0 0 0 .7-1.2l-3.2-5.7V6.5M9 14.4h6"/>`,
 	"chip":        `<path class="line" d="M7.5 7.5h9v9h-9zM9.8 3.5v4M14.2 3.5v4M9.8 16.5v4M14.2 16.5v4M3.5 9.8h4M3.5 14.2h4M16.5 9.8h4M16.5 14.2h4"/>`,
+	"badge":       `<path class="line" d="M5 7.5h14v13H5zM10 7.5V4.5h4v3M9 17.5v-5M11 17.5v-5M13 17.5v-5M15 17.5v-5"/>`,
 	"none":        `<circle class="line" cx="12" cy="12" r="9.5"/>`,
 	"check":       `<path class="line" d="M4.5 12.6l5 5L19.5 7"/>`,
 	"cross":       `<path class="line" d="M6 6l12 12M18 6L6 18"/>`,

@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -85,7 +86,7 @@ func newPages(o Options) *pages {
 	if err != nil {
 		panic(err)
 	}
-	shared := []string{"templates/layout.html", "templates/tile.html"}
+	shared := []string{"templates/layout.html", "templates/parts.html", "templates/tile.html"}
 	for lang, text := range p.texts {
 		p.pages[lang] = map[string]*template.Template{}
 		base := template.Must(template.New("layout.html").Funcs(p.words(lang, text)).ParseFS(templateFiles, shared...))
@@ -102,23 +103,31 @@ func newPages(o Options) *pages {
 // words are the functions of the templates in one language.
 func (p *pages) words(lang string, text Text) template.FuncMap {
 	return template.FuncMap{
-		"t":        text.Say,
-		"has":      text.Has,
-		"ptr":      func(s Said) *Said { return &s },
-		"said":     text.Said,
-		"do":       text.Next,
-		"asset":    p.assets.url,
-		"icon":     icon,
-		"shape":    shape,
-		"ms":       func(ms int64) string { return clockOf(msOf(ms)) },
-		"day":      func(t time.Time) string { return t.Local().Format("2006-01-02") },
-		"clock":    func(t time.Time) string { return t.Local().Format("15:04") },
-		"datetime": func(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") },
-		"code":     CodeOf,
-		"lower":    func(o ledger.Outcome) string { return strings.ToLower(string(o)) },
-		"join":     strings.Join,
-		"group":    group,
-		"dict":     dict,
+		"t":         text.Say,
+		"has":       text.Has,
+		"ptr":       func(s Said) *Said { return &s },
+		"said":      text.Said,
+		"do":        text.Next,
+		"asset":     p.assets.url,
+		"icon":      icon,
+		"shape":     shape,
+		"ms":        func(ms int64) string { return clockOf(msOf(ms)) },
+		"day":       func(t time.Time) string { return t.Local().Format("2006-01-02") },
+		"clock":     func(t time.Time) string { return t.Local().Format("15:04") },
+		"datetime":  func(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") },
+		"code":      CodeOf,
+		"lower":     func(o ledger.Outcome) string { return strings.ToLower(string(o)) },
+		"join":      strings.Join,
+		"group":     group,
+		"segment":   url.PathEscape,
+		"pad":       func() []string { return []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "", "0", "⌫"} },
+		"part":      func(v view) part { return part{v.State, v.Who.Role} },
+		"calls":     calls,
+		"what":      text.what,
+		"why":       text.why,
+		"remedy":    func(r *Result) string { return text.remedy(lang, r) },
+		"faceClass": faceClass,
+		"dict":      dict,
 		"languageName": func(lang string) string {
 			return p.texts[lang].Say("language.name")
 		},

@@ -51,7 +51,7 @@ func (t Text) Say(key string, facts ...any) string {
 }
 
 // Has tells whether there is a sentence of a key.
-func (t Text) Has(key string) bool { return t[key] != "" }
+func (t Text) Has(key string) bool { _, ok := t[key]; return ok }
 
 // Said says what a Said says. Words that the catalogue has not are said in English.
 func (t Text) Said(s *Said) string {

@@ -1,0 +1,136 @@
+package kiosk
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"station/ledger"
+	"station/provision"
+)
+
+// part is what the moving parts of the wall are rendered from: templates "now", "open" and "tile".
+type part struct {
+	State State
+	Role  Role // of whoever looks: what they may not do has no button
+}
+
+// look is a tile as it is drawn.
+type look struct {
+	Tile
+	ID   string // of its element
+	Face string // which of the faces in tile.html it has
+	Role Role
+	Due  bool // what is to be done now is to be done here
+}
+
+// May tells whether whoever looks may do something.
+func (p part) May(a Action) bool { return p.Role.May(a) }
+func (l look) May(a Action) bool { return l.Role.May(a) }
+
+// Looks are the tiles of the wall, the shorter rows filled up so that the slots stand below each other.
+func (p part) Looks() [][]look {
+	width := 0
+	for _, row := range p.State.Rows {
+		width = max(width, len(row))
+	}
+	looks := make([][]look, len(p.State.Rows))
+	for y, row := range p.State.Rows {
+		for x := range width {
+			var t Tile
+			if x < len(row) {
+				t = row[x]
+			}
+			looks[y] = append(looks[y], look{Tile: t, ID: fmt.Sprintf("tile-%d-%d", y, x), Face: faceOf(t), Role: p.Role,
+				Due: t.Slot != "" && p.State.Next.Facts["slot"] == t.Slot})
+		}
+	}
+	return looks
+}
+
+// Changed are the looks of these slots.
+func (p part) Changed(slots map[string]bool) (changed []look) {
+	for _, row := range p.Looks() {
+		for _, l := range row {
+			if slots[l.Slot] {
+				changed = append(changed, l)
+			}
+		}
+	}
+	return changed
+}
+
+// Dense says how small the tiles get: "few", "some" or "many" of them in a row or in a column.
+func (p part) Dense() string {
+	width := 0
+	for _, row := range p.State.Rows {
+		width = max(width, len(row))
+	}
+	switch n := max(width, 2*len(p.State.Rows)); {
+	case n <= 4:
+		return "few"
+	case n <= 6:
+		return "some"
+	}
+	return "many"
+}
+
+func faceOf(t Tile) string {
+	busy := t.State == provision.Scanned || t.State == provision.Armed || t.State == provision.Running
+	switch {
+	case t.Slot == "":
+		return "place"
+	case t.Excluded:
+		return "excluded"
+	case t.Result != nil && !busy:
+		return "result"
+	case t.Problem != nil:
+		return "problem"
+	case t.State == provision.Running && t.Run != nil && t.Run.Phase == string(provision.Reseat):
+		return "reseat"
+	case t.State == provision.Free && t.Stopped:
+		return "stopped"
+	}
+	return string(cmp.Or(t.State, provision.Unseen))
+}
+
+// what of a result: its cause in one sentence. English is what the catalogue says too; the engine's own sentence stands beside it, with its numbers.
+func (t Text) what(r *Result) string {
+	return t.first(r.Message, "cause."+r.Cause)
+}
+
+// why it is likely so, "" where nobody can say.
+func (t Text) why(r *Result) string { return t.first("", "cause."+r.Cause+".why") }
+
+// remedy is what to do about it. The engine's sentence is in English, and may name what the catalogues cannot.
+func (t Text) remedy(lang string, r *Result) string {
+	if lang == Languages[0] && r.Next != "" {
+		return r.Next
+	}
+	return t.first(r.Next, "cause."+r.Cause+".do", "outcome."+string(r.Outcome)+".do")
+}
+
+// first is the sentence of the first of these keys that there is.
+func (t Text) first(otherwise string, keys ...string) string {
+	for _, key := range keys {
+		if t.Has(key) {
+			return t[key]
+		}
+	}
+	return otherwise
+}
+
+// calls tells whether an outcome needs a person beyond taking the board out.
+func calls(o ledger.Outcome) bool { return o != ledger.Pass && o != ledger.Trial }
+
+// faceClass are the classes of a tile's element.
+func faceClass(l look) string {
+	class := []string{"tile", "face-" + l.Face}
+	if l.Face == "result" {
+		class = append(class, "is-"+strings.ToLower(string(l.Result.Outcome)))
+	}
+	if l.Due {
+		class = append(class, "is-due")
+	}
+	return strings.Join(class, " ")
+}
