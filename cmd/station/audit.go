@@ -71,7 +71,7 @@ func (a *app) auditVerify() *cobra.Command {
 			"lost there is none, and one of before and one of after have to be pinned.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			db, _, err := a.openLedgerReadOnly()
+			db, _, err := a.openLedgerToRead(c.Context())
 			if errors.Is(err, store.ErrDamaged) {
 				return exit(exitNo, err)
 			}

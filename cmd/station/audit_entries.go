@@ -20,8 +20,8 @@ func (a *app) auditEntries() *cobra.Command {
 		Long: "Print the entries of a station's or a key server's ledger, one a line, in the canonical form that its hashes are over.\n" +
 			"With --json each is an object with its index and leaf hash. Nothing is verified here: `station audit verify` on the same file does that.",
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			db, _, err := a.openLedgerReadOnly()
+		RunE: func(c *cobra.Command, _ []string) error {
+			db, _, err := a.openLedgerToRead(c.Context())
 			if errors.Is(err, store.ErrDamaged) {
 				return exit(exitNo, err)
 			}

@@ -187,7 +187,7 @@ func copyOfRunning(ctx context.Context, data string, tell func(string)) func(io.
 	return func(w io.Writer) error {
 		dir, err := os.Open(data)
 		if err != nil {
-			return err
+			return fmt.Errorf("%w: %w", errNoBackups, err)
 		}
 		defer dir.Close()
 		ctx, cancel := context.WithTimeout(ctx, backupLimit)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"crypto/hmac"
 	"crypto/subtle"
 	"encoding/hex"
@@ -24,8 +25,8 @@ func (a *app) escrow() *cobra.Command {
 }
 
 // escrowsOf returns the escrows of a unit and the ledger that holds them, which may be a copy of the station's.
-func (a *app) escrowsOf(serial string) (*store.DB, []store.Escrow, error) {
-	db, _, err := a.openLedgerReadOnly()
+func (a *app) escrowsOf(ctx context.Context, serial string) (*store.DB, []store.Escrow, error) {
+	db, _, err := a.openLedgerToRead(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -51,8 +52,8 @@ type escrowJSON struct {
 }
 
 // eachEscrow hands over the escrows of a unit with their ciphertexts.
-func (a *app) eachEscrow(serial string, do func(j escrowJSON, sealed []byte) error) error {
-	db, all, err := a.escrowsOf(serial)
+func (a *app) eachEscrow(ctx context.Context, serial string, do func(j escrowJSON, sealed []byte) error) error {
+	db, all, err := a.escrowsOf(ctx, serial)
 	if err != nil {
 		return err
 	}
@@ -83,8 +84,8 @@ func (a *app) escrowShow() *cobra.Command {
 		Use:   "show SERIAL",
 		Short: "Print the escrows of a unit, sealed: armored age files, which the age program opens",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			return a.eachEscrow(args[0], func(j escrowJSON, sealed []byte) error {
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.eachEscrow(c.Context(), args[0], func(j escrowJSON, sealed []byte) error {
 				if a.json {
 					j.Sealed = string(sealed)
 					return a.printLine(j)
@@ -102,10 +103,10 @@ func (a *app) escrowOpen() *cobra.Command {
 		Use:   "open SERIAL --identity FILE",
 		Short: "Print the secrets of a unit, opened with an age identity; a copy of the data directory will do",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			opened := 0
 			var closed []error // each secret may be for other people
-			err := a.eachEscrow(args[0], func(j escrowJSON, sealed []byte) error {
+			err := a.eachEscrow(c.Context(), args[0], func(j escrowJSON, sealed []byte) error {
 				err := keyring.Unseal(sealed, identity, func(secret []byte) error {
 					j.Secret = hex.EncodeToString(secret)
 					if a.json {
@@ -154,7 +155,7 @@ func (a *app) escrowMatch() *cobra.Command {
 			"With an identity the escrow is opened and compared. Without one only the station that wrote the password can tell,\n" +
 			"and only while the unit's run is open: afterwards it keeps nothing that could.",
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			line, err := bufio.NewReader(io.LimitReader(a.stdin, 256)).ReadString('\n')
 			if err != nil && !errors.Is(err, io.EOF) {
 				return exit(exitError, err)
@@ -163,7 +164,7 @@ func (a *app) escrowMatch() *cobra.Command {
 			if err != nil || len(given) != 8 {
 				return exit(exitRefused, errors.New("the password on standard input is not 16 hex digits"))
 			}
-			db, all, err := a.escrowsOf(args[0])
+			db, all, err := a.escrowsOf(c.Context(), args[0])
 			if err != nil {
 				return err
 			}

@@ -22,8 +22,8 @@ func (a *app) escrowReseal() *cobra.Command {
 		Long: "Seal the password of a unit to the station that it is to be reworked on. The file opens for the run that uses the unit's permission, on the chip that the\n" +
 			"unit has, and for nothing else; `station run --unlock SLOT=UNLOCK` takes it. Nothing is written to the ledger, and no secret is printed.",
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			db, _, err := a.openLedgerReadOnly()
+		RunE: func(c *cobra.Command, args []string) error {
+			db, _, err := a.openLedgerToRead(c.Context())
 			if err != nil {
 				return err
 			}

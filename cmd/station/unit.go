@@ -39,11 +39,11 @@ func (a *app) unitList() *cobra.Command {
 		Use:   "list",
 		Short: "Every unit and its newest outcome, newest first",
 		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(c *cobra.Command, _ []string) error {
 			if limit < 0 {
 				return exit(exitRefused, fmt.Errorf("--limit %d: want how many units at most, or 0 for all", limit))
 			}
-			db, _, err := a.openLedgerReadOnly()
+			db, _, err := a.openLedgerToRead(c.Context())
 			if err != nil {
 				return err
 			}
@@ -96,8 +96,8 @@ func (a *app) unitShow() *cobra.Command {
 		Use:   "show SERIAL",
 		Short: "Every run of a unit, step by step",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			db, _, err := a.openLedgerReadOnly()
+		RunE: func(c *cobra.Command, args []string) error {
+			db, _, err := a.openLedgerToRead(c.Context())
 			if err != nil {
 				return err
 			}
@@ -234,7 +234,7 @@ func (a *app) unitReport() *cobra.Command {
 		Short: "Write a unit's report as a PDF, the same bytes every time",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			db, data, err := a.openLedgerReadOnly()
+			db, data, err := a.openLedgerToRead(c.Context())
 			if err != nil {
 				return err
 			}
@@ -256,6 +256,9 @@ func (a *app) unitReport() *cobra.Command {
 			path, err := writeReport(c.Context(), db, reported(runs).ID, file)
 			if errors.Is(err, ledger.ErrMissing) {
 				path, err = a.signAndReport(c.Context(), db, reported(runs).ID, file)
+			}
+			if errors.Is(err, store.ErrInUse) { // the station at work has signed them meanwhile
+				path, err = a.reportCopied(c.Context(), reported(runs).ID, file)
 			}
 			if err != nil {
 				return exit(exitError, err)
@@ -284,6 +287,16 @@ func (a *app) signAndReport(ctx context.Context, reader *store.DB, id, file stri
 	}
 	defer b.Close()
 	return writeReport(ctx, b.db, id, file)
+}
+
+// reportCopied is writeReport from a copy of the ledger as it is now.
+func (a *app) reportCopied(ctx context.Context, id, file string) (string, error) {
+	db, _, err := a.openLedgerToRead(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer db.Close()
+	return writeReport(ctx, db, id, file)
 }
 
 // reported is the run that a unit's report is about: the newest that touched it, or the newest at all. One that is open is
