@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -47,6 +48,7 @@ type owed struct {
 const (
 	rollVersion = 1
 	saltSize    = 16 // bytes
+	hashSize    = 32 // bytes of what is stretched
 	// settleTime is for entries that nobody waits for.
 	settleTime = 5 * time.Second
 )
@@ -90,33 +92,42 @@ func readRoll(path string) (*roll, error) {
 	if err := dec.Decode(r); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return r, r.check(path)
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, fmt.Errorf("%s is not one document", path)
+	}
+	if err := r.check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, nil
 }
 
 // check refuses a file that this program did not write.
-func (r *roll) check(path string) error {
+func (r *roll) check() error {
 	if r.Version != rollVersion || len(r.Salt) != saltSize {
-		return fmt.Errorf("%s is of version %d, and this program knows version %d", path, r.Version, rollVersion)
+		return fmt.Errorf("it is of version %d, and this program knows version %d", r.Version, rollVersion)
 	}
 	for i, m := range r.People {
 		if err := m.check(r); err != nil {
-			return fmt.Errorf("%s: person %d: %w", path, i+1, err)
+			return fmt.Errorf("person %d: %w", i+1, err)
+		}
+		if pin := m.PIN; pin != nil && (len(pin.Salt) != saltSize || len(pin.Hash) != hashSize) || m.Badge != nil && len(m.Badge) != hashSize {
+			return fmt.Errorf("the PIN or the badge of %s is not as this program keeps it", m.ID)
 		}
 		if r.member(m.ID) != &r.People[i] {
-			return fmt.Errorf("%s: two people have the id %s", path, m.ID)
+			return fmt.Errorf("two people have the id %s", m.ID)
 		}
 	}
 	if len(r.People) > 0 && !r.hasAdmin() {
-		return fmt.Errorf("%s: nobody is admin", path)
+		return errors.New("nobody is admin")
 	}
 	for _, s := range r.Sessions {
 		if r.member(s.Person) == nil {
-			return fmt.Errorf("%s: a session is that of nobody", path)
+			return errors.New("a session is that of nobody")
 		}
 	}
 	for _, o := range r.Owed {
 		if (o.Changed == nil) == (o.Session == nil) {
-			return fmt.Errorf("%s: what is owed to the ledger is not one entry", path)
+			return errors.New("what is owed to the ledger is not one entry")
 		}
 	}
 	return nil

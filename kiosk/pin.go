@@ -48,7 +48,7 @@ func (e *LockedError) refusal() *Refusal {
 }
 
 // stretch makes guessing slow: argon2id, 19 MiB, two passes, one lane (OWASP's choice for it). About 40 ms of one core.
-func stretch(secret, salt []byte) []byte { return argon2.IDKey(secret, salt, 2, 19*1024, 1, 32) }
+func stretch(secret, salt []byte) []byte { return argon2.IDKey(secret, salt, 2, 19*1024, 1, hashSize) }
 
 // strong tells whether a PIN may be one: digits that are neither all equal nor a run such as 1234, 3210 or 7890.
 func strong(pin string) bool {
