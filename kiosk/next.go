@@ -130,11 +130,11 @@ func nextScanned(_ *State, tiles []Tile) *Said {
 		return next(NextPutIn, fmt.Sprintf("put the board of %s into slot %s", t.Serial, t.Slot), "slot", t.Slot, "serial", t.Serial)
 	}
 	if t := first(tiles, func(t Tile) bool { return t.State == provision.Scanned }); t != nil {
-		value := ""
+		value := "value"
 		if t.Said != nil {
 			value = t.Said.Facts["value"]
 		}
-		return next(NextValue, fmt.Sprintf("scan the %s of %s", value, t.Serial), "slot", t.Slot, "serial", t.Serial, "value", value)
+		return next(NextValue, fmt.Sprintf("scan the %s of %s, for slot %s", value, t.Serial, t.Slot), "slot", t.Slot, "serial", t.Serial, "value", value)
 	}
 	return nil
 }
@@ -182,7 +182,7 @@ func waiting(busy int) *Said {
 
 func nextFree(_ *State, tiles []Tile) *Said {
 	takes := func(t Tile) bool { return t.State == provision.Free && !t.Stopped && !t.Held && t.Problem == nil }
-	t := first(tiles, func(t Tile) bool { return takes(t) && t.Said != nil && t.Said.Word == "scan-serial" }) // its label was scanned
+	t := first(tiles, func(t Tile) bool { return takes(t) && t.asks() })
 	if t == nil {
 		t = first(tiles, takes)
 	}

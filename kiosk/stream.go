@@ -65,9 +65,10 @@ func message(event string, data []byte) []byte {
 	if event != "" {
 		b.WriteString("event: " + event + "\n")
 	}
-	for line := range bytes.SplitSeq(data, []byte("\n")) {
+	data = bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))
+	for line := range bytes.SplitSeq(bytes.ReplaceAll(data, []byte("\r"), []byte("\n")), []byte("\n")) { // all three end a line there
 		b.WriteString("data: ")
-		b.Write(bytes.TrimSuffix(line, []byte("\r")))
+		b.Write(line)
 		b.WriteByte('\n')
 	}
 	b.WriteByte('\n')

@@ -69,6 +69,12 @@ func (t *tile) seen() any {
 	}{t.Tile, t.run}
 }
 
+// wordScanSerial asks for the next board of a slot.
+const wordScanSerial = "scan-serial" // as provision has it
+
+// asks tells whether the next board was asked for, for this slot.
+func (t *Tile) asks() bool { return t.Said != nil && t.Said.Word == wordScanSerial }
+
 // at is the tile as it shows at a time. times are how long steps take.
 func (t *tile) at(now time.Time, times []time.Duration) Tile {
 	out := t.Tile

@@ -139,8 +139,17 @@ func (w *Wall) Said(slot string, s *Said) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if t := w.tiles[slot]; t != nil {
+		changed := []string{slot}
+		if s != nil && s.Word == wordScanSerial { // one board is asked for at a time
+			for name, other := range w.tiles {
+				if other != t && other.asks() {
+					other.Said = nil
+					changed = append(changed, name)
+				}
+			}
+		}
 		t.Said = copied(s)
-		w.tell(false, nil, slot)
+		w.tell(false, nil, changed...)
 	} else if slot == "" && (s != nil || w.said != nil) {
 		w.said = copied(s)
 		w.tell(true, nil)
