@@ -36,7 +36,7 @@ func newRunning(now time.Time) *running {
 
 // event takes what the engine tells of the run.
 func (r *running) event(ev provision.Event, now time.Time) {
-	if ev.Kind != provision.Warned {
+	if ev.Kind != provision.Warned && ev.Kind != provision.Progress {
 		r.Phase = string(ev.Kind)
 	}
 	switch ev.Kind {
