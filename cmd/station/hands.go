@@ -33,13 +33,31 @@ func (s *scanning) busyHands(ctx context.Context) bool {
 			h.awaits = ""
 		}
 		return h.awaits != ""
-	case !s.line.Takes() && s.running == 0 && len(h.left) > 0:
+	case h.quiet && !s.line.Takes() && s.running == 0 && len(h.left) > 0:
 		slot := h.left[0]
 		h.left = h.left[1:]
 		s.do(ctx, s.line.Seen(slot, false, ""))
 		return false
 	}
 	return !s.line.Takes() && s.running > 0
+}
+
+// makeWay takes boards out that stand in the way of a code: quick hands that leave boards in have them until then.
+func (s *scanning) makeWay(ctx context.Context, code string) {
+	if !s.hands.quick() || s.hands.quiet {
+		return
+	}
+	for _, slot := range s.line.Slots() {
+		i := slices.Index(s.hands.left, slot.Slot)
+		if i < 0 || slot.State == provision.Running {
+			continue
+		}
+		card := code == provision.CardResume || code == provision.CardCancel || strings.HasPrefix(code, provision.CardRelease)
+		if code == provision.LabelSlot+slot.Slot || code == provision.CardReject && slot.Held || !card && !slot.Held && !slot.Stopped && !s.line.Takes() {
+			s.hands.left = slices.Delete(s.hands.left, i, i+1)
+			s.do(ctx, s.line.Seen(slot.Slot, false, ""))
+		}
+	}
 }
 
 // move does with simulated boards what the line wants done. A board that is done is said to be out, and stays where it is until the next one comes, as it does with
@@ -54,7 +72,7 @@ func (s *scanning) move(ctx context.Context, d provision.Decision) []provision.D
 		}
 		return s.inserted(ctx, d.Slot)
 	case d.Do == provision.Empty && (!h.quiet || d.Cause == "open-run"):
-		h.left = append(h.left, d.Slot)
+		h.left = append(slices.DeleteFunc(h.left, func(slot string) bool { return slot == d.Slot }), d.Slot)
 	case d.Do == provision.Empty:
 		return s.line.Seen(d.Slot, false, "")
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"station/kiosk"
 	"station/ledger"
 	"station/provision"
 )
@@ -33,21 +34,21 @@ type scanning struct {
 	refuses chan struct{} // closed when the last refusal is written down; nil before the first
 	seen    chan sight
 	running int               // runs, and refusals that are not written down yet
-	who     string            // pseudonymous id of who asks right now, "" for nobody
-	by      map[string]string // who scanned what a slot is scanned or armed for
+	who     kiosk.Who         // who asks right now, nobody where their ID is ""
+	by      map[string]string // by slot, the ID of who scanned what it is scanned or armed for
 }
 
 // voice is how a line is heard: on a terminal, or on the pages. None of its methods waits for a person.
 type voice interface {
-	// say says what the line decided: Tell, Ask, Arm, Empty or Acknowledged. who is the pseudonymous id of whoever had it decided, "" for nobody.
-	say(d provision.Decision, who string)
+	// say says what the line decided: Tell, Ask, Arm, Empty or Acknowledged. who had it decided.
+	say(d provision.Decision, who kiosk.Who)
 	// result tells how a run ended, or a refusal.
 	result(o outcome)
 	// sees tells, from the goroutine of a slot, that it was looked at, or why it cannot be: the same is told once.
 	sees(slot string, err error)
 	// warn tells, from any goroutine, of trouble that is no unit's.
 	warn(text string)
-	// stands tells where the slots stand, after whatever happened.
+	// stands tells where the slots stand: after whatever happened, and before what is said to that.
 	stands(line *provision.Line)
 }
 
@@ -59,7 +60,7 @@ type work struct {
 
 // ask is something that somebody wants of the line, to be done on its goroutine.
 type ask struct {
-	who  string // pseudonymous id
+	who  kiosk.Who
 	do   func() []provision.Decision
 	done chan []provision.Decision // takes what do decided, and what became of that; has room for it
 }
@@ -161,7 +162,7 @@ func (s *scanning) work(ctx context.Context, w *wedge, resume bool) {
 		case a := <-s.asks:
 			s.who = a.who
 			a.done <- s.do(ctx, a.do())
-			s.who = ""
+			s.who = kiosk.Who{}
 		case o := <-s.ended:
 			s.running--
 			s.stops[o.Slot]()
@@ -253,9 +254,10 @@ func (s *scanning) do(ctx context.Context, all []provision.Decision) (done []pro
 			all = append(all, s.resume()...)
 		default:
 			if d.Serial != "" && (d.Do == provision.Ask || d.Do == provision.Arm) {
-				s.by[d.Slot] = cmp.Or(s.who, s.by[d.Slot])
+				s.by[d.Slot] = cmp.Or(s.who.ID, s.by[d.Slot])
 			}
 			if d.Do != provision.Empty || !s.hands.silent() || d.Cause != "" {
+				s.voice.stands(s.line)
 				s.voice.say(d, s.who)
 			}
 			all = append(all, s.move(ctx, d)...)
@@ -268,7 +270,7 @@ func (s *scanning) do(ctx context.Context, all []provision.Decision) (done []pro
 // order is the job for the unit of a decision, by whoever asks for it now or scanned it before.
 func (s *scanning) order(d provision.Decision) provision.Order {
 	j := s.job
-	j.operator = cmp.Or(s.who, s.by[d.Slot], j.operator)
+	j.operator = cmp.Or(s.who.ID, s.by[d.Slot], j.operator)
 	return j.order(pair{d.Slot, d.Serial}, d.Values)
 }
 

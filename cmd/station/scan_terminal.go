@@ -1,6 +1,9 @@
 package main
 
-import "station/provision"
+import (
+	"station/kiosk"
+	"station/provision"
+)
 
 // terminal is the voice of a line on standard error.
 type terminal struct {
@@ -8,7 +11,7 @@ type terminal struct {
 	results []outcome
 }
 
-func (t *terminal) say(d provision.Decision, _ string) {
+func (t *terminal) say(d provision.Decision, _ kiosk.Who) {
 	if d.Do == provision.Ask {
 		printf(t.app.stderr, "slot %s is free: scan the %s\n", d.Slot, d.Message)
 		return
@@ -26,6 +29,10 @@ func (t *terminal) say(d provision.Decision, _ string) {
 // result keeps an outcome, and says at once what to do about it: the table comes at the end.
 func (t *terminal) result(o outcome) {
 	t.results = append(t.results, o)
+	t.next(o)
+}
+
+func (t *terminal) next(o outcome) {
 	if exitCode(o.Outcome) != exitDone && o.Next != "" {
 		printf(t.app.stderr, "  %s\n", o.Next)
 	}

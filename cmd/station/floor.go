@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"station/kiosk"
+	"station/ledger"
+	"station/provision"
+)
+
+const (
+	askLimit    = 10 * time.Second // of what somebody wants of the line; the first look at all slots may come before it
+	appendLimit = 5 * time.Second  // of an entry about people
+)
+
+// floor is the line as pages have it: one job at a time, and what goes on in the slots, on the wall. It is a kiosk.Station.
+type floor struct {
+	app      *app
+	bench    *bench
+	wall     *kiosk.Wall
+	recipes  string // folder
+	told     bool   // a simulated station's hands are told by scans
+	ctx      context.Context
+	terminal *terminal // which has all that is said too
+	ended    sync.WaitGroup
+	changed  chan struct{} // asks for another look at the ledger
+
+	deeds sync.Mutex // held by who begins or ends a job or a shift, or runs units without a job
+
+	mu      sync.Mutex
+	job     *floorJob // nil for none
+	shift   *kiosk.Shift
+	slots   []provision.SlotStatus
+	blind   map[string]string // why slots cannot be looked at
+	runs    []ledger.Run      // open ones
+	open    []kiosk.Open      // as the wall has them
+	aborted bool              // a run was
+}
+
+// newFloor returns the floor of a station, with the job and the shift that its ledger has open. recipes is the folder of those that a job may have; told says that scans
+// tell simulated hands what to do, as with run --sim-hands. When ctx ends, so do all runs, ABORTED.
+func (a *app) newFloor(ctx context.Context, b *bench, wall *kiosk.Wall, recipes string, told bool) (*floor, error) {
+	f := &floor{app: a, bench: b, wall: wall, recipes: recipes, told: told, ctx: ctx, terminal: &terminal{app: a}, changed: make(chan struct{}, 1), blind: map[string]string{}}
+	if err := f.restore(); err != nil {
+		return nil, exit(exitError, err)
+	}
+	if err := f.look(); err != nil {
+		return nil, exit(exitError, err)
+	}
+	f.ended.Go(f.mind)
+	return f, nil
+}
+
+// wait waits, after the context of newFloor has ended, for the end of all runs. aborted tells whether one was ABORTED by that.
+func (f *floor) wait() (aborted bool) {
+	<-f.ctx.Done()
+	f.deeds.Lock() // who holds it now is the last who began anything
+	f.deeds.Unlock()
+	f.ended.Wait()
+	return f.aborted
+}
+
+// mind keeps on the wall what the ledger and its mirror say.
+func (f *floor) mind() {
+	defer crashed(f.app.stderr)
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var size int64
+	mirror := ""
+	for {
+		if m := f.bench.db.Mirror(); m != mirror {
+			mirror = m
+			f.wall.Mirror(m)
+		}
+		if n, err := f.bench.db.Size(); err == nil && n != size { // a person's decision about a unit, too
+			if err := f.look(); err != nil {
+				f.warn("the open runs cannot be read: " + err.Error())
+			}
+			size = n
+		}
+		select {
+		case <-f.ctx.Done():
+			return
+		case <-f.changed:
+			size = 0
+		case <-tick.C:
+		}
+	}
+}
+
+// look reads the open runs.
+func (f *floor) look() error {
+	runs, err := f.bench.db.OpenRuns()
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.runs = runs
+	f.showOpen()
+	return nil
+}
+
+// showOpen puts the open runs that are not under way on the wall. f.mu is held.
+func (f *floor) showOpen() {
+	var open []kiosk.Open
+	for _, r := range f.runs {
+		o := kiosk.Open{Serial: r.Serial, Run: r.ID, Slot: r.Slot, Recipe: r.Start.Recipe.ID, Since: r.Records[len(r.Records)-1].Entry.Time}
+		under := false
+		for _, s := range f.slots {
+			under = under || s.State == provision.Running && s.Serial == r.Serial
+			if s.There && s.State != provision.Running && s.UID == r.Start.Chip.UID {
+				o.Here = s.Slot
+			}
+		}
+		if r.Stuck != nil {
+			o.Person = said(provision.WordOpenPerson, r.Stuck.Message, r.Stuck.Next, "slot", r.Slot, "serial", r.Serial, "why", r.Stuck.Message, "do", r.Stuck.Next)
+		}
+		if !under {
+			open = append(open, o)
+		}
+	}
+	if !reflect.DeepEqual(open, f.open) {
+		f.open = open
+		f.wall.Open(open)
+	}
+}
+
+// append writes an entry about people down.
+func (f *floor) append(body ledger.Body) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), appendLimit)
+	defer cancel()
+	_, err := f.bench.db.Append(ctx, body)
+	return err
+}
+
+// Health says what keeps the station from working, nil for nothing.
+func (f *floor) Health() error {
+	if f.ctx.Err() != nil {
+		return errors.New("the station is about to end")
+	}
+	return f.bench.db.Room()
+}
+
+// warn tells of trouble that is no unit's.
+func (f *floor) warn(text string) {
+	f.terminal.warn(text)
+	f.wall.Said("", said(kiosk.WordTrouble, text, "", "why", text))
+}
+
+// watch tells the wall what runs do, and the terminal.
+func (f *floor) watch(ev provision.Event) {
+	f.wall.Event(ev)
+	writeLine(f.app.stderr, ev)
+}
+
+// said is a sentence. facts are names and values in turn.
+func said(word, text, next string, facts ...string) *kiosk.Said {
+	s := &kiosk.Said{Word: word, Text: text, Next: next, Facts: map[string]string{}}
+	for i := 0; i < len(facts); i += 2 {
+		s.Facts[facts[i]] = facts[i+1]
+	}
+	return s
+}
+
+// saidOf is what a decision says.
+func saidOf(d provision.Decision) *kiosk.Said {
+	s := said(d.Word, d.Message, d.Next)
+	maps.Copy(s.Facts, d.Facts)
+	if d.Serial != "" {
+		s.Facts["serial"] = d.Serial
+	}
+	if d.Slot == "" {
+		return s
+	}
+	s.Facts["slot"] = d.Slot
+	s.Text = "slot " + d.Slot + ": " + d.Message
+	if d.Do == provision.Ask {
+		s.Text = fmt.Sprintf("slot %s is free: scan the %s", d.Slot, d.Message)
+	}
+	return s
+}
+
+// conflict is a refusal of what does not fit how things stand.
+func conflict(s *kiosk.Said) *kiosk.Refusal {
+	return &kiosk.Refusal{Status: http.StatusConflict, Said: *s}
+}
+
+// invalid is a refusal of what can never be done.
+func invalid(s *kiosk.Said) *kiosk.Refusal {
+	return &kiosk.Refusal{Status: http.StatusUnprocessableEntity, Said: *s}
+}
+
+// serialsOf are the serials of runs, each once.
+func serialsOf(runs []ledger.Run) []string {
+	all := []string{}
+	for _, r := range runs {
+		if !slices.Contains(all, r.Serial) {
+			all = append(all, r.Serial)
+		}
+	}
+	return all
+}

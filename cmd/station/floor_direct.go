@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"station/kiosk"
+	"station/ledger"
+	"station/provision"
+)
+
+// directLine is one line of what Direct tells: an event, or at last the results.
+type directLine struct {
+	Event   *directEvent `json:"event,omitempty"`
+	Warning string       `json:"warning,omitempty"`
+	Results []runJSON    `json:"results,omitempty"`
+}
+
+// directEvent is an event of the engine; Outcome is that of the result.
+type directEvent struct {
+	Kind      provision.EventKind `json:"kind"`
+	Slot      string              `json:"slot"`
+	Serial    string              `json:"serial"`
+	Time      time.Time           `json:"time"`
+	Step      int                 `json:"step"`
+	Of        int                 `json:"of"`
+	Title     string              `json:"title"`
+	Permanent bool                `json:"permanent"`
+	Done      int64               `json:"done"`
+	Total     int64               `json:"total"`
+	Move      string              `json:"move"`
+	Outcome   string              `json:"outcome"`
+}
+
+func directEventOf(ev provision.Event) *directEvent {
+	d := &directEvent{Kind: ev.Kind, Slot: ev.Slot, Serial: ev.Serial, Time: ev.Time, Step: ev.Step, Of: ev.Of, Title: ev.Title, Permanent: ev.Permanent, Done: ev.Done, Total: ev.Total, Move: ev.Move}
+	if ev.Result != nil {
+		d.Outcome = string(ev.Result.Outcome)
+	}
+	return d
+}
+
+// direct carries out units without a job, all at once: what run --slot does. tell is called from one goroutine at a time.
+func (f *floor) direct(ctx context.Context, who kiosk.Who, order kiosk.DirectOrder, tell func(any)) error {
+	if !f.deeds.TryLock() {
+		return conflict(said(kiosk.WordRunsDirectly, "the station is busy with a job, a shift or other runs without a job", "Try again later."))
+	}
+	defer f.deeds.Unlock()
+	if f.ctx.Err() != nil {
+		return f.over()
+	}
+	if j := f.present(); j != nil {
+		return conflict(said(kiosk.WordJobOpen, "a job is open: "+j.Recipe.Title, "Scan the unit at the page, or close the job first.", "recipe", j.Recipe.Title))
+	}
+	scans, files := pairsOf(order.Slots), pairsOf(order.Boards)
+	if err := f.directable(order, scans, files); err != nil {
+		return refusalOf(err)
+	}
+	r, err := loadRecipe(order.Recipe)
+	if err != nil {
+		return refusalOf(err)
+	}
+	if err := f.bench.secrets.ready(r, f.bench.db, scans); err != nil {
+		return refusalOf(err)
+	}
+	if !order.Trial {
+		if err := f.app.askServer(ctx, f.bench, r, scans); err != nil {
+			return refusalOf(err)
+		}
+	}
+	if err := f.bench.insert(r, scans, files); err != nil {
+		return refusalOf(err)
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	defer context.AfterFunc(f.ctx, stop)()
+	var mu sync.Mutex
+	watch := func(ev provision.Event) {
+		f.watch(ev)
+		mu.Lock()
+		defer mu.Unlock()
+		tell(directLine{Event: directEventOf(ev)})
+	}
+	f.stand(scans, provision.Running)
+	results := f.app.provision(ctx, f.bench, job{recipe: r, operator: who.ID, trial: order.Trial, unlocks: order.Unlock}, scans, order.Values, watch)
+	f.stand(scans, provision.Unseen)
+	rows := []runJSON{}
+	for _, o := range results {
+		rows = append(rows, resultJSON(o))
+		f.mu.Lock()
+		f.aborted = f.aborted || f.ctx.Err() != nil && o.Outcome == ledger.Aborted
+		f.mu.Unlock()
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	tell(directLine{Results: rows})
+	return nil
+}
+
+// directable refuses what the command line refuses.
+func (f *floor) directable(order kiosk.DirectOrder, scans, files []pair) error {
+	if len(scans) == 0 {
+		return exit(exitRefused, errors.New("nothing to do: name a slot and its serial"))
+	}
+	for i, p := range scans {
+		if err := readable("serial", p.value, longestName); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(scans[:i], func(o pair) bool { return o.slot == p.slot || o.value == p.value }) {
+			return exit(exitRefused, fmt.Errorf("slot %s or serial %s is named twice", p.slot, p.value))
+		}
+	}
+	for _, p := range files {
+		if !slices.ContainsFunc(scans, func(s pair) bool { return s.slot == p.slot }) {
+			return exit(exitRefused, fmt.Errorf("a board is for slot %s, and no serial", p.slot))
+		}
+	}
+	for slot := range order.Values {
+		if !slices.ContainsFunc(scans, func(s pair) bool { return s.slot == slot }) {
+			return exit(exitRefused, fmt.Errorf("values are for slot %s, and no serial", slot))
+		}
+	}
+	return nil
+}
+
+// stand shows that slots run, or that nobody knows any more what is in them.
+func (f *floor) stand(scans []pair, state provision.SlotState) {
+	var all []provision.SlotStatus
+	for _, name := range f.bench.config.usable() {
+		s := provision.SlotStatus{Slot: name, State: provision.Unseen}
+		if i := slices.IndexFunc(scans, func(p pair) bool { return p.slot == name }); i >= 0 && state == provision.Running {
+			s.State, s.Serial, s.There = state, scans[i].value, true
+		}
+		all = append(all, s)
+	}
+	f.mu.Lock()
+	f.slots = all
+	f.showOpen()
+	f.mu.Unlock()
+	f.wall.Slots(all)
+}
+
+// refusalOf is an error of the command line as whoever asks elsewhere is told it.
+func refusalOf(err error) error {
+	if e := new(exitErr); errors.As(err, &e) && e.code == exitRefused {
+		return invalid(said(kiosk.WordTrouble, err.Error(), "", "why", err.Error()))
+	}
+	return err
+}
+
+func pairsOf(slots []kiosk.DirectSlot) (all []pair) {
+	for _, s := range slots {
+		all = append(all, pair{s.Slot, s.Serial})
+	}
+	return all
+}

@@ -1,0 +1,349 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"station/kiosk"
+	"station/ledger"
+	"station/provision"
+	"station/recipes"
+)
+
+// planClock is the SPI clock that the times of a recipe's steps are worked out for.
+const planClock = 15_000_000 // Hz
+
+// floorJob is the job that is open.
+type floorJob struct {
+	ledger.JobBegin
+	begun  time.Time
+	recipe *recipes.Recipe // nil where it cannot be carried out as it was begun
+	steps  []kiosk.JobStep
+	held   []provision.Held   // FAILs of before this program's start that nobody acknowledged
+	last   map[string]lastRun // by slot, of before this program's start, until the slot was looked at
+
+	asks  chan ask
+	line  *scanning     // nil while nothing can be scanned
+	lines chan string   // closed when nothing is scanned any more
+	over  chan struct{} // closed when the line is
+
+	mu    sync.Mutex
+	units map[string]ledger.Outcome // by serial: PASS, FAIL or TRIAL, whichever was last, and anything else where there is none of them
+}
+
+// lastRun is how the last run in a slot ended.
+type lastRun struct {
+	serial, uid string
+	result      kiosk.Result
+}
+
+func newFloorJob(begin ledger.JobBegin, begun time.Time) *floorJob {
+	return &floorJob{JobBegin: begin, begun: begun, last: map[string]lastRun{}, units: map[string]ledger.Outcome{}}
+}
+
+// ended counts a unit.
+func (j *floorJob) ended(serial string, o ledger.Outcome) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if counts(o) || !counts(j.units[serial]) {
+		j.units[serial] = o
+	}
+}
+
+// counts tells whether an outcome says more of a unit than that it was not done.
+func counts(o ledger.Outcome) bool {
+	return o == ledger.Pass || o == ledger.Fail || o == ledger.Trial
+}
+
+// done tells whether an outcome is what the job wants.
+func (j *floorJob) done(o ledger.Outcome) bool {
+	return o == ledger.Pass || j.Trial && o == ledger.Trial
+}
+
+// succeeded tells whether a unit is counted already.
+func (j *floorJob) succeeded(serial string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.done(j.units[serial])
+}
+
+func (j *floorJob) count() (passed, failed, other int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, o := range j.units {
+		switch {
+		case j.done(o):
+			passed++
+		case o == ledger.Fail:
+			failed++
+		default:
+			other++
+		}
+	}
+	return passed, failed, other
+}
+
+// shown is the job as the wall has it.
+func (j *floorJob) shown() *kiosk.Job {
+	passed, failed, other := j.count()
+	return &kiosk.Job{Recipe: j.Recipe, File: j.File, Quantity: j.Quantity, Trial: j.Trial, By: j.By, Begun: j.begun, Passed: passed, Failed: failed, Other: other, Steps: j.steps}
+}
+
+// serialIn is the serial of the unit in a slot, on the goroutine of the line.
+func (j *floorJob) serialIn(slot string) string {
+	for _, s := range j.line.line.Slots() {
+		if s.Slot == slot {
+			return s.Serial
+		}
+	}
+	return ""
+}
+
+// recipeAt reads a recipe of the folder. why is what is wrong with it.
+func (f *floor) recipeAt(file string) (r *recipes.Recipe, why *kiosk.Said) {
+	if file != filepath.Base(file) || !isRecipe(file) {
+		return nil, said(kiosk.WordNoRecipe, fmt.Sprintf("there is no recipe %q in the folder of recipes", file), "", "file", file)
+	}
+	r, err := recipes.Load(filepath.Join(f.recipes, file))
+	if err != nil {
+		return nil, said(kiosk.WordBadRecipe, fmt.Sprintf("recipe %s cannot be carried out: %v", file, err), "Call the person who looks after the recipes.", "file", file, "why", err.Error())
+	}
+	return r, nil
+}
+
+func isRecipe(file string) bool {
+	return slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(file))
+}
+
+// ready says why the station cannot carry a recipe out, nil where it can.
+func (f *floor) ready(ctx context.Context, file string, r *recipes.Recipe, trial bool) *kiosk.Said {
+	err := f.bench.secrets.ready(r, f.bench.db, nil)
+	if err == nil && !trial {
+		err = f.app.askServer(ctx, f.bench, r, nil)
+	}
+	if err == nil {
+		return nil
+	}
+	return said(kiosk.WordJobNotReady, err.Error(), "Call the person who looks after the station.", "file", file, "why", err.Error())
+}
+
+func (f *floor) beginJob(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kiosk.Answer, error) {
+	f.deeds.Lock()
+	defer f.deeds.Unlock()
+	if f.ctx.Err() != nil {
+		return kiosk.Answer{}, f.over()
+	}
+	if j := f.present(); j != nil {
+		return kiosk.Answer{}, conflict(said(kiosk.WordJobOpen, "a job is open: "+j.Recipe.Title, "Close it first.", "recipe", j.Recipe.Title))
+	}
+	if d.Quantity < 0 {
+		return kiosk.Answer{}, invalid(said(kiosk.WordBadQuantity, fmt.Sprintf("a job cannot be for %d units", d.Quantity), "", "quantity", fmt.Sprint(d.Quantity)))
+	}
+	r, why := f.recipeAt(d.Recipe)
+	if why != nil {
+		return kiosk.Answer{}, invalid(why)
+	}
+	if why := f.ready(ctx, d.Recipe, r, d.Trial); why != nil {
+		return kiosk.Answer{}, conflict(why)
+	}
+	begin := ledger.JobBegin{Job: newJobID(), By: who.ID, Authenticated: who.Authenticated, File: d.Recipe, Recipe: factsOf(r), Quantity: d.Quantity, Trial: d.Trial}
+	if err := f.append(begin); err != nil {
+		return kiosk.Answer{}, err
+	}
+	j := newFloorJob(begin, time.Now())
+	f.mu.Lock()
+	f.job = j
+	f.mu.Unlock()
+	if err := f.start(j, r); err != nil {
+		return kiosk.Answer{}, err
+	}
+	return kiosk.Answer{Tone: kiosk.Accept, Said: *said(kiosk.WordJobBegun, "the job is open: "+r.Title(), "", "recipe", r.Title())}, nil
+}
+
+// start opens the line of a job. f.deeds is held, or nobody else has the floor yet.
+func (f *floor) start(j *floorJob, r *recipes.Recipe) error {
+	open, err := f.bench.db.OpenRuns()
+	if err != nil {
+		return err
+	}
+	v := &floorVoice{floor: f, job: j}
+	s := f.app.newScanning(f.ctx, f.bench, v, job{recipe: r, operator: j.By, trial: j.Trial}, f.watch, open)
+	s.line.HoldFails(j.held...)
+	s.scanner, s.asks = true, make(chan ask)
+	if f.bench.simulated {
+		s.hands, s.pause = &hands{told: f.told}, 0
+	}
+	w := &wedge{lines: make(chan string)}
+	f.mu.Lock()
+	j.recipe, j.steps, j.asks, j.line, j.lines, j.over = r, stepsOf(r), s.asks, s, w.lines, make(chan struct{})
+	f.mu.Unlock()
+	f.wall.Job(j.shown())
+	f.wall.Said("", nil)
+	f.ended.Go(func() {
+		defer crashed(f.app.stderr)
+		defer close(j.over)
+		s.work(f.ctx, w, false)
+	})
+	return nil
+}
+
+// present is the job that is open, nil for none.
+func (f *floor) present() *floorJob {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.job
+}
+
+// making is the job whose line takes what is scanned. why says that there is none. One that could not go on, because its recipe or the key server was away, is tried again.
+func (f *floor) making(ctx context.Context) (j *floorJob, why *kiosk.Said) {
+	if j = f.present(); j == nil {
+		return nil, noJob()
+	}
+	if f.lineOf(j) != nil {
+		return j, nil
+	}
+	f.deeds.Lock()
+	defer f.deeds.Unlock()
+	switch {
+	case f.ctx.Err() != nil:
+		return nil, ends()
+	case f.present() != j:
+		return nil, noJob()
+	case f.lineOf(j) != nil:
+		return j, nil
+	}
+	return j, f.goOn(ctx, j)
+}
+
+func (f *floor) lineOf(j *floorJob) *scanning {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return j.line
+}
+
+// closeJob ends the job. What was scanned and not begun is given up.
+func (f *floor) closeJob(ctx context.Context, who kiosk.Who) (kiosk.Answer, error) {
+	f.deeds.Lock()
+	defer f.deeds.Unlock()
+	j := f.present()
+	if j == nil {
+		return kiosk.Answer{}, conflict(noJob())
+	}
+	if f.lineOf(j) != nil {
+		if err := f.stop(ctx, j, who); err != nil {
+			return kiosk.Answer{}, err
+		}
+	}
+	runs, err := f.bench.db.OpenRuns()
+	if err != nil {
+		return kiosk.Answer{}, err
+	}
+	runs = slices.DeleteFunc(runs, func(r ledger.Run) bool { return r.Start.Recipe.Digest != j.Recipe.Digest })
+	passed, failed, _ := j.count()
+	if err := f.append(ledger.JobEnd{Job: j.Job, By: who.ID, Authenticated: who.Authenticated, Passed: passed, Failed: failed, Open: serialsOf(runs)}); err != nil {
+		return kiosk.Answer{}, err
+	}
+	f.mu.Lock()
+	f.job = nil
+	f.mu.Unlock()
+	f.wall.Job(nil)
+	f.wall.Said("", nil)
+	return kiosk.Answer{Tone: kiosk.Accept, Said: *said(kiosk.WordJobClosed, fmt.Sprintf("the job is closed: %s, %d passed and %d failed", j.Recipe.Title, passed, failed), "",
+		"recipe", j.Recipe.Title, "passed", fmt.Sprint(passed), "failed", fmt.Sprint(failed))}, nil
+}
+
+// stop ends the line of a job where nothing is under way in it and no FAIL waits. f.deeds is held.
+func (f *floor) stop(ctx context.Context, j *floorJob, who kiosk.Who) error {
+	var running, fails []string
+	_, err := f.ask(ctx, j, who, func() []provision.Decision {
+		for _, s := range j.line.line.Slots() {
+			if s.State == provision.Running {
+				running = append(running, s.Slot)
+			}
+			if s.Held {
+				fails = append(fails, s.Serial)
+			}
+		}
+		if len(running)+len(fails) > 0 {
+			return nil
+		}
+		j.line.asks = nil
+		return j.line.line.End()
+	})
+	switch {
+	case err != nil:
+		return err
+	case len(running) > 0:
+		return conflict(said(kiosk.WordUnderWay, "runs are under way in slots "+names(running), "Wait until they have ended, or stop them.", "slots", names(running)))
+	case len(fails) > 0:
+		return conflict(said(kiosk.WordFailsWait, "the FAIL of "+names(fails)+" is not acknowledged", "Put the board into the reject bin, and scan "+provision.CardReject+".", "serials", names(fails)))
+	}
+	close(j.lines)
+	<-j.over
+	f.mu.Lock()
+	j.line, j.held, f.slots = nil, nil, nil
+	clear(f.blind)
+	f.mu.Unlock()
+	var unseen []provision.SlotStatus
+	for _, name := range f.bench.config.usable() {
+		f.wall.Problem(name, nil)
+		f.wall.Said(name, nil)
+		unseen = append(unseen, provision.SlotStatus{Slot: name, State: provision.Unseen})
+	}
+	f.wall.Slots(unseen)
+	return nil
+}
+
+// Recipes are those of the folder.
+func (f *floor) Recipes() []kiosk.RecipeFile {
+	files, _ := filepath.Glob(filepath.Join(f.recipes, "*"))
+	all := []kiosk.RecipeFile{}
+	for _, path := range files {
+		file := filepath.Base(path)
+		if !isRecipe(file) || strings.HasPrefix(file, ".") {
+			continue
+		}
+		row := kiosk.RecipeFile{File: file, Parts: []string{}, Oneway: []string{}}
+		if r, why := f.recipeAt(file); why != nil {
+			row.Problem = why.Facts["why"]
+		} else {
+			row.Recipe, row.Steps = factsOf(r), len(r.Steps())
+			row.Oneway = append(row.Oneway, r.Permanent()...)
+			for _, p := range r.Parts() {
+				row.Parts = append(row.Parts, p.Name)
+			}
+		}
+		all = append(all, row)
+	}
+	return all
+}
+
+// factsOf is a recipe as entries name it.
+func factsOf(r *recipes.Recipe) ledger.Recipe {
+	return ledger.Recipe{ID: r.ID(), Version: r.Version(), Title: r.Title(), Digest: r.Digest()}
+}
+
+// stepsOf are the steps of a recipe, and how long they should take on its first part.
+func stepsOf(r *recipes.Recipe) (steps []kiosk.JobStep) {
+	plan, err := r.Plan(r.Parts()[0], 8*time.Second/planClock)
+	if err != nil {
+		return nil // the steps tell themselves as they come
+	}
+	for _, s := range plan.Steps {
+		steps = append(steps, kiosk.JobStep{Title: s.Title, Permanent: s.Permanent, Expect: s.Work.Typical})
+	}
+	return steps
+}
+
+func newJobID() string {
+	var b [8]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"station/kiosk"
+	"station/provision"
+)
+
+// Scan takes a code for the line. What nobody could do about differently is an answer as well: that nothing is made now, that the job has all its units.
+func (f *floor) Scan(ctx context.Context, who kiosk.Who, code string) (kiosk.Answer, error) {
+	j, why := f.making(ctx)
+	if why != nil {
+		return kiosk.Answer{Tone: kiosk.Reject, Said: *why}, nil
+	}
+	var full *kiosk.Said
+	var wrong error
+	done, err := f.ask(ctx, j, who, func() (all []provision.Decision) {
+		if full = j.full(code); full == nil {
+			j.line.makeWay(f.ctx, code)
+			all, wrong = j.line.scan(f.ctx, code)
+		}
+		return all
+	})
+	switch {
+	case err != nil:
+		return kiosk.Answer{}, err
+	case full != nil:
+		return kiosk.Answer{Tone: kiosk.Reject, Said: *full}, nil
+	case wrong != nil && readable("serial", code, longestName) == nil:
+		return kiosk.Answer{Tone: kiosk.Reject, Said: *said(kiosk.WordHands, wrong.Error(), "", "why", wrong.Error())}, nil
+	case wrong != nil:
+		return kiosk.Answer{Tone: kiosk.Reject, Said: *said(kiosk.WordUnreadable, wrong.Error(), "", "why", wrong.Error())}, nil
+	case len(done) == 0:
+		return kiosk.Answer{Tone: kiosk.Accept, Said: *said(kiosk.WordTaken, code+" was taken", "", "code", code)}, nil
+	}
+	return answerOf(done), nil
+}
+
+// Do does what is no scan.
+func (f *floor) Do(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kiosk.Answer, error) {
+	switch d.Action {
+	case kiosk.BeginJob:
+		return f.beginJob(ctx, who, d)
+	case kiosk.CloseJob:
+		return f.closeJob(ctx, who)
+	case kiosk.BeginShift:
+		return f.beginShift(ctx, who)
+	case kiosk.EndShift:
+		return f.endShift(who)
+	}
+	if needsSlot := d.Action == kiosk.Acknowledge || d.Action == kiosk.Release || d.Action == kiosk.Stop; needsSlot && !slices.Contains(f.bench.config.usable(), d.Slot) {
+		return kiosk.Answer{}, &kiosk.Refusal{Status: http.StatusNotFound, Said: *said(provision.WordNoSuchSlot, fmt.Sprintf("there is no slot %q", d.Slot), "", "other", d.Slot)}
+	}
+	j, why := f.making(ctx)
+	if why != nil {
+		return kiosk.Answer{}, conflict(why)
+	}
+	stops := ""
+	done, err := f.ask(ctx, j, who, func() []provision.Decision {
+		switch d.Action {
+		case kiosk.Resume:
+			return j.line.resume()
+		case kiosk.Cancel:
+			return j.line.line.Cancel()
+		case kiosk.Acknowledge:
+			return j.line.line.Acknowledge(d.Slot)
+		case kiosk.Release:
+			return j.line.line.Release(d.Slot)
+		case kiosk.Stop:
+			if j.line.line.State(d.Slot) == provision.Running {
+				stops = j.serialIn(d.Slot)
+				j.line.stops[d.Slot]()
+			}
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return kiosk.Answer{}, err
+	case d.Action == kiosk.Stop && stops == "":
+		return kiosk.Answer{}, conflict(said(kiosk.WordNotRunning, "slot "+d.Slot+": nothing is under way there", "", "slot", d.Slot))
+	case d.Action == kiosk.Stop:
+		printf(f.app.stderr, "slot %s: %s has the run of %s stopped\n", d.Slot, who.ID, stops)
+		return kiosk.Answer{Tone: kiosk.Attention, Said: *said(kiosk.WordStops, fmt.Sprintf("slot %s: the run of %s stops where nothing is half done", d.Slot, stops), "", "slot", d.Slot, "serial", stops)}, nil
+	}
+	a := answerOf(done)
+	if a.Tone == kiosk.Reject {
+		return kiosk.Answer{}, conflict(&a.Said)
+	}
+	return a, nil
+}
+
+// ask has do done on the goroutine of a job's line, and returns all that was decided.
+func (f *floor) ask(ctx context.Context, j *floorJob, who kiosk.Who, do func() []provision.Decision) ([]provision.Decision, error) {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	a := ask{who: who, do: do, done: make(chan []provision.Decision, 1)}
+	select {
+	case j.asks <- a:
+	case <-j.over:
+		return nil, f.over()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	select {
+	case done := <-a.done:
+		return done, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// over is why a line takes nothing any more.
+func (f *floor) over() error {
+	if f.ctx.Err() != nil {
+		return conflict(ends())
+	}
+	return conflict(noJob())
+}
+
+func ends() *kiosk.Said { return said(kiosk.WordEnds, "the station is about to end", "") }
+
+func noJob() *kiosk.Said {
+	return said(kiosk.WordNoJob, "nothing is made now: no job is open", "Begin a job first.")
+}
+
+// What a Tell of a line is, as an answer to whoever scanned or did something; any other says that it was not taken.
+var (
+	goodWords      = []string{provision.WordReleased, provision.WordGivenUp, provision.WordNoValue}
+	attentionWords = []string{provision.WordOutRunning, provision.WordOutLost, provision.WordStoppedBoards, provision.WordStoppedContacts, provision.WordStoppedFixture,
+		provision.WordOpenPerson, provision.WordOpenRecipe, provision.WordOpenScanned, provision.WordOpenNowhere, provision.WordOpenStopped, provision.WordOpenHeld, provision.WordOpenWaits, provision.WordAllRunning}
+)
+
+// answerOf is the one thing of all that was decided that whoever had it decided is told: that it was refused or not taken, what was done, what a person has to see to,
+// what comes next.
+func answerOf(all []provision.Decision) kiosk.Answer {
+	begun := 0
+	best, rank, tone := provision.Decision{}, 99, kiosk.Silent
+	for _, d := range all {
+		r, t := 0, kiosk.Accept
+		switch d.Do {
+		case provision.Begin:
+			begun++
+			r = 3
+		case provision.Refuse:
+			r, t = 0, kiosk.Reject
+		case provision.Tell:
+			switch {
+			case slices.Contains(goodWords, d.Word):
+				r = 5
+			case slices.Contains(attentionWords, d.Word):
+				r, t = 4, kiosk.Attention
+			default:
+				r, t = 1, kiosk.Reject
+			}
+		case provision.Arm, provision.Acknowledged:
+			r = 2
+		case provision.Ask:
+			if r = 7; d.Serial != "" {
+				r = 2
+			}
+		case provision.Empty:
+			r, t = 6, kiosk.Attention
+		default:
+			continue
+		}
+		if r < rank {
+			best, rank, tone = d, r, t
+		}
+	}
+	switch {
+	case rank == 3 && begun > 1:
+		return kiosk.Answer{Tone: tone, Said: *said(kiosk.WordGoOn, fmt.Sprintf("%d runs go on", begun), "", "count", fmt.Sprint(begun))}
+	case rank == 3:
+		return kiosk.Answer{Tone: tone, Said: *said(kiosk.WordBegun, fmt.Sprintf("slot %s: the run of %s begins", best.Slot, best.Serial), "", "slot", best.Slot, "serial", best.Serial)}
+	}
+	return kiosk.Answer{Tone: tone, Said: *saidOf(best)}
+}
+
+// full says so where a serial would be one more than the job is for, those under way included; nil where it would not.
+func (j *floorJob) full(code string) *kiosk.Said {
+	if j.Quantity == 0 || !j.recipe.MatchSerial(code) || j.succeeded(code) {
+		return nil
+	}
+	running := 0
+	for _, s := range j.line.line.Slots() {
+		switch s.State {
+		case provision.Scanned, provision.Armed:
+			return nil // it may be a value, or the board that is waited for, and the line knows
+		case provision.Running:
+			running++
+		}
+	}
+	passed, _, _ := j.count()
+	if passed+running < j.Quantity {
+		return nil
+	}
+	next := "Close the job."
+	if passed < j.Quantity {
+		next = "Wait until the runs have ended."
+	}
+	return said(kiosk.WordJobFull, fmt.Sprintf("%s was not taken: the job is for %d units, %d have passed and %d are under way", code, j.Quantity, passed, running), next,
+		"code", code, "passed", fmt.Sprint(passed), "running", fmt.Sprint(running), "quantity", fmt.Sprint(j.Quantity))
+}
+
+// names joins them for a sentence.
+func names(all []string) string { return strings.Join(all, ", ") }

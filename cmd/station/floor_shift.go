@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"station/flash"
+	"station/keyserver"
+	"station/kiosk"
+	"station/ledger"
+	"station/provision"
+	"station/store"
+)
+
+// beginShift looks at the station, and writes down what it found and who begins. A shift that nobody ended ends.
+func (f *floor) beginShift(ctx context.Context, who kiosk.Who) (kiosk.Answer, error) {
+	f.deeds.Lock()
+	defer f.deeds.Unlock()
+	begin := ledger.ShiftBegin{By: who.ID, Authenticated: who.Authenticated, Checks: f.checks(ctx)}
+	if err := f.append(begin); err != nil {
+		return kiosk.Answer{}, err
+	}
+	f.setShift(&kiosk.Shift{By: who.ID, Begun: time.Now(), Checks: begin.Checks})
+	var wrong []string
+	for _, c := range begin.Checks {
+		if !c.OK {
+			wrong = append(wrong, c.Name+": "+c.Text)
+		}
+	}
+	if len(wrong) > 0 {
+		return kiosk.Answer{Tone: kiosk.Attention, Said: *said(kiosk.WordShiftFound, "the shift has begun, and this is not in order: "+names(wrong), "Call the person who looks after the station.", "why", names(wrong))}, nil
+	}
+	return kiosk.Answer{Tone: kiosk.Accept, Said: *said(kiosk.WordShiftBegun, "the shift has begun, and all is in order", "")}, nil
+}
+
+// endShift names the units that are not settled.
+func (f *floor) endShift(who kiosk.Who) (kiosk.Answer, error) {
+	f.deeds.Lock()
+	defer f.deeds.Unlock()
+	f.mu.Lock()
+	begun, job := f.shift != nil, f.job
+	held := []string{}
+	for _, s := range f.slots {
+		if s.Held {
+			held = append(held, s.Serial)
+		}
+	}
+	if job != nil && job.line == nil {
+		for _, h := range job.held {
+			held = append(held, h.Serial)
+		}
+	}
+	f.mu.Unlock()
+	if !begun {
+		return kiosk.Answer{}, conflict(said(kiosk.WordNoShift, "no shift has begun", ""))
+	}
+	runs, err := f.bench.db.OpenRuns()
+	if err != nil {
+		return kiosk.Answer{}, err
+	}
+	end := ledger.ShiftEnd{By: who.ID, Authenticated: who.Authenticated, Open: serialsOf(runs), Held: held}
+	if err := f.append(end); err != nil {
+		return kiosk.Answer{}, err
+	}
+	f.setShift(nil)
+	if left := slices.Concat(end.Open, end.Held); len(left) > 0 {
+		return kiosk.Answer{Tone: kiosk.Attention, Said: *said(kiosk.WordShiftLeft, "the shift has ended, and these units are not settled: "+names(left), "Hand them over by name.", "serials", names(left))}, nil
+	}
+	return kiosk.Answer{Tone: kiosk.Accept, Said: *said(kiosk.WordShiftEnded, "the shift has ended, and every unit is settled", "")}, nil
+}
+
+func (f *floor) setShift(s *kiosk.Shift) {
+	f.mu.Lock()
+	f.shift = s
+	f.mu.Unlock()
+	f.wall.Shift(s)
+}
+
+// checks is the station's look at itself.
+func (f *floor) checks(ctx context.Context) []ledger.Check {
+	all := f.checkSlots(ctx)
+	return append(all, f.checkMirror(), f.checkCheckpoint(), f.checkDisk(), f.checkKeyServer(ctx))
+}
+
+// checkSlots tells what the line sees in its slots, or looks itself where there is no line: it reads the ID of whatever is there, which a programmer has to be there for.
+func (f *floor) checkSlots(ctx context.Context) []ledger.Check {
+	names := f.bench.config.usable()
+	all := make([]ledger.Check, len(names))
+	if j := f.present(); j != nil && f.lineOf(j) != nil {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for i, name := range names {
+			all[i] = ledger.Check{Name: "slot " + name, Text: "nobody has looked yet"}
+			for _, s := range f.slots {
+				if s.Slot == name && s.State != provision.Unseen {
+					all[i].OK, all[i].Text = true, boardText(s.There)
+				}
+			}
+			if why := f.blind[name]; why != "" {
+				all[i].OK, all[i].Text = false, why
+			}
+		}
+		return all
+	}
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() {
+			defer crashed(f.app.stderr)
+			e := eye{slot: name}
+			there, _, err := e.glance(ctx, f.bench.rack, flash.Parts())
+			if shut := e.close(); err == nil {
+				err = shut
+			}
+			switch {
+			case err != nil:
+				all[i] = ledger.Check{Name: "slot " + name, Text: err.Error()}
+			case f.bench.rack.Volts(name) == 0:
+				all[i] = ledger.Check{Name: "slot " + name, Text: "it does not say which voltage its fixture gives"}
+			default:
+				all[i] = ledger.Check{Name: "slot " + name, OK: true, Text: boardText(there)}
+			}
+		})
+	}
+	wg.Wait()
+	return all
+}
+
+func boardText(there bool) string {
+	if there {
+		return "a board is in it"
+	}
+	return "empty"
+}
+
+func (f *floor) checkMirror() ledger.Check {
+	where := f.bench.db.Mirror()
+	return ledger.Check{Name: "mirror", OK: where != ledger.MirrorAway, Text: where}
+}
+
+// signWait is how long the newest entry may be without a checkpoint.
+const signWait = 3 * time.Second
+
+func (f *floor) checkCheckpoint() ledger.Check {
+	c := ledger.Check{Name: "checkpoint"}
+	size, err := f.bench.db.Size()
+	if err == nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), signWait)
+		defer cancel()
+		_, err = f.bench.db.CheckpointFor(ctx, size-1)
+	}
+	var last ledger.Record
+	if err == nil {
+		last, err = f.bench.db.Entry(size - 1)
+	}
+	if err != nil {
+		c.Text = err.Error()
+		return c
+	}
+	c.OK, c.Text = true, fmt.Sprintf("all %d entries are signed for; the last is of %s", size, last.Entry.Time.UTC().Format(time.RFC3339))
+	return c
+}
+
+func (f *floor) checkDisk() ledger.Check {
+	c := ledger.Check{Name: "disk"}
+	if err := f.bench.db.Room(); err != nil {
+		c.Text = err.Error()
+		return c
+	}
+	free, _, err := store.Free(f.bench.data)
+	if err != nil {
+		c.Text = err.Error()
+		return c
+	}
+	c.OK, c.Text = true, fmt.Sprintf("%d MiB are free", free>>20)
+	return c
+}
+
+// checkKeyServer asks the key server about a recipe: what it answers is its own, as long as it does.
+func (f *floor) checkKeyServer(ctx context.Context) ledger.Check {
+	c := ledger.Check{Name: "key server", OK: true, Text: ledger.MirrorNone}
+	if f.bench.server == nil {
+		return c
+	}
+	digest := ""
+	if j := f.present(); j != nil {
+		digest = j.Recipe.Digest
+	}
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	_, err := f.bench.server.Ready(ctx, digest, nil)
+	if told := new(keyserver.Error); err != nil && !(errors.As(err, &told) && told.Cause != "") {
+		c.OK, c.Text = false, err.Error()
+		return c
+	}
+	c.Text = fmt.Sprintf("it answers; the station's certificate ends in %s", counted(daysTo(f.bench.server.NotAfter(), time.Now()), "day"))
+	return c
+}
