@@ -86,10 +86,10 @@ func newPages(o Options) *pages {
 	if err != nil {
 		panic(err)
 	}
-	shared := []string{"templates/layout.html", "templates/parts.html", "templates/tile.html"}
+	shared := []string{"templates/layout.html", "templates/parts.html", "templates/tile.html", "templates/card.html"}
 	for lang, text := range p.texts {
 		p.pages[lang] = map[string]*template.Template{}
-		base := template.Must(template.New("layout.html").Funcs(p.words(lang, text)).ParseFS(templateFiles, shared...))
+		base := template.Must(template.New("layout.html").Funcs(p.words(lang, text)).Funcs(besideWords(text)).ParseFS(templateFiles, shared...))
 		for _, name := range names {
 			if !slices.Contains(shared, name) {
 				page := template.Must(template.Must(base.Clone()).ParseFS(templateFiles, name))

@@ -50,6 +50,14 @@ func (t Text) Say(key string, facts ...any) string {
 	return fill(s, named)
 }
 
+// Factual is Say with facts that are named already.
+func (t Text) Factual(key string, facts map[string]string) string {
+	if s, ok := t[key]; ok {
+		return fill(s, facts)
+	}
+	return key
+}
+
 // Has tells whether there is a sentence of a key.
 func (t Text) Has(key string) bool { _, ok := t[key]; return ok }
 

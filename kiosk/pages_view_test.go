@@ -1,0 +1,228 @@
+package kiosk
+
+import (
+	"fmt"
+	"html/template"
+	"image"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"station/ledger"
+)
+
+// may lets whoever looks do these, and nothing else.
+func mayOnly(actions ...Action) func(Action) bool {
+	return func(a Action) bool { return slices.Contains(actions, a) }
+}
+
+func TestJobsView(t *testing.T) {
+	t.Parallel()
+	recipe := func(id string, version int) ledger.Recipe { return ledger.Recipe{ID: id, Version: version} }
+	files := []RecipeFile{
+		{File: "z.yaml", Problem: "z.yaml:3:1: no steps"}, {File: "b1.yaml", Recipe: recipe("b", 1)}, {File: "b2.yaml", Recipe: recipe("b", 2)},
+		{File: "a.yaml", Recipe: recipe("a", 7)}, {File: "c.yaml", Problem: "c.yaml: no such part"},
+	}
+	names := func(files []RecipeFile) (out []string) {
+		for _, f := range files {
+			out = append(out, f.File)
+		}
+		return out
+	}
+	v := newJobsView(files, nil, everything)
+	if got, want := names(v.Good), []string{"a.yaml", "b2.yaml", "b1.yaml"}; !slices.Equal(got, want) {
+		t.Errorf("good %q, want %q", got, want)
+	}
+	if got, want := names(v.Bad), []string{"c.yaml", "z.yaml"}; !slices.Equal(got, want) {
+		t.Errorf("bad %q, want %q", got, want)
+	}
+	job := &Job{File: "a.yaml"}
+	for i, c := range []struct {
+		job          *Job
+		may          func(Action) bool
+		begin, close bool
+	}{
+		{nil, everything, true, false}, {job, everything, false, true}, {nil, mayOnly(CloseJob), false, false}, {job, mayOnly(BeginJob), false, false}, {job, nothing, false, false},
+	} {
+		if v := newJobsView(files, c.job, c.may); v.CanBegin != c.begin || v.CanClose != c.close {
+			t.Errorf("case %d: begin %v, close %v", i, v.CanBegin, v.CanClose)
+		}
+	}
+}
+
+func TestShiftView(t *testing.T) {
+	t.Parallel()
+	since := time.Date(2026, 11, 26, 8, 0, 0, 0, time.UTC)
+	s := State{
+		Shift: &Shift{By: "op-17", Begun: since, Checks: []ledger.Check{{Name: "slot left", OK: true}, {Name: "mirror", OK: false, Text: "away"}, {Name: "weather", OK: false}}},
+		Rows: [][]Tile{{{Slot: "1", Serial: "GW-1", Run: &Running{}}, {Slot: "2", Serial: "GW-2", Held: true, Result: &Result{Outcome: ledger.Fail}}},
+			{{}, {Slot: "3", Serial: "GW-3", Result: &Result{Outcome: ledger.Pass}}}},
+		Open: []Open{{Serial: "GW-4", Slot: "3", Since: since}, {Serial: "GW-5", Slot: "1", Here: "2", Person: &Said{Word: "foreign"}}},
+	}
+	v := newShiftView(s, everything)
+	var checks, left []string
+	for _, c := range v.Checks {
+		checks = append(checks, c.Word+"/"+c.Slot)
+	}
+	for _, u := range v.Left {
+		left = append(left, fmt.Sprintf("%s %s %s %s %v %v", u.Word, u.Outcome, u.Serial, u.Slot, u.Person != nil, u.CanAcknowledge))
+	}
+	if want := []string{"slot/left", "mirror/", "/"}; !slices.Equal(checks, want) || v.Wrong != 2 {
+		t.Errorf("%q, %d wrong, want %q", checks, v.Wrong, want)
+	}
+	if want := []string{"held FAIL GW-2 2 false true", "since INTERRUPTED GW-4 3 false false", "here INTERRUPTED GW-5 2 true false", "running  GW-1 1 false false"}; !slices.Equal(left, want) {
+		t.Errorf("%q, want %q", left, want)
+	}
+	if !v.CanBegin || !v.CanEnd {
+		t.Errorf("begin %v, end %v", v.CanBegin, v.CanEnd)
+	}
+	if v := newShiftView(s, nothing); v.CanBegin || v.CanEnd || v.Left[0].CanAcknowledge {
+		t.Errorf("offered to who may not: %+v", v)
+	}
+	if v := newShiftView(State{}, everything); v.CanEnd || !v.CanBegin || v.Left != nil {
+		t.Errorf("of nothing: %+v", v)
+	}
+}
+
+func TestUsersView(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 26, 8, 0, 0, 0, time.UTC)
+	all := []Person{{ID: "ad-1", Role: Admin}, {ID: "op-2", Role: Operator, Locked: now.Add(time.Minute)}, {ID: "op-1", Role: Operator, Locked: now.Add(-time.Minute)}, {ID: "sv-1", Role: Supervisor}}
+	show := func(v usersView) (out []string) {
+		for _, p := range v.People {
+			out = append(out, fmt.Sprintf("%s %v %v %v", p.ID, p.Self, p.IsLocked, p.LastAdmin))
+		}
+		return out
+	}
+	v := newUsersView(all, "sv-1", "op-2", now, everything)
+	if got, want := show(v), []string{"op-1 false false false", "op-2 false true false", "sv-1 true false false", "ad-1 false false true"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if v.Chosen == nil || v.Chosen.ID != "op-2" || !v.CanChange {
+		t.Errorf("%+v", v.Chosen)
+	}
+	if v := newUsersView(all, "qa", "op-2", now, mayOnly(SeeUsers)); v.Chosen != nil || v.CanChange {
+		t.Errorf("an auditor changes: %+v", v)
+	}
+	if v := newUsersView(append(all, Person{ID: "ad-2", Role: Admin}), "", "nobody", now, everything); v.Chosen != nil || v.People[3].LastAdmin || v.People[4].LastAdmin {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestUnitsView(t *testing.T) {
+	t.Parallel()
+	row := UnitRow{Serial: "GW-1"}
+	for _, c := range []struct {
+		text, cursor, next string
+		rows               int
+		only               string
+	}{
+		{"GW", "", "", 1, "GW-1"}, {"", "", "", 1, ""}, {"GW", "", "", 2, ""}, {"GW", "x", "", 1, ""}, {"GW", "", "x", 1, ""}, {"GW", "", "", 0, ""},
+	} {
+		if v := newUnitsView(c.text, c.cursor, slices.Repeat([]UnitRow{row}, c.rows), c.next); v.Only != c.only {
+			t.Errorf("%+v: %q", c, v.Only)
+		}
+	}
+}
+
+// cardsOf are all the cards of a page.
+func cardsOf(v cardsView) []card {
+	all := slices.Concat(v.Commands, v.Labels, v.Releases)
+	if v.Job != nil {
+		all = append(all, *v.Job)
+	}
+	return all
+}
+
+// Every card of a station is read back as the code that it is for, whatever its slots are called.
+func TestCardsAreRead(t *testing.T) {
+	t.Parallel()
+	rows := [][]Tile{{{Slot: "1"}, {Slot: "2", Excluded: true}, {}}, {{Slot: "left bench"}}}
+	v := newCardsView(rows, []RecipeFile{{File: "gateway-boot.yaml", Recipe: bootRecipe}, {File: "bad.yaml", Problem: "no"}}, "gateway-boot.yaml", 250)
+	want := []string{"REJECT", "RESUME", "CANCEL", "CLOSE-JOB", "SIGN-OFF", "SLOT:1", "SLOT:left bench", "RELEASE:1", "RELEASE:left bench", "JOB:gateway-boot.yaml:250"}
+	var codes []string
+	var pictures []image.Image
+	for _, c := range cardsOf(v) {
+		codes, pictures = append(codes, c.Code), append(pictures, cardPicture(t, string(c.Bars)))
+	}
+	if !slices.Equal(codes, want) {
+		t.Errorf("%q, want %q", codes, want)
+	}
+	if got := readCodes(t, pictures...); !slices.Equal(got, want) {
+		t.Errorf("read %q, want %q", got, want)
+	}
+	if len(v.Recipes) != 1 {
+		t.Errorf("a job card of %+v", v.Recipes)
+	}
+	if v := newCardsView(rows, []RecipeFile{{File: "bad.yaml", Problem: "no"}}, "bad.yaml", 1); v.Job != nil {
+		t.Errorf("a card for a recipe that cannot be run: %+v", v.Job)
+	}
+}
+
+// A card whose code no scanner would read says so in place of the bars.
+func TestCardTooLong(t *testing.T) {
+	t.Parallel()
+	if c := newCard("job", "JOB:"+strings.Repeat("x", 200), wideWidth, nil); c.Bars != "" {
+		t.Errorf("%d bytes of bars", len(c.Bars))
+	}
+}
+
+// seen renders a page as whoever has a role sees it.
+func seen(t *testing.T, lang, name string, role Role, data any) string {
+	t.Helper()
+	p := newPages(Options{Language: lang, Log: slog.New(slog.DiscardHandler)})
+	r := httptest.NewRequest("GET", "/", nil)
+	w := httptest.NewRecorder()
+	p.show(w, r.WithContext(withVisitor(r.Context(), visitor{Role: role})), http.StatusOK, name, data)
+	if w.Code != http.StatusOK {
+		t.Fatalf("%s: %d %s", name, w.Code, w.Body)
+	}
+	return w.Body.String()
+}
+
+// Each page is rendered whole in each language, with everything that it can show: nothing is inline, and no text is missing.
+func TestPagesBesideTheWall(t *testing.T) {
+	t.Parallel()
+	rows := [][]Tile{{{Slot: "1", Serial: "GW-1", Held: true}, {Slot: "2", Serial: "GW-2", Run: &Running{}}}}
+	state := State{Rows: rows, Shift: &Shift{By: "op-1", Checks: []ledger.Check{{Name: "slot 1", OK: true}, {Name: "key server"}, {Name: "disk", OK: true}}}, Open: []Open{{Serial: "GW-3"}, {Serial: "GW-4", Here: "2"}}}
+	files := []RecipeFile{{File: "gateway-boot.yaml", Recipe: bootRecipe, Oneway: []string{"password"}, Steps: 9}, {File: "old.yaml", Problem: "old.yaml:1: what?"}}
+	badge := newCard("badge", "BADGE:ABCDEFGHIJKLMNOPQRSTUVWXYZ", badgeWidth, map[string]string{"name": "Ada"})
+	users := newUsersView([]Person{{ID: "op-1", Role: Operator, PIN: true, Badge: true, Locked: time.Now().Add(time.Hour)}}, "op-1", "op-1", time.Now(), everything)
+	users.Card = &badge
+	many := passedUnit()
+	many.add(ledger.ReworkPermit{Serial: "GW-004711", Chip: ledger.NewChip, By: "sv-2", Reason: "r", UID: "x"})
+	for name, data := range map[string][]any{
+		"units": {newUnitsView("", "", []UnitRow{{Serial: "GW 1/2", Outcome: ledger.Pass, UID: bootChip.UID, Rework: true}, {Serial: "<b>", Outcome: ledger.Interrupted, Closed: ledger.Lost}}, "next"), newUnitsView("x", "", nil, "")},
+		"unit": {many.view(everything), interruptedUnit().view(everything), reworkedUnit().view(nothing), passedUnit().view(everything), unitView{Serial: "GW-9"},
+			newUnitView("GW-004711", ledger.Runs(passedUnit().records), nil, Proof{Entries: 1, Problem: "entry 100 is altered"}, everything)},
+		"jobs":  {newJobsView(files, nil, everything), newJobsView(files, &Job{Recipe: bootRecipe, Trial: true, Passed: 3, Quantity: 9}, everything), newJobsView(nil, nil, nothing)},
+		"cards": {newCardsView(rows, files, "gateway-boot.yaml", 9), newCardsView(rows, files, "gateway-boot.yaml", 0), newCardsView(nil, nil, "", 0)},
+		"shift": {newShiftView(state, everything), newShiftView(State{}, everything)},
+		"users": {users, newUsersView(nil, "", "", time.Now(), nothing)},
+		"fault": {"no such disk"},
+	} {
+		for _, lang := range Languages {
+			for i, d := range data {
+				body := seen(t, lang, name, Anyone, d)
+				for _, never := range []string{"http:", "https:", "<style", " style=", " onclick=", "ZgotmplZ", "{who}", "{slot}", "{n}", "{title}", "&lt;nil&gt;"} {
+					if strings.Contains(body, never) {
+						t.Errorf("%s %s %d: %q stands in the page", lang, name, i, never)
+					}
+				}
+				for _, prefix := range []string{"units.", "jobs.", "cards.", "shift.", "users.", "outcome.", "role."} {
+					if strings.Contains(body, ">"+prefix) {
+						at := strings.Index(body, ">"+prefix)
+						t.Errorf("%s %s %d: a text is missing: %.60s", lang, name, i, body[at:])
+					}
+				}
+			}
+		}
+	}
+	if body := seen(t, "en", "units", Auditor, newUnitsView("", "", []UnitRow{{Serial: "<i>GW/1?", Outcome: ledger.Pass}}, "")); strings.Contains(body, "<i>GW") || !strings.Contains(body, template.HTMLEscapeString("<i>GW/1?")) || !strings.Contains(body, `href="/units/%3Ci%3EGW%2F1%3F"`) {
+		t.Errorf("a serial is not escaped: %s", body)
+	}
+}

@@ -1,0 +1,81 @@
+package kiosk
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"station/ledger"
+)
+
+// shiftView is the beginning and the end of a shift.
+type shiftView struct {
+	Shift    *Shift
+	Checks   []checkLine
+	Wrong    int        // checks that failed
+	Left     []leftUnit // units that are not done with: FAILs that nobody acknowledged, what is open, what is under way
+	CanBegin bool
+	CanEnd   bool
+}
+
+// leftUnit is one of them.
+type leftUnit struct {
+	Word           string         // under shift.left in the catalogue: "held", "here", "since", "running"
+	Outcome        ledger.Outcome // "" where it is under way
+	Serial         string
+	Slot           string
+	Since          time.Time
+	Person         *Said // what a person has to decide
+	CanAcknowledge bool
+}
+
+// checkLine is a check as the page has it: its name is in the catalogue under shift.check.WORD where Word is not "".
+type checkLine struct {
+	ledger.Check
+	Word string
+	Slot string
+}
+
+// checkWords are the names of checks that the catalogue has, besides those of slots.
+var checkWords = map[string]string{"mirror": "mirror", "checkpoint": "checkpoint", "disk": "disk", "key server": "key-server", "ledger": "ledger"}
+
+func newShiftView(s State, may func(Action) bool) shiftView {
+	v := shiftView{Shift: s.Shift, CanBegin: may(BeginShift), CanEnd: s.Shift != nil && may(EndShift)}
+	if s.Shift != nil {
+		for _, c := range s.Shift.Checks {
+			line := checkLine{Check: c, Word: checkWords[c.Name]}
+			if slot, ok := strings.CutPrefix(c.Name, "slot "); ok {
+				line.Word, line.Slot = "slot", slot
+			}
+			v.Checks = append(v.Checks, line)
+			if !c.OK {
+				v.Wrong++
+			}
+		}
+	}
+	var running []leftUnit
+	for _, row := range s.Rows {
+		for _, t := range row {
+			switch {
+			case t.Held:
+				v.Left = append(v.Left, leftUnit{Word: "held", Outcome: ledger.Fail, Serial: t.Serial, Slot: t.Slot, CanAcknowledge: may(Acknowledge)})
+			case t.Run != nil:
+				running = append(running, leftUnit{Word: "running", Serial: t.Serial, Slot: t.Slot})
+			}
+		}
+	}
+	for _, o := range s.Open {
+		u := leftUnit{Word: "since", Outcome: ledger.Interrupted, Serial: o.Serial, Slot: o.Slot, Since: o.Since, Person: o.Person}
+		if o.Here != "" {
+			u.Word, u.Slot = "here", o.Here
+		}
+		v.Left = append(v.Left, u)
+	}
+	v.Left = append(v.Left, running...)
+	return v
+}
+
+// shift answers GET /shift.
+func (p *pages) shift(w http.ResponseWriter, r *http.Request) {
+	p.show(w, r, http.StatusOK, "shift", newShiftView(p.state(), visitorOf(r.Context()).Role.May))
+}

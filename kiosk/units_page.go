@@ -1,0 +1,43 @@
+package kiosk
+
+import (
+	"net/http"
+	"strings"
+)
+
+// unitsOnPage is how many units a page of the search shows.
+const unitsOnPage = 50
+
+// unitsView is the search for units.
+type unitsView struct {
+	Text   string
+	Rows   []UnitRow
+	Cursor string // of this page, "" for the first
+	Next   string // of the next one, "" behind the last
+	Only   string // the serial, where the search found one unit
+}
+
+func newUnitsView(text, cursor string, rows []UnitRow, next string) unitsView {
+	v := unitsView{Text: text, Rows: rows, Cursor: cursor, Next: next}
+	if text != "" && len(rows) == 1 && cursor == "" && next == "" {
+		v.Only = rows[0].Serial
+	}
+	return v
+}
+
+// units answers GET /units?text&cursor.
+func (p *pages) units(w http.ResponseWriter, r *http.Request) {
+	text, cursor := strings.TrimSpace(r.FormValue("text")), r.FormValue("cursor")
+	rows, next, err := p.o.Records.Find(text, cursor, unitsOnPage)
+	if err != nil {
+		p.fault(w, r, err)
+		return
+	}
+	p.show(w, r, http.StatusOK, "units", newUnitsView(text, cursor, rows, next))
+}
+
+// fault says that the ledger could not be read.
+func (p *pages) fault(w http.ResponseWriter, r *http.Request, err error) {
+	p.o.Log.Error("a page could not be made", "path", r.URL.Path, "cause", err)
+	p.show(w, r, http.StatusInternalServerError, "fault", err.Error())
+}
