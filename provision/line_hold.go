@@ -51,7 +51,6 @@ func (l *Line) reject() {
 func (l *Line) acknowledge(i int, how string) {
 	h := l.held[i]
 	l.held = slices.Delete(l.held, i, i+1)
-	l.asked = ""
 	l.do(Decision{Do: Acknowledged, Word: WordAcknowledged, Slot: h.Slot, Serial: h.Serial, Facts: factsOf([]string{"run", h.Run, "how", how}),
 		Message: "the FAIL of " + h.Serial + " is acknowledged", Next: "Its board belongs in the reject bin."})
 }

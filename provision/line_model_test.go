@@ -10,25 +10,26 @@ import (
 )
 
 // TestEveryOrder is everything that can happen in small worlds: each state that any order of events leads to, once. The witness (hear, begin) has the
-// rules; and from every state the operator's doing leads back to where both slots take a board. Two worlds, because one of all events has millions of states.
+// rules; and from every state the operator's doing leads back to where both slots take a board. Three worlds, because one of all events has millions of states.
 func TestEveryOrder(t *testing.T) {
 	t.Parallel()
 	plain := recipe(t, 1, full)
 	for _, c := range []struct {
-		name   string
-		fails  bool
-		boards []int
-		least  int // states
+		name         string
+		fails, holds bool
+		boards       []int
+		least        int // states
 	}{
-		{"three boards", false, []int{0, 1, openBoard}, 10_000},
-		{"one board that fails", true, []int{openBoard}, 1000},
+		{"three boards", false, false, []int{0, 1, openBoard}, 10_000},
+		{"one board that fails", true, false, []int{openBoard}, 1000},
+		{"one board, and FAILs wait", false, true, []int{openBoard}, 1000},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if testing.Short() && len(c.boards) > 1 {
 				t.Skip("NOT RUN: two million steps")
 			}
 			t.Parallel()
-			dead, states, steps := everyState(newWorld(plain), worldEvents(c.fails, c.boards...), math.MaxInt)
+			dead, states, steps := everyState(newWorld(plain, c.holds), worldEvents(c.fails, c.holds, c.boards...), math.MaxInt)
 			if dead != "" {
 				t.Errorf("a dead end after: %s", dead)
 			}
@@ -98,22 +99,26 @@ func everyState(first *world, events []event, most int) (dead string, states, st
 // TestAnyOrder is the same witness over long random walks through the whole world, where each code is scanned twice.
 func TestAnyOrder(t *testing.T) {
 	t.Parallel()
-	const seeds, steps = 100, 3000
+	const seeds, steps = 100, 3300
 	plain := recipe(t, 1, full)
-	events := worldEvents(true, 0, 1, openBoard)
-	for _, ev := range events { // boards are moved more often than cards are scanned
-		if !strings.HasPrefix(ev.name, "scan ") && ev.name != "three minutes pass" {
-			events = append(events, ev, ev, ev)
+	events := map[bool][]event{} // by whether FAILs wait
+	for _, holds := range []bool{true, false} {
+		for _, ev := range worldEvents(true, holds, 0, 1, openBoard) {
+			events[holds] = append(events[holds], ev)
+			if !strings.HasPrefix(ev.name, "scan ") && ev.name != "three minutes pass" { // boards are moved more often than cards are scanned
+				events[holds] = append(events[holds], ev, ev, ev)
+			}
 		}
 	}
 	begun := 0
 	for seed := range uint64(seeds) {
 		dice := rand.New(rand.NewPCG(seed, 0))
-		w := newWorld(plain)
+		holds := seed%2 == 1
+		w := newWorld(plain, holds)
 		w.twice = true
 		var names []string
 		for len(names) < steps {
-			ev := events[dice.IntN(len(events))]
+			ev := events[holds][dice.IntN(len(events[holds]))]
 			if w.step(ev, func() string {
 				return fmt.Sprintf("seed %d: %s", seed, strings.Join(names[max(0, len(names)-30):], "; "))
 			}) {
@@ -167,10 +172,18 @@ func TestWitness(t *testing.T) {
 			}
 		}),
 		"was resumed where its chip was not seen": each(func(s *lineSlot) { s.uid = uidOf(openBoard) }),
+		"was armed, and its FAIL waits":           func(l *Line) { l.held = nil },
+		"was begun in a slot whose FAIL waits": func(l *Line) {
+			if slices.ContainsFunc(l.slots, func(s *lineSlot) bool { return s.state == Occupied && s.uid == uidOf(openBoard) }) {
+				l.held = nil
+			}
+		},
+		"the boards came out in the order": func(l *Line) { slices.Reverse(l.held) },
+		"and none waited":                  func(l *Line) { l.HoldFails(Held{Slot: "1"}) },
 	} {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(plain)
+			w := newWorld(plain, true)
 			w.spoil = spoil
 			defer func() {
 				if r := fmt.Sprint(recover()); !strings.Contains(r, want) {
@@ -179,7 +192,7 @@ func TestWitness(t *testing.T) {
 					t.Log(r)
 				}
 			}()
-			everyState(w, worldEvents(true, 0, openBoard), 20_000)
+			everyState(w, worldEvents(true, !strings.HasSuffix(want, "FAIL waits"), 0, openBoard), 20_000) // where nobody acknowledges it, the slot has to stay as it is
 		})
 	}
 }

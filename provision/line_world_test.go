@@ -40,13 +40,21 @@ type world struct {
 	armed   [worldSlots]string // the serial that a scan armed it for
 	bad     [worldSlots]int    // in a row
 	stopped [worldSlots]bool
+	held    [worldSlots]bool // its FAIL is not acknowledged
+	bin     string           // slots that are held, and were told to be empty since, each a digit: that of the board that came out first ahead
+	pressed int              // the slot that somebody acknowledges just now
 }
 
-func newWorld(recipe *recipes.Recipe) *world {
-	w := &world{now: time.Unix(1e9, 0), in: [worldSlots]int{nowhere, nowhere}, open: true}
+// newWorld is one in which FAILs wait to be acknowledged, where hold says so: one of slot 2 from the start.
+func newWorld(recipe *recipes.Recipe, hold bool) *world {
+	w := &world{now: time.Unix(1e9, 0), in: [worldSlots]int{nowhere, nowhere}, open: true, pressed: nowhere}
 	names := []string{slotName(0), slotName(1)}
 	w.line = NewLine(recipe, names, nil)
 	w.line.open = w.opened()
+	if hold {
+		w.line.HoldFails(Held{Slot: slotName(1), Serial: "S0"})
+		w.held[1] = true
+	}
 	return w
 }
 
@@ -62,6 +70,7 @@ func (w *world) opened() []ledger.Run {
 func (w *world) clone() *world {
 	c := *w
 	l := *w.line
+	l.held = slices.Clone(l.held)
 	l.slots = nil
 	for _, s := range w.line.slots {
 		t := *s
@@ -95,13 +104,17 @@ func (w *world) key() string {
 			b.WriteString(text)
 			b.WriteByte(' ')
 		}
-		for _, v := range []bool{s.there, s.lost, s.stopped, l.chosen == s, w.empty[i], w.stopped[i]} {
+		for _, v := range []bool{s.there, s.lost, s.stopped, l.chosen == s, w.empty[i], w.stopped[i], w.held[i]} {
 			b.WriteByte("-+"[btoi(v)])
 		}
 		for _, n := range []int{len(s.bad), w.bad[i], w.in[i]} {
 			b.WriteByte('1' + byte(n))
 		}
 	}
+	for _, h := range l.held {
+		b.WriteString(h.Slot)
+	}
+	b.WriteString(" " + w.bin)
 	b.WriteByte("-+"[btoi(w.open)])
 	b.WriteByte("-+"[btoi(w.now.After(l.until))])
 	return b.String()
@@ -122,8 +135,8 @@ type event struct {
 }
 
 // worldEvents are those of a world with these boards. In one that fails contacts are bad, runs do not only pass, boards are moved in mid-run with a word, and
-// slots have labels.
-func worldEvents(fails bool, boards ...int) []event {
+// slots have labels. In one that holds there is a reject bin, and FAILs are acknowledged.
+func worldEvents(fails, holds bool, boards ...int) []event {
 	var all []event
 	scan := func(code string, heal bool) {
 		all = append(all, event{"scan " + code, func(w *world) bool { return w.scan(code) }, heal})
@@ -136,7 +149,13 @@ func worldEvents(fails bool, boards ...int) []event {
 	}
 	scan(CardCancel, true)
 	scan(CardResume, true)
+	if holds {
+		scan(CardReject, true)
+	}
 	for i := range worldSlots {
+		if holds {
+			all = append(all, event{"acknowledge the FAIL in " + slotName(i), func(w *world) bool { return w.acknowledge(i) }, true})
+		}
 		if fails {
 			scan(LabelSlot+slotName(i), true)
 		}
@@ -151,13 +170,15 @@ func worldEvents(fails bool, boards ...int) []event {
 			event{"take out of " + slotName(i), func(w *world) bool { return w.take(i, false) }, true},
 			event{"look into " + slotName(i), func(w *world) bool { return w.look(i, true) }, true},
 			event{"PASS in " + slotName(i), func(w *world) bool { return w.end(i, ledger.Pass, "") }, true})
+		if fails || holds {
+			all = append(all, event{"FAIL in " + slotName(i), func(w *world) bool { return w.end(i, ledger.Fail, "verify-mismatch") }, false})
+		}
 		if !fails {
 			continue
 		}
 		all = append(all,
 			event{"say that it is taken out of " + slotName(i), func(w *world) bool { return w.take(i, true) }, false},
 			event{"look into " + slotName(i) + " over a bad contact", func(w *world) bool { return w.look(i, false) }, false},
-			event{"FAIL in " + slotName(i), func(w *world) bool { return w.end(i, ledger.Fail, "verify-mismatch") }, false},
 			event{"lost in " + slotName(i), func(w *world) bool { return w.end(i, ledger.Error, "contact-lost") }, false},
 			event{"ABORTED in " + slotName(i), func(w *world) bool { return w.end(i, ledger.Aborted, "aborted") }, false})
 	}
@@ -171,7 +192,7 @@ func worldEvents(fails bool, boards ...int) []event {
 
 func (w *world) scan(code string) bool {
 	w.line.read, w.line.armed = nil, time.Time{} // more than 3 s ago
-	before := w.line.Takes()
+	before, bin := w.line.Takes(), w.bin
 	out := w.line.Scan(w.now, code)
 	if code == CardCancel {
 		w.armed = [worldSlots]string{}
@@ -182,6 +203,9 @@ func (w *world) scan(code string) bool {
 		}
 	}
 	w.hear(code, nowhere, out)
+	if code == CardReject && bin != "" && w.bin != bin[1:] {
+		panic("the card of the bin was scanned for a board that is out, and its FAIL waits")
+	}
 	if code != CardResume && !before && slices.ContainsFunc(out, func(d Decision) bool { return d.Do == Arm || d.Do == Begin }) {
 		panic("a scan was taken where none was")
 	}
@@ -207,7 +231,7 @@ func (w *world) put(slot, board int, said bool) bool {
 	w.in[slot] = board
 	if said {
 		w.hear("", slot, w.line.Seen(slotName(slot), true, ""))
-		w.empty[slot] = false
+		w.tell(slot, false)
 	}
 	return true
 }
@@ -218,8 +242,30 @@ func (w *world) take(slot int, said bool) bool {
 	}
 	w.in[slot] = nowhere
 	if said {
-		w.empty[slot] = true
+		w.tell(slot, true)
 		w.hear("", slot, w.line.Seen(slotName(slot), false, ""))
+	}
+	return true
+}
+
+// tell keeps what was told of a slot: that nothing is in it, or something.
+func (w *world) tell(slot int, empty bool) {
+	switch name := slotName(slot); {
+	case !empty:
+		w.bin = strings.ReplaceAll(w.bin, name, "")
+	case w.held[slot] && !w.empty[slot]:
+		w.bin += name
+	}
+	w.empty[slot] = empty
+}
+
+// acknowledge is somebody who presses the button of a slot.
+func (w *world) acknowledge(slot int) bool {
+	w.pressed = slot
+	w.hear("", nowhere, w.line.Acknowledge(slotName(slot)))
+	w.pressed = nowhere
+	if w.held[slot] {
+		panic("the FAIL in " + slotName(slot) + " was acknowledged, and waits")
 	}
 	return true
 }
@@ -235,7 +281,7 @@ func (w *world) look(slot int, clear bool) bool {
 	}
 	w.saw[slot] = uid
 	w.hear(uid, slot, w.line.Seen(slotName(slot), there, uid))
-	w.empty[slot] = !there
+	w.tell(slot, !there)
 	return true
 }
 
@@ -254,6 +300,12 @@ func (w *world) end(slot int, o ledger.Outcome, cause string) bool {
 		w.bad[slot]++
 	}
 	w.stopped[slot] = w.stopped[slot] || w.bad[slot] >= tooMany
+	if w.line.hold && o == ledger.Fail {
+		w.held[slot] = true
+		if w.empty[slot] {
+			w.bin += slotName(slot)
+		}
+	}
 	w.hear("", nowhere, w.line.Ended(slotName(slot), r))
 	return true
 }
@@ -272,6 +324,9 @@ func (w *world) hear(told string, at int, out []Decision) {
 				panic(fmt.Sprintf("no sentence, or of no slot: %+v", d))
 			}
 		}
+		if wordless := d.Do == Begin || d.Do == Recall; !wordless && !slices.Contains(Words, d.Word) || wordless && d.Word != "" {
+			panic(fmt.Sprintf("the word of a sentence: %+v", d))
+		}
 		switch d.Do {
 		case Arm:
 			switch {
@@ -281,6 +336,8 @@ func (w *world) hear(told string, at int, out []Decision) {
 				panic(d.Slot + " was armed with something in it")
 			case w.stopped[slot]:
 				panic(d.Slot + " was armed, and is stopped")
+			case w.held[slot]:
+				panic(d.Slot + " was armed, and its FAIL waits")
 			case slices.ContainsFunc(w.armed[:], func(s string) bool { return s != "" }):
 				panic("two slots were armed")
 			}
@@ -291,6 +348,16 @@ func (w *world) hear(told string, at int, out []Decision) {
 				w.stopped[at] = w.stopped[at] || w.bad[at] >= tooMany
 				w.armed[at] = ""
 			}
+		case Acknowledged:
+			switch how := d.Facts["how"]; {
+			case !w.held[slot]:
+				panic("a FAIL in " + d.Slot + " was acknowledged, and none waited")
+			case how == "card" && (told != CardReject || !strings.HasPrefix(w.bin, d.Slot)):
+				panic(fmt.Sprintf("the card was for the FAIL in %s, and the boards came out in the order %q", d.Slot, w.bin))
+			case how != "card" && (how != "button" || w.pressed != slot):
+				panic("nobody acknowledged the FAIL in " + d.Slot)
+			}
+			w.held[slot], w.bin = false, strings.ReplaceAll(w.bin, d.Slot, "")
 		case Recall:
 			w.hear("", nowhere, w.line.Resume(w.opened()))
 		case Begin:
@@ -310,6 +377,8 @@ func (w *world) begin(slot int, serial, told string, at int) {
 		panic(serial + " was begun twice, or a slot that runs was")
 	case w.stopped[slot]:
 		panic(serial + " was begun in a stopped slot")
+	case w.held[slot]:
+		panic(serial + " was begun in a slot whose FAIL waits")
 	case resumed && (!w.open || serial != serialOf(openBoard)):
 		panic(serial + " was resumed, and has no open run")
 	case resumed && w.saw[slot] != uidOf(openBoard):
@@ -348,6 +417,9 @@ func (w *world) step(ev event, way func() string) (happened bool) {
 	for i, s := range w.line.slots {
 		if s.stopped != w.stopped[i] {
 			panic(fmt.Sprintf("slot %s is stopped: %v, after %d in a row", s.name, s.stopped, w.bad[i]))
+		}
+		if now := w.line.Slots()[i]; now.Held != w.held[i] || now.State != s.state || now.Stopped != s.stopped || now.There != s.there {
+			panic(fmt.Sprintf("a FAIL waits: %v, and the slots are %+v", w.held, w.line.Slots()))
 		}
 	}
 	return happened
