@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	bolt "go.etcd.io/bbolt"
 	"pgregory.net/rapid"
 
 	"station/ledger"
@@ -113,7 +115,7 @@ func mustPut(t *rapid.T, d *DB, b ledger.Body) {
 	}
 }
 
-// TestFindBad: what is no page's cursor is refused, also one of another search; no text is all units, newest first.
+// TestFindBad: what is no page's cursor is refused, also one of another search; no text is all units, newest first; and no row is read that does not begin with the text.
 func TestFindBad(t *testing.T) {
 	o := options(t, "line1", 1)
 	clock := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -144,6 +146,16 @@ func TestFindBad(t *testing.T) {
 	}
 	if err != nil || !slices.Equal(serials, []string{"B1", "A1", "B2"}) {
 		t.Errorf("%v, %v", serials, err)
+	}
+	err = d.bolt.Update(func(tx *bolt.Tx) error { return tx.Bucket(bucketUnits).Put([]byte("A1"), []byte("torn")) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if units, _, err := d.Find("B", "", 0); err != nil || len(units) != 2 {
+		t.Errorf("%v, %v", units, err)
+	}
+	if _, _, err := d.Find("A", "", 0); !errors.Is(err, ErrDamaged) {
+		t.Errorf("a torn row: %v", err)
 	}
 	if units, _, err := d.Find(strings.Repeat("A", maxName+1), "", 0); err != nil || len(units) > 0 {
 		t.Errorf("%v, %v", units, err)
