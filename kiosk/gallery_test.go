@@ -2,6 +2,7 @@ package kiosk
 
 import (
 	"bytes"
+	"cmp"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -72,9 +73,6 @@ func gallery() []picture {
 		}
 		return s
 	}
-	tone := func(s State) State { return s }
-	_ = tone
-
 	started := base([]Tile{free("1"), free("2")}, []Tile{free("3"), free("4")})
 	started.Job = nil
 	four := base([]Tile{writing, verifying}, []Tile{permanent, armed("4", "GW-000127")})
@@ -123,12 +121,12 @@ func gallery() []picture {
 
 // draw renders a picture, in a language.
 func (p *pages) draw(pic picture, lang string) ([]byte, error) {
-	role := pic.role
-	if role == "" {
-		role = Supervisor
+	role := cmp.Or(pic.role, Supervisor)
+	if role == "nobody" {
+		role = ""
 	}
 	v := view{Page: pic.page, Lang: lang, Languages: Languages, Who: visitor{Role: role, Token: "t"}, Scanner: Scanner{Suffix: "Enter"}, State: pic.state, Data: pic.data}
-	if role != "nobody" {
+	if role != "" {
 		v.Who.Person = &Person{ID: "sv-2", Name: map[string]string{"en": "Ada Okafor", "zh-CN": "王芳"}[lang], Role: role}
 	}
 	if pic.high {
@@ -199,6 +197,9 @@ func TestGallery(t *testing.T) {
 func (pic picture) arrange(page *kiosktest.Page) {
 	if pic.page == "wall" && !pic.lost {
 		page.Wait(`document.getElementById("link").classList.contains("up")`)
+	}
+	if pic.scanned != "" {
+		page.Wait(`document.getElementById("echo-code").textContent = "` + pic.scanned + `"`)
 	}
 	if pic.open != "" {
 		page.Click(`[data-slot="` + pic.open + `"] [data-open]`)

@@ -2,10 +2,13 @@ package kiosk
 
 import (
 	"maps"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"station/provision"
 )
 
 // Every language has the same sentences, and each names the same facts.
@@ -55,6 +58,36 @@ func TestTemplatesAskForWhatIsThere(t *testing.T) {
 	}
 	if found < 10 {
 		t.Errorf("only %d questions found", found)
+	}
+}
+
+// Whatever the line, the wall or an end of a run says has its sentence.
+func TestWordsHaveSentences(t *testing.T) {
+	text := readTexts()[Languages[0]]
+	words := slices.Concat(provision.Words, NextWords)
+	for _, word := range words {
+		if !text.Has("said." + word) {
+			t.Errorf("no catalogue has said.%s", word)
+		}
+	}
+	b, err := os.ReadFile("../docs/operator.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(b), "\n| cause | word | what to do |\n|---|---|---|\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	causes := 0
+	for row := range strings.Lines(table) {
+		first, _, _ := strings.Cut(strings.TrimPrefix(row, "| "), " | ")
+		first, _, _ = strings.Cut(first, " (")
+		for cause := range strings.SplitSeq(first, ", ") {
+			if causes++; !text.Has("cause." + cause) {
+				t.Errorf("no catalogue has cause.%s", cause)
+			}
+		}
+	}
+	if len(words) < 40 || causes < 60 {
+		t.Errorf("only %d words and %d causes were found", len(words), causes)
 	}
 }
 

@@ -1,1 +1,473 @@
 'use strict'
+// What a page does by itself: it takes what a scanner types, whatever has the focus; it sounds; it sends what people ask for; and it says when it has lost the station.
+// What the station shows comes ready made over the stream that htmx holds (hx-sse). Other scripts there are none.
+const station = (() => {
+  const root = document.documentElement
+  const at = id => document.getElementById(id)
+  const now = () => performance.now()
+
+  // ---- sentences: the catalogue of the page's language, as Go reads it (text.go)
+
+  let text = {}
+  const catalogue = fetch(root.dataset.text).then(r => r.json()).then(t => { text = t }).catch(() => {})
+
+  function fill(sentence, facts) {
+    return sentence.replace(/\{([a-z_]+)\}/g, (whole, name) => facts && name in facts ? facts[name] : whole)
+  }
+  const say = (key, facts) => fill(text[key] ?? key, facts)
+  const said = s => s.word && text['said.' + s.word] !== undefined ? fill(text['said.' + s.word], s.facts) : s.text ?? ''
+  const next = s => s.word && text['do.' + s.word] !== undefined ? fill(text['do.' + s.word], s.facts) : s.next ?? ''
+
+  // ---- the foot of the page: what was scanned last, and what became of it
+
+  function echo(code, tone, what, todo) {
+    const foot = at('echo')
+    if (!foot) return
+    foot.dataset.tone = tone
+    if (code !== null) at('echo-code').textContent = code
+    at('echo-said').textContent = what
+    at('echo-next').textContent = todo ?? ''
+  }
+
+  // ---- tones, five motifs: pairs of frequency in Hz and length in ms, 0 Hz for silence
+
+  const motifs = {
+    accept: { wave: 'sine', notes: [[1047, 70], [1568, 110]] },
+    reject: { wave: 'square', notes: [[220, 140], [0, 50], [220, 140]] },
+    pass: { wave: 'triangle', notes: [[659, 110], [831, 110], [988, 110], [1319, 320]] },
+    fail: { wave: 'sawtooth', notes: [[494, 220], [370, 220], [247, 480]] },
+    attention: { wave: 'triangle', notes: [[880, 90], [0, 70], [880, 90], [0, 70], [880, 90], [0, 240], [880, 90], [0, 70], [880, 90], [0, 70], [880, 90]] },
+  }
+  let audio = null
+  let free = 0 // time of the audio clock from which on nothing sounds
+  const heard = [] // of this page, for whoever looks
+
+  function wake() {
+    audio ??= new AudioContext()
+    if (audio.state === 'suspended') audio.resume()
+  }
+
+  function play(tone) {
+    const motif = motifs[tone]
+    if (!motif) return
+    heard.push(tone)
+    if (heard.length > 100) heard.shift()
+    if (!audio || audio.state !== 'running') return
+    const most = 3 // seconds that a tone may come late; then it says nothing any more
+    if (free > audio.currentTime + most && tone !== 'fail' && tone !== 'attention') return
+    let when = Math.max(audio.currentTime + 0.01, free)
+    for (const [hertz, ms] of motif.notes) {
+      const end = when + ms / 1000
+      if (hertz) {
+        const voice = audio.createOscillator(), loud = audio.createGain()
+        voice.type = motif.wave
+        voice.frequency.value = hertz
+        const level = motif.wave === 'sine' || motif.wave === 'triangle' ? 0.5 : 0.16
+        loud.gain.setValueAtTime(0, when)
+        loud.gain.linearRampToValueAtTime(level, when + 0.008)
+        loud.gain.setValueAtTime(level, end - 0.02)
+        loud.gain.linearRampToValueAtTime(0, end)
+        voice.connect(loud).connect(audio.destination)
+        voice.start(when)
+        voice.stop(end)
+      }
+      when = end
+    }
+    free = when + 0.12
+  }
+
+  // ---- requests
+
+  const token = document.querySelector('meta[name="station-token"]').content
+
+  // ask sends a document and returns { status, answer }; it throws where nobody answered.
+  async function ask(method, path, body, limit = 30000) {
+    const r = await fetch(path, {
+      method, credentials: 'same-origin', cache: 'no-store', redirect: 'error', signal: AbortSignal.timeout(limit),
+      headers: { 'Content-Type': 'application/json', 'X-Station-Token': token }, body: body === undefined ? undefined : JSON.stringify(body),
+    })
+    const type = r.headers.get('Content-Type') ?? ''
+    return { status: r.status, wait: Number(r.headers.get('Retry-After') ?? 1), answer: type.includes('json') ? await r.json().catch(() => null) : null }
+  }
+
+  const saidOf = answer => answer?.said ?? answer ?? {}
+
+  // again loads the page anew, and keeps what its foot says.
+  function again() {
+    const foot = at('echo')
+    if (foot && foot.dataset.tone) sessionStorage.setItem('echo', JSON.stringify([at('echo-code').textContent, foot.dataset.tone, at('echo-said').textContent, at('echo-next').textContent]))
+    location.reload()
+  }
+
+  // ---- scans: sent in the order in which they came, one at a time. One that could not be sent for 10 s is refused, and never sent later: it would act behind the operator's back.
+
+  const patience = 10000
+  const scans = []
+  let sending = false
+  const badge = root.dataset.badge ? new RegExp(root.dataset.badge) : null
+  const pause = ms => new Promise(done => setTimeout(done, ms))
+
+  function take(code) {
+    const isBadge = badge?.test(code) || document.body.classList.contains('page-signin')
+    const into = document.querySelector('input[data-scan]')
+    if (into && !isBadge) {
+      into.value = code
+      into.form?.requestSubmit()
+      return
+    }
+    if (!isBadge && !at('echo')) return
+    scans.push({ code, isBadge, shown: isBadge ? say('scan.badge') : code, at: now() })
+    if (scans.length > 1) echo(scans.at(-1).shown, 'wait', say('scan.waits', { n: scans.length - 1 }))
+    send()
+  }
+
+  async function send() {
+    if (sending) return
+    sending = true
+    await catalogue
+    for (; scans.length; scans.shift()) await sendOne(scans[0])
+    sending = false
+  }
+
+  async function sendOne(scan) {
+    for (let first = true; ; first = false) {
+      const left = patience - (now() - scan.at)
+      if (left <= 0) return refuse(scan, 'scan.lost')
+      if (lost && !first) { await pause(100); continue }
+      if (first) echo(scan.shown, 'wait', say('scan.sent'))
+      try {
+        const { status, answer, wait } = scan.isBadge ? await ask('POST', '/api/v1/session', { badge: scan.code }, left) : await ask('POST', '/api/v1/scan', { code: scan.code }, left)
+        if (status === 429) { await pause(Math.min(wait * 1000, left)); continue }
+        return answered(scan, status, answer)
+      } catch (e) {
+        if (e.name === 'TimeoutError') return refuse(scan, 'scan.unknown') // it may have been taken
+        lose()
+        echo(scan.shown, 'wait', say('scan.held'))
+        await pause(400)
+      }
+    }
+  }
+
+  function refuse(scan, key) {
+    echo(scan.shown, 'reject', say(key), say(key + '.do'))
+    play('reject')
+  }
+
+  function answered(scan, status, answer) {
+    const s = saidOf(answer)
+    const ok = status < 300
+    const tone = ok ? answer?.tone ?? 'accept' : 'reject'
+    if (ok && scan.isBadge) {
+      play('accept')
+      location.assign('/')
+      return
+    }
+    echo(scan.shown, tone || 'accept', said(s), next(s))
+    const problem = document.querySelector('[data-problem]')
+    if (!ok && scan.isBadge && problem) problem.textContent = [said(s), next(s)].filter(Boolean).join(' ')
+    play(tone)
+    if (status === 401 || s.word === 'token' || s.word === 'signed-out' || s.word === 'signed-in') setTimeout(again, 500)
+  }
+
+  // ---- what a scanner types. Its keys come closer together than fingers can, and end with a suffix. Until that shows, they go where they would have gone; once it does, that is taken back.
+
+  const quick = 35 // ms between two keys of a scanner at most
+  const sure = 4 // keys so close that they are kept from the field
+  const suffix = root.dataset.suffix || 'Enter'
+  const prefix = root.dataset.prefix || ''
+  let burst = { chars: '', last: -1e9, field: null, kept: null, swallowed: '' }
+  let ends = 0 // timer
+
+  const editable = e => e && (e.matches?.('input, textarea, select') || e.isContentEditable)
+
+  // charOf is the character of a key, also where an input method is about to take it.
+  function charOf(e) {
+    if (e.key.length === 1) return e.key
+    if (e.key !== 'Process' && e.keyCode !== 229) return ''
+    const plain = /^(?:Key([A-Z])|(?:Digit|Numpad)([0-9]))$/.exec(e.code ?? '')
+    if (plain) return plain[2] ?? (e.shiftKey ? plain[1] : plain[1].toLowerCase())
+    return { Minus: e.shiftKey ? '_' : '-', Semicolon: e.shiftKey ? ':' : ';', Period: '.', Slash: '/', Space: ' ', Equal: e.shiftKey ? '+' : '=' }[e.code] ?? ''
+  }
+
+  function keep(field) {
+    if (!editable(field)) return null
+    let selection = null
+    try { selection = [field.selectionStart, field.selectionEnd] } catch { } // not every kind has one
+    return { value: field.value, selection }
+  }
+
+  // restore puts a field back as it was before a burst.
+  function restore({ field, kept }) {
+    if (!field || !kept || field.value === kept.value) return
+    field.value = kept.value
+    try { if (kept.selection) field.setSelectionRange(...kept.selection) } catch { }
+    field.dispatchEvent(new Event('input', { bubbles: true }))
+  }
+
+  // ended is called when a burst goes on no more without its suffix: what was kept from a field is given to it.
+  function ended() {
+    const { field, swallowed, chars } = burst
+    burst = { chars: '', last: -1e9, field: null, kept: null, swallowed: '' }
+    if (!swallowed) return
+    if (field && editable(field) && field.isConnected && 'setRangeText' in field) {
+      field.setRangeText(swallowed, field.selectionStart ?? field.value.length, field.selectionEnd ?? field.value.length, 'end')
+      field.dispatchEvent(new Event('input', { bubbles: true }))
+    } else if (chars.length > 5) {
+      echo(chars, 'reject', say('scan.cut', { key: suffix }), say('scan.cut.do'))
+      play('reject')
+    }
+  }
+
+  const stop = e => { e.preventDefault(); e.stopImmediatePropagation() }
+
+  function key(e) {
+    wake()
+    if (e.ctrlKey || e.metaKey || e.altKey || e.key === 'Shift' || e.key === 'CapsLock') return
+    const close = e.timeStamp - burst.last <= quick && !e.repeat
+    if (e.key === suffix) {
+      clearTimeout(ends)
+      const b = burst
+      burst = { chars: '', last: -1e9, field: null, kept: null, swallowed: '' }
+      if (!close || b.chars.length < 2) { burst = b; ended(); return }
+      stop(e)
+      restore(b)
+      if (prefix && !b.chars.startsWith(prefix)) {
+        echo(b.chars, 'reject', say('scan.prefix', { prefix }), '')
+        play('reject')
+        return
+      }
+      take(b.chars.slice(prefix.length).trim())
+      return
+    }
+    const c = e.repeat ? '' : charOf(e)
+    if (!c) { clearTimeout(ends); ended(); return }
+    if (!close) {
+      clearTimeout(ends)
+      ended()
+      burst = { chars: '', last: 0, field: document.activeElement, kept: keep(document.activeElement), swallowed: '' }
+    }
+    burst.chars += c
+    burst.last = e.timeStamp
+    if (burst.chars.length >= sure) {
+      stop(e)
+      burst.swallowed += c
+    } else if (c === ' ' && close && !editable(e.target)) {
+      stop(e) // it would press a button
+    }
+    clearTimeout(ends)
+    ends = setTimeout(ended, 4 * quick)
+  }
+
+  document.addEventListener('keydown', key, true)
+  document.addEventListener('keyup', e => { if (burst.chars.length > 1 && !editable(e.target)) stop(e) }, true)
+  document.addEventListener('pointerdown', wake, true)
+
+  // ---- buttons and forms: data-api="METHOD PATH" is what they send, with the fields by their names; data-then where to go then: a path, "reload", or "close" for the dialog they are in
+
+  function fields(form) {
+    const body = {}
+    for (const e of form.elements) {
+      if (!e.name || e.disabled || (e.type === 'radio' && !e.checked)) continue
+      if (e.type === 'checkbox') body[e.name] = e.checked
+      else if (e.type === 'number') body[e.name] = e.value === '' ? 0 : Number(e.value)
+      else body[e.name] = e.type === 'password' || e.tagName === 'TEXTAREA' ? e.value : e.value.trim()
+    }
+    return body
+  }
+
+  function certain(question) {
+    const dialog = at('ask')
+    at('ask-text').textContent = question
+    dialog.showModal()
+    return new Promise(done => {
+      dialog.addEventListener('close', () => done(dialog.returnValue === 'yes'), { once: true })
+      dialog.returnValue = 'no'
+    })
+  }
+
+  async function act(e) {
+    if (e.getAttribute('aria-busy') === 'true') return
+    if (e.dataset.confirm && !await certain(e.dataset.confirm)) return
+    const [method, path] = e.dataset.api.split(' ')
+    const form = e.tagName === 'FORM' ? e : e.form ?? null
+    const problem = (form ?? e.closest('.card, dialog, section') ?? document).querySelector?.('[data-problem]')
+    if (problem) problem.textContent = ''
+    e.setAttribute('aria-busy', 'true')
+    await catalogue
+    try {
+      const { status, answer } = await ask(method, path, form ? fields(form) : method === 'DELETE' ? undefined : {})
+      const s = saidOf(answer)
+      if (status < 300) {
+        const tone = answer?.tone ?? 'accept'
+        if (s.word || s.text) echo('', tone || 'accept', said(s), next(s))
+        play(tone)
+        const event = new CustomEvent('station:done', { bubbles: true, cancelable: true, detail: answer })
+        if (e.dispatchEvent(event)) then(e)
+        return
+      }
+      const words = [said(s), next(s)].filter(Boolean)
+      if (problem) problem.textContent = words.join('. ').replace(/([.。!?])\. /g, '$1 ')
+      echo('', 'reject', words[0] ?? say('act.refused'), words[1])
+      play('reject')
+      if (status === 401 && path !== '/api/v1/session' || s.word === 'token') setTimeout(again, 800)
+    } catch {
+      if (problem) problem.textContent = say('act.lost')
+      echo('', 'reject', say('act.lost'), say('act.lost.do'))
+      play('reject')
+    } finally {
+      e.removeAttribute('aria-busy')
+    }
+  }
+
+  function then(e) {
+    const where = e.dataset.then
+    if (where === 'close') e.closest('dialog')?.close()
+    else if (where === 'reload') again()
+    else if (where) location.assign(where)
+  }
+
+  const cookie = (name, value) => { document.cookie = `${name}=${value}; path=/; max-age=${value ? 31536000 : 0}; samesite=strict` }
+
+  document.addEventListener('click', e => {
+    const on = what => e.target.closest?.(what)
+    let b
+    if (b = on('[data-ask]')) at('ask').close(b.dataset.ask)
+    else if (b = on('[data-api]:not(form)')) act(b)
+    else if (b = on('[data-close]')) b.closest('dialog')?.close()
+    else if (b = on('[data-open]')) open(b.closest('.tile'))
+    else if (b = on('[data-digit]')) digit(b)
+    else if (b = on('[data-print]')) print()
+    else if (b = on('[data-language]')) { cookie('station_language', b.dataset.language); again() }
+    else if (b = on('[data-contrast-switch]')) {
+      const high = root.dataset.contrast !== 'high'
+      cookie('station_contrast', high ? 'high' : 'standard')
+      root.dataset.contrast = high ? 'high' : 'standard'
+      b.setAttribute('aria-pressed', high)
+    } else if (on('[data-sound-test]')) {
+      wake()
+      for (const tone of Object.keys(motifs)) { free += 0.25; play(tone) }
+    } else if (e.target === at('detail')) at('detail').close()
+  })
+
+  document.addEventListener('submit', e => {
+    e.preventDefault()
+    const form = e.target
+    if (form.id === 'hand') {
+      const code = form.code.value.trim()
+      form.reset()
+      if (code) take(code)
+    } else if (form.dataset.api) act(form)
+    else if (form.dataset.go) location.assign(form.dataset.go + '?' + new URLSearchParams(new FormData(form)))
+  })
+
+  function digit(b) {
+    const into = at(b.dataset.into)
+    if (b.dataset.digit === '⌫') into.value = into.value.slice(0, -1)
+    else if (into.value.length < into.maxLength) into.value += b.dataset.digit
+  }
+
+  // ---- the details of a tile, over the wall; they follow what changes in it
+
+  let opened = ''
+
+  function open(tile) {
+    opened = tile.id
+    at('detail').innerHTML = tile.querySelector('.more').innerHTML
+    at('detail').showModal()
+  }
+
+  function follow() {
+    const dialog = at('detail'), more = at(opened)?.querySelector('.more')
+    if (!dialog?.open || !more) return
+    if (more.innerHTML !== dialog.innerHTML) dialog.innerHTML = more.innerHTML
+  }
+
+  // ---- the stream, and its loss
+
+  const line = at('line')
+  const silence = 15000 // ms without a heartbeat, of which there is one every 10 s
+  let last = now()
+  let lost = false
+  let connection = null
+  let clocks = new WeakMap()
+
+  function lose() {
+    if (!line || lost) return
+    lost = true
+    root.classList.add('is-lost')
+    at('lost').hidden = false
+    at('link').className = 'link down'
+    at('link').textContent = say('link.down')
+    play('attention')
+    find()
+  }
+
+  function found() {
+    last = now()
+    if (!line) return
+    at('link').className = 'link up'
+    at('link').textContent = say('link.up')
+    if (!lost) return
+    lost = false
+    root.classList.remove('is-lost')
+    at('lost').hidden = true
+  }
+
+  // find looks for a station that is there while the stream is not, and loads the page anew.
+  async function find() {
+    while (lost) {
+      await pause(3000)
+      if (!lost || connection) continue
+      try {
+        const { status } = await ask('GET', '/healthz', undefined, 2000)
+        if (status < 600) location.reload()
+      } catch { }
+    }
+  }
+
+  if (line) {
+    line.addEventListener('htmx:sse:before:connection', e => { if (e.detail.connection.attempt > 0) lose() })
+    line.addEventListener('htmx:sse:after:connection', e => { connection = e.detail.connection })
+    line.addEventListener('htmx:sse:before:message', found)
+    line.addEventListener('htmx:sse:after:message', follow)
+    line.addEventListener('htmx:sse:close', () => { connection = null; lose() })
+    line.addEventListener('htmx:sse:error', e => { lose(); if (e.detail.status === 401 || e.detail.status === 403) location.reload() })
+    for (const broken of ['htmx:error', 'htmx:response:error']) line.addEventListener(broken, lose)
+    line.addEventListener('tone', e => play(e.detail.data))
+    line.addEventListener('heartbeat', e => {
+      const started = Date.parse(JSON.parse(e.detail.data || '{}').started ?? '')
+      if (started && started !== Number(root.dataset.started)) location.reload() // another start: what the page is made of may be another too
+    })
+    addEventListener('offline', lose)
+    setInterval(() => {
+      if (now() - last > silence) {
+        lose()
+        connection?.reader?.cancel()
+        last = now()
+      }
+      if (!lost) tick()
+    }, 1000)
+  }
+
+  // tick lets times go on between two tellings.
+  function tick() {
+    for (const [name, sign] of [['elapsed', 1], ['remaining', -1]]) {
+      for (const e of line.querySelectorAll(`.face [data-${name}]`)) {
+        const told = e.dataset[name]
+        let clock = clocks.get(e)
+        if (clock?.told !== told) clocks.set(e, clock = { told, at: now() })
+        const s = Math.max(0, Math.round((Number(told) + sign * (now() - clock.at)) / 1000))
+        const two = n => String(n).padStart(2, '0')
+        e.textContent = s >= 3600 ? `${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}` : `${Math.floor(s / 60)}:${two(s % 60)}`
+      }
+    }
+  }
+
+  const before = sessionStorage.getItem('echo')
+  if (before) {
+    sessionStorage.removeItem('echo')
+    echo(...JSON.parse(before))
+  }
+
+  return { take, play, lose, heard, waiting: scans }
+})()
