@@ -34,6 +34,17 @@ type permission struct {
 // matrix has every route that there is. It is written by hand: whoever adds a route says here who may.
 var matrix = map[string]permission{
 	"/":                                     {who: "*osua", target: "/nowhere", status: 404},
+	"GET /{$}":                              {who: "osua", action: "see", target: "/"},
+	"GET /live":                             {who: "osua", action: "see"},
+	"GET /signin":                           {who: "*osua"},
+	"GET /setup":                            {who: "*osua", status: 303},
+	"GET /jobs":                             {who: "os", action: "close-job"},
+	"GET /shift":                            {who: "os", action: "begin-shift"},
+	"GET /units":                            {who: "osua", action: "see-units"},
+	"GET /units/{serial}":                   {who: "osua", action: "see-units", target: "/units/SN-1"},
+	"GET /cards":                            {who: "os", action: "scan"},
+	"GET /users":                            {who: "ua", action: "see-users"},
+	"GET /assets/":                          {who: "*osua", target: "/assets/0/none", status: 404},
 	"GET /healthz":                          {who: "*osua"},
 	"GET /api/v1/openapi.json":              {who: "*osua"},
 	"GET /api/v1/session":                   {who: "*osua"},
@@ -113,7 +124,7 @@ func (p permission) request(x *site, who, pattern string) *http.Request {
 // stocked is a site with a unit in its ledger.
 func stocked(t *testing.T, o Options) *site {
 	x := newSite(t, o)
-	x.records.runs["SN-1"] = []ledger.Run{{ID: "0123456789abcdef", Serial: "SN-1"}}
+	x.records.runs["SN-1"] = []ledger.Run{{ID: "0123456789abcdef", Serial: "SN-1", Records: []ledger.Record{{Entry: ledger.Entry{Body: ledger.RunResume{}}}}}}
 	x.records.report = []byte("%PDF-")
 	return x
 }

@@ -32,6 +32,7 @@ type pages struct {
 	texts  map[string]Text
 	assets *assets
 	pages  map[string]map[string]*template.Template // by language, then by name
+	drawn  drawn
 }
 
 // view is what a template is given.
@@ -164,10 +165,10 @@ func (p *pages) view(r *http.Request, name string, data any) view {
 
 // state is what the wall shows.
 func (p *pages) state() State {
-	if wall, is := any(p.o.Wall).(interface{ State() State }); is && p.o.Wall != nil {
-		return wall.State()
+	if p.o.Wall == nil {
+		return State{}
 	}
-	return State{}
+	return p.o.Wall.State()
 }
 
 // language is that of whoever asks: chosen on a page before, or the station's. What a browser says of itself does not count: a line has one language.

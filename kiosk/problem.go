@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"html"
 	"math"
 	"net/http"
 	"strconv"
@@ -116,11 +115,4 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, p *Problem, page
 	if err := json.NewEncoder(w).Encode(p); err != nil {
 		s.o.Log.Debug("an answer was not taken", "error", err)
 	}
-}
-
-// plainly is a page without any looks.
-func plainly(w http.ResponseWriter, _ *http.Request, p *Problem) {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.WriteHeader(p.Status)
-	w.Write([]byte("<!doctype html><title>" + html.EscapeString(p.Title) + "</title><p>" + html.EscapeString(p.Detail) + "</p>"))
 }

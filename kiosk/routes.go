@@ -4,6 +4,18 @@ import "net/http"
 
 // addPages adds the pages. A page is answered where whoever asks may do its action; Anybody's are answered without a sign-in.
 func (s *Server) addPages() {
+	p := s.pages
+	s.page("GET /{$}", See, p.wall)
+	s.handle(route{"GET /live", See, false}, s.live)
+	s.page("GET /signin", Anybody, p.signIn)
+	s.page("GET /setup", Anybody, p.setUp)
+	s.page("GET /jobs", CloseJob, p.jobs)
+	s.page("GET /shift", BeginShift, p.shift)
+	s.page("GET /units", SeeUnits, p.units)
+	s.page("GET /units/{serial}", SeeUnits, p.unit)
+	s.page("GET /cards", Scan, p.cards)
+	s.page("GET /users", SeeUsers, p.users)
+	s.handle(route{"GET /assets/", Anybody, false}, p.assets.ServeHTTP)
 	s.page("/", Anybody, s.nowhere)
 }
 

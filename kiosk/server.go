@@ -78,6 +78,7 @@ type Server struct {
 	allIns    *rate // and of all addresses together
 	refusals  *rate // of entries about what was refused, by user
 	verifying sync.Mutex
+	pages     *pages
 	settingUp sync.Mutex
 	// refused renders a page that says why there is another one not to be seen: the one to sign in with, where that is why.
 	refused func(w http.ResponseWriter, r *http.Request, p *Problem)
@@ -86,10 +87,12 @@ type Server struct {
 // New is a server that answers nobody yet: see Handler and Local.
 func New(o Options) *Server {
 	s := &Server{
-		o: o, mux: http.NewServeMux(), key: make([]byte, 32), cross: http.NewCrossOriginProtection(), refused: plainly,
+		o: o, mux: http.NewServeMux(), key: make([]byte, 32), cross: http.NewCrossOriginProtection(),
 		changes: newRate(20, 60), signIns: newRate(10.0/60, 10), allIns: newRate(1, 60), refusals: newRate(1, 10),
 	}
 	rand.Read(s.key) // never fails
+	s.pages = newPages(o)
+	s.refused = s.pages.refused
 	s.addAPI()
 	s.addPages()
 	return s
