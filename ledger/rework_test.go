@@ -24,7 +24,7 @@ func reworkBodies() []Body {
 			Cause: "verify-mismatch", Message: "Verify failed at 0x000000.", Next: "Put the board into the reject bin.", Touched: true, Duration: 9, Proven: []RegionProof{}, Freeze: "none"},
 		ReworkPermit{serial, "chip replaced", "op-80", false, NewChip, uid, ""},
 		swapped,
-		UnitClose{second, serial, Lost, "given up", "op-80"},
+		UnitClose{second, serial, Lost, "given up", "op-80", false},
 		ReworkPermit{serial, "found again", "op-80", false, SameChip, swapped.Chip.UID, ""},
 		ReworkWithdrawn{serial, 30, "its chip is dead", "op-80", false},
 	}

@@ -149,6 +149,8 @@ type UnitClose struct {
 	As     string `json:"as"` // Scrapped or Lost
 	Reason string `json:"reason"`
 	By     string `json:"by"` // pseudonymous id
+	// Authenticated says that somebody checked that it was that person. Left out where not: as before there was anybody who could.
+	Authenticated bool `json:"authenticated,omitempty"`
 }
 
 // Permanent tells whether an entry says that something permanent is about to happen to the chip.

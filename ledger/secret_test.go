@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"fmt"
 	"reflect"
 	"slices"
@@ -34,7 +35,7 @@ func secretBodies() []Body {
 		ModeIntent{run, serial, uid, PasswordMode},
 		ModeProven{run, serial, uid, PasswordMode, "unlock exercised"},
 		RunStuck{run, serial, "root-key-foreign", "Counter 1 holds a key that is not ours.", "Ask a supervisor."},
-		UnitClose{run, serial, Scrapped, "dropped", "op-80"},
+		UnitClose{run, serial, Scrapped, "dropped", "op-80", false},
 	}
 }
 
@@ -90,7 +91,7 @@ func TestSecretGrammar(t *testing.T) {
 	keyProven := func(i, n int) RootKeyProven { return RootKeyProven{run, serial, uid, i, "random", 0, id(n)} }
 	permanent := PermanentIntent{run, serial, uid, "counter 0: 4 to 5"}
 	stuck := RunStuck{run, serial, "c", "m", "n"}
-	unitClose := UnitClose{run, serial, Lost, "never seen again", "op"}
+	unitClose := UnitClose{run, serial, Lost, "never seen again", "op", false}
 	sealedWrong := func(change func(*Sealed)) PasswordIntent {
 		b := password(1)
 		change(&b.Escrow)
@@ -165,8 +166,8 @@ func TestSecretGrammar(t *testing.T) {
 		"closed and resumed":           {[]Body{start, unitClose, resume}, 2, ""},
 		"ended and closed":             {[]Body{start, end(Aborted), unitClose}, 2, ""},
 		"closed before the start":      {[]Body{unitClose}, 0, ""},
-		"closed as something else":     {[]Body{start, UnitClose{run, serial, "passed", "r", "op"}}, 1, ""},
-		"closed without a reason":      {[]Body{start, UnitClose{run, serial, Scrapped, "", "op"}}, 1, ""},
+		"closed as something else":     {[]Body{start, UnitClose{run, serial, "passed", "r", "op", false}}, 1, ""},
+		"closed without a reason":      {[]Body{start, UnitClose{run, serial, Scrapped, "", "op", false}}, 1, ""},
 		"a station.init in the middle": {[]Body{start, StationInit{}}, 1, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -228,5 +229,17 @@ func TestPermanent(t *testing.T) {
 	}
 	if Permanent(nil) {
 		t.Error("nothing is permanent")
+	}
+}
+
+// A close says that somebody checked who closed, and the closes of before anybody could are what they were.
+func TestUnitCloseAuthenticated(t *testing.T) {
+	c := UnitClose{"00112233445566aa", "GW-000002", Scrapped, "dropped", "op-80", true}
+	for _, authenticated := range []bool{true, false} {
+		c.Authenticated = authenticated
+		leaf := newBook(t, []Body{c}).leaves[0]
+		if e, err := Decode(leaf); err != nil || e.Body != Body(c) || bytes.Contains(leaf, []byte(`"authenticated":true`)) != authenticated {
+			t.Errorf("%s: %+v, %v", leaf, e.Body, err)
+		}
 	}
 }

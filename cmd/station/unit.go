@@ -136,16 +136,31 @@ func runsOf(db *store.DB, serial string) ([]ledger.Run, error) {
 		return nil, exit(exitError, err)
 	}
 	if len(runs) == 0 {
-		return nil, exit(exitNo, fmt.Errorf("the ledger knows no unit %q", serial))
+		return nil, exit(exitNo, noUnit(serial))
 	}
 	return runs, nil
 }
 
+// noUnit is a serial that the ledger does not have.
+type noUnit string
+
+func (s noUnit) Error() string { return fmt.Sprintf("the ledger knows no unit %q", string(s)) }
+
+func (noUnit) Is(target error) bool { return target == ledger.ErrMissing }
+
 func (a *app) printPermit(p ledger.Permission) {
-	printf(a.stdout, "%s  rework permitted by %s (unauthenticated), on %s: %s\n  chip %s\n  ledger entry %d\n", p.Time.Format(time.RFC3339), p.By, chipWords(p.Chip), p.Reason, p.UID, p.Index)
+	printf(a.stdout, "%s  rework permitted by %s, on %s: %s\n  chip %s\n  ledger entry %d\n", p.Time.Format(time.RFC3339), byWhom(p.By, p.Authenticated), chipWords(p.Chip), p.Reason, p.UID, p.Index)
 	if w := p.Withdrawn; w != nil {
-		printf(a.stdout, "  withdrawn by %s (unauthenticated): %s\n", w.By, w.Reason)
+		printf(a.stdout, "  withdrawn by %s: %s\n", byWhom(w.By, w.Authenticated), w.Reason)
 	}
+}
+
+// byWhom says who decided, and where nobody checked that it was that person.
+func byWhom(id string, authenticated bool) string {
+	if !authenticated {
+		id += " (unauthenticated)"
+	}
+	return id
 }
 
 func (a *app) printRun(r ledger.Run) {
@@ -239,13 +254,9 @@ func (a *app) unitReport() *cobra.Command {
 				return err
 			}
 			defer db.Close()
-			runs, err := runsOf(db, args[0])
+			about, err := reportedRun(db, args[0], run)
 			if err != nil {
 				return err
-			}
-			runs = slices.DeleteFunc(runs, func(r ledger.Run) bool { return run != "" && r.ID != run })
-			if len(runs) == 0 {
-				return exit(exitNo, fmt.Errorf("%s has no run %q", args[0], run))
 			}
 			if file == "" {
 				file = filepath.Join(reportsDir(data), reportName(args[0]))
@@ -253,12 +264,12 @@ func (a *app) unitReport() *cobra.Command {
 					return exit(exitError, err)
 				}
 			}
-			path, err := writeReport(c.Context(), db, reported(runs).ID, file)
+			path, err := writeReport(c.Context(), db, about.ID, file)
 			if errors.Is(err, ledger.ErrMissing) {
-				path, err = a.signAndReport(c.Context(), db, reported(runs).ID, file)
+				path, err = a.signAndReport(c.Context(), db, about.ID, file)
 			}
 			if errors.Is(err, store.ErrInUse) { // the station at work has signed them meanwhile
-				path, err = a.reportCopied(c.Context(), reported(runs).ID, file)
+				path, err = a.reportCopied(c.Context(), about.ID, file)
 			}
 			if err != nil {
 				return exit(exitError, err)
@@ -298,6 +309,29 @@ func (a *app) reportCopied(ctx context.Context, id, file string) (string, error)
 	defer db.Close()
 	return writeReport(ctx, db, id, file)
 }
+
+// reportedRun is the run of a serial that has this id, and for "" the one that its report is about.
+func reportedRun(db *store.DB, serial, id string) (ledger.Run, error) {
+	runs, err := runsOf(db, serial)
+	if err != nil {
+		return ledger.Run{}, err
+	}
+	if id == "" {
+		return reported(runs), nil
+	}
+	i := slices.IndexFunc(runs, func(r ledger.Run) bool { return r.ID == id })
+	if i < 0 {
+		return ledger.Run{}, exit(exitNo, noRun{serial, id})
+	}
+	return runs[i], nil
+}
+
+// noRun is a run that a unit does not have.
+type noRun struct{ serial, id string }
+
+func (r noRun) Error() string { return fmt.Sprintf("%s has no run %q", r.serial, r.id) }
+
+func (noRun) Is(target error) bool { return target == ledger.ErrMissing }
 
 // reported is the run that a unit's report is about: the newest that touched it, or the newest at all. One that is open is
 // INTERRUPTED on its report.
@@ -350,31 +384,36 @@ func besides(db *store.DB, run ledger.Run) ([]ledger.Record, error) {
 	return out, nil
 }
 
-// writeReport renders a run's report and puts it in place whole or not at all.
-func writeReport(ctx context.Context, db *store.DB, id, file string) (string, error) {
+// renderReport is a run's report, a PDF: the same bytes every time.
+func renderReport(ctx context.Context, db *store.DB, id string) ([]byte, error) {
 	run, err := db.Run(id)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	last := run.Records[len(run.Records)-1].Index
 	earlier, err := besides(db, run)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	epochs, err := db.Epochs()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if n := len(earlier); n > 0 {
 		last = max(last, earlier[n-1].Index)
 	}
 	checkpoint, err := db.CheckpointFor(ctx, last)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	pdf, err := report.PDF(report.Input{Run: run, Earlier: earlier, Checkpoint: string(checkpoint), Epochs: epochs})
+	return report.PDF(report.Input{Run: run, Earlier: earlier, Checkpoint: string(checkpoint), Epochs: epochs})
+}
+
+// writeReport renders a run's report and puts it in place whole or not at all.
+func writeReport(ctx context.Context, db *store.DB, id, file string) (string, error) {
+	pdf, err := renderReport(ctx, db, id)
 	if err != nil {
 		return "", err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"os"
@@ -9,7 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"station/kiosk"
 	"station/ledger"
+	"station/store"
 )
 
 // longestReason is in characters.
@@ -38,27 +41,13 @@ func (a *app) unitClose() *cobra.Command {
 			}
 			defer keys.Close()
 			defer db.Close()
-			runs, err := runsOf(db, args[0])
+			run, file, err := closeUnit(c.Context(), db, cfg.Data, ledger.UnitClose{Serial: args[0], As: as, Reason: reason, By: by})
 			if err != nil {
 				return err
 			}
-			i := slices.IndexFunc(runs, func(r ledger.Run) bool { return r.Open() })
-			if i < 0 {
-				return exit(exitRefused, fmt.Errorf("%s has no open run; nothing was changed", args[0]))
-			}
-			if _, err := db.Append(c.Context(), ledger.UnitClose{Run: runs[i].ID, Serial: args[0], As: as, Reason: reason, By: by}); err != nil {
-				return exit(exitError, err)
-			}
-			file := filepath.Join(reportsDir(cfg.Data), reportName(args[0]))
-			if err := os.MkdirAll(reportsDir(cfg.Data), 0o755); err != nil {
-				return exit(exitError, err)
-			}
-			if _, err := writeReport(c.Context(), db, runs[i].ID, file); err != nil {
-				return exit(exitError, fmt.Errorf("the unit is closed, but its report could not be written: %w", err))
-			}
 			printf(a.stdout, "%s is closed as %s; its report is %s\n", args[0], as, file)
-			printf(a.stdout, "its chip %s was not looked at for this, and it stays unknown\n", runs[i].Start.Chip.UID)
-			for _, line := range unknown(runs[i]) {
+			printf(a.stdout, "its chip %s was not looked at for this, and it stays unknown\n", run.Start.Chip.UID)
+			for _, line := range unknown(run) {
 				printf(a.stdout, "  %s\n", line)
 			}
 			_, err = fmt.Fprintf(a.stdout, "if its chip was replaced: `station unit rework %s --new-chip`\n", shown(args[0]))
@@ -73,6 +62,30 @@ func (a *app) unitClose() *cobra.Command {
 		c.MarkFlagRequired(name)
 	}
 	return c
+}
+
+// closeUnit settles the open run of a unit, and writes its report to file.
+func closeUnit(ctx context.Context, db *store.DB, data string, c ledger.UnitClose) (run ledger.Run, file string, err error) {
+	runs, err := runsOf(db, c.Serial)
+	if err != nil {
+		return run, "", err
+	}
+	i := slices.IndexFunc(runs, func(r ledger.Run) bool { return r.Open() })
+	if i < 0 {
+		return run, "", undecided(kiosk.WordUnitNotOpen, "has no open run", c.Serial)
+	}
+	c.Run = runs[i].ID
+	if _, err := db.Append(ctx, c); err != nil {
+		return run, "", exit(exitError, err)
+	}
+	file = filepath.Join(reportsDir(data), reportName(c.Serial))
+	if err := os.MkdirAll(reportsDir(data), 0o755); err != nil {
+		return run, "", exit(exitError, err)
+	}
+	if _, err := writeReport(ctx, db, c.Run, file); err != nil {
+		return run, "", exit(exitError, fmt.Errorf("the unit is closed, but its report could not be written: %w", err))
+	}
+	return runs[i], file, nil
 }
 
 // unknown is what nobody knows of the chip of an open run: what the account says was begun, and does not say the chip has shown.

@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/spf13/cobra"
 
+	"station/kiosk"
 	"station/ledger"
 	"station/store"
 )
@@ -40,29 +42,15 @@ func (a *app) unitRework() *cobra.Command {
 			if withdraw {
 				return a.withdraw(c.Context(), db, cfg.Data, ledger.ReworkWithdrawn{Serial: args[0], Reason: reason, By: by})
 			}
-			p, err := permission(db, args[0])
-			if err != nil {
-				return err
-			}
-			p.Reason, p.By, p.Chip = reason, by, ledger.SameChip
-			var behind bool
+			p := ledger.ReworkPermit{Serial: args[0], Reason: reason, By: by, Chip: ledger.SameChip}
 			if newChip {
 				p.Chip = ledger.NewChip
-			} else if _, behind, err = passwordOf(db, p.Serial, p.UID); err != nil {
-				return err
-			} else if behind {
-				if p.Recipient, err = keys.Recipient(); err != nil {
-					return exit(exitError, err)
-				}
 			}
-			index, err := db.Append(c.Context(), p)
+			index, err := permit(c.Context(), db, cfg.Data, keys, &p)
 			if err != nil {
-				return exit(exitError, err)
+				return err
 			}
-			if err := a.reportAgain(c.Context(), db, cfg.Data, p.Serial); err != nil {
-				return exit(exitError, fmt.Errorf("the permission is there, but the unit's report could not be written: %w", err))
-			}
-			return a.printPermission(p, index, behind)
+			return a.printPermission(p, index)
 		},
 	}
 	f := c.Flags()
@@ -77,6 +65,31 @@ func (a *app) unitRework() *cobra.Command {
 	return c
 }
 
+// permit lets a unit be run once more: p says who, why and on which chip, and gets the rest.
+func permit(ctx context.Context, db *store.DB, data string, keys keyholder, p *ledger.ReworkPermit) (index int64, err error) {
+	if p.UID, err = permissible(db, p.Serial); err != nil {
+		return 0, err
+	}
+	if p.Chip == ledger.SameChip {
+		_, behind, err := passwordOf(db, p.Serial, p.UID)
+		if err != nil {
+			return 0, err
+		}
+		if behind {
+			if p.Recipient, err = keys.Recipient(); err != nil {
+				return 0, exit(exitError, err)
+			}
+		}
+	}
+	if index, err = db.Append(ctx, *p); err != nil {
+		return 0, exit(exitError, err)
+	}
+	if err := reportAgain(ctx, db, data, p.Serial); err != nil {
+		return 0, exit(exitError, fmt.Errorf("the permission is there, but the unit's report could not be written: %w", err))
+	}
+	return index, nil
+}
+
 // withdraw takes a unit's permission back.
 func (a *app) withdraw(ctx context.Context, db *store.DB, data string, w ledger.ReworkWithdrawn) error {
 	runs, err := runsOf(db, w.Serial)
@@ -89,46 +102,53 @@ func (a *app) withdraw(ctx context.Context, db *store.DB, data string, w ledger.
 	}
 	unused := ledger.Unused(runs, ledger.Permissions(records))
 	if unused == nil {
-		return exit(exitRefused, fmt.Errorf("%s has no permission that could be withdrawn; nothing was changed", w.Serial))
+		return undecided(kiosk.WordNotPermitted, "has no permission that could be withdrawn", w.Serial)
 	}
 	w.Permit = unused.Index
 	if _, err := db.Append(ctx, w); err != nil {
 		return exit(exitError, err)
 	}
-	if err := a.reportAgain(ctx, db, data, w.Serial); err != nil {
+	if err := reportAgain(ctx, db, data, w.Serial); err != nil {
 		return exit(exitError, fmt.Errorf("the permission is withdrawn, but the unit's report could not be written: %w", err))
 	}
 	printf(a.stdout, "permission %d of %s is withdrawn\n", w.Permit, w.Serial)
 	return nil
 }
 
-// permission is what may be permitted for a unit as it is: that of one that was begun, and is not under way.
-func permission(db *store.DB, serial string) (p ledger.ReworkPermit, err error) {
+// permissible is the chip of a unit that may be permitted to be run once more: of one that was begun, and is not under way.
+func permissible(db *store.DB, serial string) (uid string, err error) {
 	runs, err := runsOf(db, serial)
 	if err != nil {
-		return p, err
+		return "", err
 	}
 	records, err := db.Permissions(serial)
 	if err != nil {
-		return p, exit(exitError, err)
-	}
-	refused := func(format string, args ...any) error {
-		return exit(exitRefused, fmt.Errorf("%s "+format+"; nothing was changed", append([]any{serial}, args...)...))
+		return "", exit(exitError, err)
 	}
 	for _, r := range runs {
 		if r.Start != nil {
-			p = ledger.ReworkPermit{Serial: serial, UID: r.Start.Chip.UID}
+			uid = r.Start.Chip.UID
 		}
 	}
 	switch unused := ledger.Unused(runs, ledger.Permissions(records)); {
-	case p.UID == "":
-		return p, refused("was never begun, so it needs no rework: run it")
+	case uid == "":
+		return "", undecided(kiosk.WordUnitNotBegun, "was never begun, so it needs no rework: run it", serial)
 	case slices.ContainsFunc(runs, func(r ledger.Run) bool { return r.Open() }):
-		return p, refused("has an open run: finish it by running it again, or settle it with `station unit close`")
+		return "", undecided(kiosk.WordUnitOpen, "has an open run: finish it by running it again, or settle it with `station unit close`", serial)
 	case unused != nil:
-		return p, refused("may be run once more already, on %s (entry %d, by %s: %s); --withdraw takes that back", chipWords(unused.Chip), unused.Index, unused.By, unused.Reason)
+		return "", undecided(kiosk.WordUnitPermitted, fmt.Sprintf("may be run once more already, on %s (entry %d, by %s: %s); --withdraw takes that back",
+			chipWords(unused.Chip), unused.Index, unused.By, unused.Reason), serial, "by", unused.By)
 	}
-	return p, nil
+	return uid, nil
+}
+
+// undecided refuses a person's decision about a unit that does not fit it. facts are names and values in turn.
+func undecided(word, why, serial string, facts ...string) error {
+	s := kiosk.Said{Word: word, Text: fmt.Sprintf("%s %s; nothing was changed", serial, why), Facts: map[string]string{"serial": serial}}
+	for i := 0; i < len(facts); i += 2 {
+		s.Facts[facts[i]] = facts[i+1]
+	}
+	return exit(exitRefused, &kiosk.Refusal{Status: http.StatusConflict, Said: s})
 }
 
 // chipWords says which chip a permission is for.
@@ -154,7 +174,7 @@ func passwordOf(db *store.DB, serial, uid string) (e store.Escrow, found bool, e
 }
 
 // reportAgain writes the report of a unit's newest run anew, now with the permission.
-func (a *app) reportAgain(ctx context.Context, db *store.DB, data, serial string) error {
+func reportAgain(ctx context.Context, db *store.DB, data, serial string) error {
 	runs, err := runsOf(db, serial)
 	if err == nil {
 		err = os.MkdirAll(reportsDir(data), 0o755)
@@ -170,15 +190,15 @@ type permissionJSON struct {
 	ledger.ReworkPermit
 }
 
-func (a *app) printPermission(p ledger.ReworkPermit, index int64, behind bool) error {
+func (a *app) printPermission(p ledger.ReworkPermit, index int64) error {
 	if a.json {
 		return a.printJSON(permissionJSON{index, p})
 	}
-	printf(a.stdout, "%s may be run once more, on %s: permission %d, by %s (unauthenticated)\n", p.Serial, chipWords(p.Chip), index, p.By)
+	printf(a.stdout, "%s may be run once more, on %s: permission %d, by %s\n", p.Serial, chipWords(p.Chip), index, byWhom(p.By, p.Authenticated))
 	switch {
 	case p.Chip == ledger.NewChip:
 		printf(a.stdout, "chip %s is retired as soon as that run begins\n", p.UID)
-	case behind:
+	case p.Recipient != "":
 		printf(a.stdout, "its chip %s is behind a password: an auditor seals that to this station with `station escrow reseal %s --identity FILE -o UNLOCK`, and the run takes it with --unlock SLOT=UNLOCK\n", p.UID, p.Serial)
 	}
 	return nil

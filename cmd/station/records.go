@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"station/kiosk"
+	"station/ledger"
+	"station/store"
+)
+
+// records is the ledger of a station at work, as its pages have it: a kiosk.Records.
+type records struct {
+	db      *store.DB
+	keys    keyholder
+	data    string
+	running func(serial string) bool // a unit is under way right now
+}
+
+func (b *bench) records(running func(serial string) bool) *records {
+	return &records{b.db, b.secrets.keys, b.data, running}
+}
+
+func (r *records) Find(text, cursor string, limit int) ([]kiosk.UnitRow, string, error) {
+	units, next, err := r.db.Find(text, cursor, limit)
+	rows := []kiosk.UnitRow{}
+	for _, u := range units {
+		rows = append(rows, kiosk.UnitRow{Serial: u.Serial, Outcome: u.Outcome, Cause: u.Cause, Closed: u.Closed, Rework: u.Rework != nil, Recipe: u.Recipe, UID: u.UID, Slot: u.Slot,
+			Operator: u.Operator, Run: u.Run, Code: kiosk.CodeOf(u.Run), Time: u.Time})
+	}
+	return rows, next, err
+}
+
+func (r *records) Unit(serial string) (runs []ledger.Run, permits []ledger.Record, err error) {
+	if runs, err = runsOf(r.db, serial); err != nil {
+		return nil, nil, err
+	}
+	permits, err = r.db.Permissions(serial)
+	return runs, permits, err
+}
+
+// Prove takes no hash and no signature on trust: the leaves are hashed anew, and each is followed up to the root that the checkpoint signs.
+func (r *records) Prove(ctx context.Context, serial string) (p kiosk.Proof, err error) {
+	runs, permits, err := r.Unit(serial)
+	if err != nil {
+		return p, err
+	}
+	all := permits
+	for _, run := range runs {
+		all = append(all, run.Records...)
+	}
+	p.Entries = len(all)
+	head, err := r.checkpoint(ctx, &p)
+	if err != nil {
+		p.Problem = err.Error()
+		return p, nil
+	}
+	p.Size, p.Root = head.Size, head.Root.String()
+	for _, rec := range all {
+		if rec.Index >= head.Size {
+			p.Problem = fmt.Sprintf("entry %d is not in the tree of the checkpoint", rec.Index)
+			continue
+		}
+		path, err := tlog.ProveRecord(head.Size, rec.Index, r.db)
+		if err == nil {
+			err = tlog.CheckRecord(path, head.Size, head.Root, rec.Index, tlog.RecordHash(rec.Bytes))
+		}
+		if err != nil {
+			p.Problem = fmt.Sprintf("entry %d: %v", rec.Index, err)
+			continue
+		}
+		p.Proven++
+	}
+	return p, nil
+}
+
+// checkpoint is the newest one, checked with the key that signs now; what is not signed yet is signed.
+func (r *records) checkpoint(ctx context.Context, p *kiosk.Proof) (ledger.Checkpoint, error) {
+	size, err := r.db.Size()
+	if err != nil {
+		return ledger.Checkpoint{}, err
+	}
+	if err := r.db.Sign(ctx); err != nil {
+		return ledger.Checkpoint{}, err
+	}
+	chain, err := r.db.Keys()
+	if err != nil {
+		return ledger.Checkpoint{}, err
+	}
+	p.Signer = chain.Present()
+	verifier, err := note.NewVerifier(p.Signer)
+	if err != nil {
+		return ledger.Checkpoint{}, err
+	}
+	_, text, err := r.db.Checkpoint(size)
+	if err != nil {
+		return ledger.Checkpoint{}, err
+	}
+	return ledger.OpenCheckpoint(text, verifier)
+}
+
+func (r *records) Report(ctx context.Context, serial, run string) ([]byte, error) {
+	about, err := reportedRun(r.db, serial, run)
+	if err != nil {
+		return nil, err
+	}
+	return renderReport(ctx, r.db, about.ID)
+}
+
+func (r *records) Verify(ctx context.Context) (document any, ok bool, err error) {
+	j, err := verifyLedger(ctx, r.db)
+	return j, j.OK, err
+}
+
+func (r *records) CloseUnit(ctx context.Context, who kiosk.Who, serial, as, reason string) error {
+	if err := checkReason(reason); err != nil {
+		return err
+	}
+	if r.running(serial) {
+		return undecided(kiosk.WordUnitRunning, "is being worked on right now", serial)
+	}
+	_, _, err := closeUnit(ctx, r.db, r.data, ledger.UnitClose{Serial: serial, As: as, Reason: reason, By: who.ID, Authenticated: who.Authenticated})
+	return err
+}
+
+func (r *records) Permit(ctx context.Context, who kiosk.Who, serial, chip, reason string) error {
+	if err := checkReason(reason); err != nil {
+		return err
+	}
+	_, err := permit(ctx, r.db, r.data, r.keys, &ledger.ReworkPermit{Serial: serial, Chip: chip, Reason: reason, By: who.ID, Authenticated: who.Authenticated})
+	return err
+}
+
+func (r *records) Append(ctx context.Context, body ledger.Body) error {
+	_, err := r.db.Append(ctx, body)
+	return err
+}
+
+func checkReason(reason string) error {
+	var e *exitErr
+	if err := readable("a reason", reason, longestReason); errors.As(err, &e) {
+		return &kiosk.Refusal{Status: http.StatusUnprocessableEntity, Said: kiosk.Said{Word: kiosk.WordReason, Text: e.Error()}}
+	}
+	return nil
+}
