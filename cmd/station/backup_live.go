@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"station/store"
@@ -40,18 +39,6 @@ type backups struct {
 
 	mu      sync.Mutex
 	present net.Conn // who is being served
-}
-
-// socketIn names a socket in a directory by the directory's descriptor: the whole path may be longer than the address of a socket (unix(7): 108 bytes).
-func socketIn(dir *os.File, name string) string {
-	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), name)
-}
-
-// listenPrivate makes a socket in a directory, for its owner alone.
-func listenPrivate(dir *os.File, name string) (net.Listener, error) {
-	old := syscall.Umask(0o177)
-	defer syscall.Umask(old)
-	return net.Listen("unix", socketIn(dir, name))
 }
 
 // offerBackups hands out copies of the ledger until the bench is closed. Where that cannot be, it is said, and all else goes on.
@@ -165,21 +152,6 @@ func (o *backups) close() error {
 	err := o.listener.Close() // it removes the socket
 	<-o.done
 	return errors.Join(err, o.dir.Close())
-}
-
-// mayRead tells whether the other end could read the ledger file too.
-func mayRead(c net.Conn) bool {
-	raw, err := c.(*net.UnixConn).SyscallConn()
-	if err != nil {
-		return false
-	}
-	var who *syscall.Ucred
-	if err := raw.Control(func(fd uintptr) {
-		who, err = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
-	}); err != nil {
-		return false
-	}
-	return err == nil && (who.Uid == 0 || int(who.Uid) == os.Getuid())
 }
 
 // copyOfRunning writes the ledger of a station at work. It has tell say so once where nothing comes for a while.

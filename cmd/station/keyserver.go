@@ -9,13 +9,11 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -110,7 +108,7 @@ func (a *app) keyServerServe() *cobra.Command {
 				return exit(exitError, fmt.Errorf("stations cannot be served (%w): `listen:` in %s is an address of this PC that no other program has", err, keyServerFile(dir)))
 			}
 			defer network.Close()
-			socket, err := listenAdmin(dir)
+			socket, err := listenSocket(dir, adminSocket)
 			if err != nil {
 				return exit(exitError, err)
 			}
@@ -127,68 +125,10 @@ func (a *app) keyServerServe() *cobra.Command {
 	}
 }
 
-// listenAdmin makes the socket, for its owner alone. What is left of a server that died is nobody's: the ledger is locked by now.
-func listenAdmin(path string) (net.Listener, error) {
-	dir, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Remove(filepath.Join(path, adminSocket)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, errors.Join(err, dir.Close())
-	}
-	l, err := listenPrivate(dir, adminSocket)
-	if err != nil {
-		return nil, errors.Join(err, dir.Close())
-	}
-	return adminListener{l, dir}, nil
-}
-
-// adminListener keeps the directory open by which its socket is named.
-type adminListener struct {
-	net.Listener
-	dir *os.File
-}
-
-func (l adminListener) Close() error { return errors.Join(l.Listener.Close(), l.dir.Close()) }
-
-// dialAdmin connects to the socket.
-func dialAdmin(ctx context.Context, path string) (net.Conn, error) {
-	dir, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	return (&net.Dialer{}).DialContext(ctx, "unix", socketIn(dir, adminSocket))
-}
-
-// serveBoth serves until ctx is over, and then lets go what is under way.
-func serveBoth(ctx context.Context, stations *http.Server, network net.Listener, admin *http.Server, socket net.Listener) error {
-	failed := make(chan error, 2)
-	go func() { failed <- stations.Serve(network) }()
-	go func() { failed <- admin.Serve(socket) }()
-	var err error
-	running := 2
-	select {
-	case <-ctx.Done():
-	case err = <-failed:
-		running--
-	}
-	const limit = 5 * time.Second
-	stop, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	err = errors.Join(err, stations.Shutdown(stop), admin.Shutdown(stop))
-	for range running {
-		if late := <-failed; !errors.Is(late, http.ErrServerClosed) {
-			err = errors.Join(err, late)
-		}
-	}
-	return err
-}
-
 // admin asks the key server of this PC: the one that serves, or, where none does, one that is opened for it.
 func (a *app) admin(ctx context.Context, route string, in, out any) error {
 	dir := a.keyServerDir()
-	err := keyserver.DialAdmin(func(ctx context.Context) (net.Conn, error) { return dialAdmin(ctx, dir) }).Call(ctx, route, in, out)
+	err := keyserver.DialAdmin(func(ctx context.Context) (net.Conn, error) { return dialSocket(ctx, dir, adminSocket) }).Call(ctx, route, in, out)
 	var refused *keyserver.Error
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
 		ks, openErr := a.openKeyServer(dir)
