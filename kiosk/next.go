@@ -10,28 +10,25 @@ import (
 
 // Words of State.Next, and what their sentences name.
 const (
-	NextReseat      = "next-reseat"     // slot, serial
-	NextDecide      = "next-decide"     // slot, serial
-	NextResume      = "next-resume"     // slot, serial, card
-	NextResumeAll   = "next-resume-all" // count, slots, card
-	NextBin         = "next-bin"        // slot, serial, card: its board is out
-	NextTakeFail    = "next-take-fail"  // slot, serial, card: its board is in the slot
-	NextPutIn       = "next-put-in"     // slot, serial
-	NextValue       = "next-value"      // slot, serial, value
-	NextTakeOut     = "next-take-out"   // slot, serial, outcome
-	NextEmpty       = "next-empty"      // slot: nobody knows what is in it
-	NextScan        = "next-scan"       // slot
-	NextStopped     = "next-stopped"    // slot, card
-	NextProblem     = "next-problem"    // slot
-	NextWait        = "next-wait"       // count
-	NextLook        = "next-look"       // the slots are looked at
-	NextJobFull     = "next-job-full"   // count
-	NextNoJob       = "next-no-job"     //
-	NextNoShift     = "next-no-shift"   //
-	NextNoSlot      = "next-no-slot"    // none is used
-	cardOfRejectBin = "REJECT"          // as provision has it
-	cardOfRelease   = "RELEASE:"        // likewise
-	cardOfResume    = provision.CardResume
+	NextReseat    = "next-reseat"     // slot, serial
+	NextDecide    = "next-decide"     // slot, serial
+	NextResume    = "next-resume"     // slot, serial, card
+	NextResumeAll = "next-resume-all" // count, slots, card
+	NextBin       = "next-bin"        // slot, serial, card: its board is out
+	NextTakeFail  = "next-take-fail"  // slot, serial, card: its board is in the slot
+	NextPutIn     = "next-put-in"     // slot, serial
+	NextValue     = "next-value"      // slot, serial, value
+	NextTakeOut   = "next-take-out"   // slot, serial, outcome
+	NextEmpty     = "next-empty"      // slot: nobody knows what is in it
+	NextScan      = "next-scan"       // slot
+	NextStopped   = "next-stopped"    // slot, card
+	NextProblem   = "next-problem"    // slot
+	NextWait      = "next-wait"       // count
+	NextLook      = "next-look"       // the slots are looked at
+	NextJobFull   = "next-job-full"   // count
+	NextNoJob     = "next-no-job"     //
+	NextNoShift   = "next-no-shift"   //
+	NextNoSlot    = "next-no-slot"    // none is used
 )
 
 // NextWords are all of them.
@@ -109,18 +106,18 @@ func nextOpen(s *State, tiles []Tile) *Said {
 		slots = append(slots, o.Here)
 	}
 	if len(here) == 1 {
-		return next(NextResume, fmt.Sprintf("the run of %s in slot %s broke off: scan %s to finish it", here[0].Serial, here[0].Here, cardOfResume), "slot", here[0].Here, "serial", here[0].Serial, "card", cardOfResume)
+		return next(NextResume, fmt.Sprintf("the run of %s in slot %s broke off: scan %s to finish it", here[0].Serial, here[0].Here, provision.CardResume), "slot", here[0].Here, "serial", here[0].Serial, "card", provision.CardResume)
 	}
 	list := strings.Join(slots, ", ")
-	return next(NextResumeAll, fmt.Sprintf("%d runs broke off, in slots %s: scan %s to finish them", len(here), list, cardOfResume), "count", strconv.Itoa(len(here)), "slots", list, "card", cardOfResume)
+	return next(NextResumeAll, fmt.Sprintf("%d runs broke off, in slots %s: scan %s to finish them", len(here), list, provision.CardResume), "count", strconv.Itoa(len(here)), "slots", list, "card", provision.CardResume)
 }
 
 func nextFail(_ *State, tiles []Tile) *Said {
 	if t := first(tiles, func(t Tile) bool { return t.Held && !t.There }); t != nil {
-		return next(NextBin, fmt.Sprintf("put the board of %s, which failed in slot %s, into the reject bin, and scan the bin's card %s", t.Serial, t.Slot, cardOfRejectBin), "slot", t.Slot, "serial", t.Serial, "card", cardOfRejectBin)
+		return next(NextBin, fmt.Sprintf("put the board of %s, which failed in slot %s, into the reject bin, and scan the bin's card %s", t.Serial, t.Slot, provision.CardReject), "slot", t.Slot, "serial", t.Serial, "card", provision.CardReject)
 	}
 	if t := first(tiles, func(t Tile) bool { return t.Held }); t != nil {
-		return next(NextTakeFail, fmt.Sprintf("take the board of %s, which failed, out of slot %s, put it into the reject bin, and scan the bin's card %s", t.Serial, t.Slot, cardOfRejectBin), "slot", t.Slot, "serial", t.Serial, "card", cardOfRejectBin)
+		return next(NextTakeFail, fmt.Sprintf("take the board of %s, which failed, out of slot %s, put it into the reject bin, and scan the bin's card %s", t.Serial, t.Slot, provision.CardReject), "slot", t.Slot, "serial", t.Serial, "card", provision.CardReject)
 	}
 	return nil
 }
@@ -195,7 +192,7 @@ func nextFree(_ *State, tiles []Tile) *Said {
 // nextNone is where no slot takes a board.
 func nextNone(_ *State, tiles []Tile) *Said {
 	if t := first(tiles, func(t Tile) bool { return t.Stopped }); t != nil {
-		return next(NextStopped, fmt.Sprintf("slot %s is stopped: have it looked after, and a supervisor scan %s%s", t.Slot, cardOfRelease, t.Slot), "slot", t.Slot, "card", cardOfRelease+t.Slot)
+		return next(NextStopped, fmt.Sprintf("slot %s is stopped: have it looked after, and a supervisor scan %s%s", t.Slot, provision.CardRelease, t.Slot), "slot", t.Slot, "card", provision.CardRelease+t.Slot)
 	}
 	if busy := underWay(tiles); busy > 0 {
 		return waiting(busy)

@@ -17,7 +17,7 @@ type Running struct {
 	Overall   int       `json:"overall"`   // of the run, by the time that its steps take; never less than before, and 100 never before its end
 	Started   time.Time `json:"started"`
 	Elapsed   int64     `json:"elapsed_ms"`
-	Remaining int64     `json:"remaining_ms"` // -1 where nobody knows
+	Remaining int64     `json:"remaining_ms"` // of the steps whose time is known; -1 where that of the present one is not
 }
 
 // running is a run under way, and what its measures come from.
@@ -71,7 +71,7 @@ func (r *running) progress(ev provision.Event, now time.Time) {
 	}
 }
 
-// at measures the run at a time. times are how long its steps take, 0 where nobody knows.
+// at measures the run at a time. times are how long its steps take, 0 where nobody knows: such a step counts as much of the run as the others do in the mean.
 func (r *running) at(now time.Time, times []time.Duration) Running {
 	out := r.Running
 	out.Elapsed = max(now.Sub(r.Started).Milliseconds(), 0)
@@ -83,40 +83,48 @@ func (r *running) at(now time.Time, times []time.Duration) Running {
 			overall = float64(r.Step) / float64(r.Of)
 		}
 	}
-	if fit := len(times) > 0 && (r.Of == 0 || r.Of == len(times)) && r.Step <= len(times); fit {
-		var before, present, after time.Duration
-		var left time.Duration // of the present step
-		known, whole := true, true
+	if n, mean := known(times); n > 0 && (r.Of == 0 || r.Of == len(times)) && r.Step <= len(times) {
+		var before, present, after, left, rest time.Duration // of the run's steps; left of the present one, rest of those after it, where that is known
 		for i, t := range times {
-			whole = whole && t > 0
+			weighs := t
+			if t == 0 {
+				weighs = mean
+			}
 			switch {
 			case i+1 < r.Step:
-				before += t
+				before += weighs
 			case i+1 == r.Step:
-				present, left = t, r.left(now, t)
-				known = known && (t > 0 || r.ended)
+				present, left = weighs, r.left(now, t)
 			default:
-				after += t
-				known = known && t > 0
+				after, rest = after+weighs, rest+t
 			}
 		}
-		if known {
-			out.Remaining = (left + after).Milliseconds()
+		here := r.Step == 0 || r.ended || times[r.Step-1] > 0
+		if here {
+			out.Remaining = (left + rest).Milliseconds()
 		}
-		if whole {
-			in := max(now.Sub(r.stepAt), 0)
-			part := 0.0
-			if r.ended {
-				part = 1
-			} else if in+left > 0 {
-				part = float64(in) / float64(in+left)
-			}
-			overall = (float64(before) + part*float64(present)) / float64(before+present+after)
+		part := 0.0
+		if in := max(now.Sub(r.stepAt), 0); r.ended {
+			part = 1
+		} else if here && in+left > 0 {
+			part = float64(in) / float64(in+left)
 		}
+		overall = (float64(before) + part*float64(present)) / float64(before+present+after)
 	}
 	r.Overall = max(r.Overall, min(int(overall*100), 99))
 	out.Overall = r.Overall
 	return out
+}
+
+// known is how many of these times are, and their mean.
+func known(times []time.Duration) (n int, mean time.Duration) {
+	for _, t := range times {
+		if t > 0 {
+			n++
+			mean += t
+		}
+	}
+	return n, mean / time.Duration(max(n, 1))
 }
 
 // left is what remains of the present step, which takes t in all: at least what its move still needs at the speed that it has.

@@ -69,11 +69,8 @@ func (t *tile) seen() any {
 	}{t.Tile, t.run}
 }
 
-// wordScanSerial asks for the next board of a slot.
-const wordScanSerial = "scan-serial" // as provision has it
-
 // asks tells whether the next board was asked for, for this slot.
-func (t *Tile) asks() bool { return t.Said != nil && t.Said.Word == wordScanSerial }
+func (t *Tile) asks() bool { return t.Said != nil && t.Said.Word == provision.WordScanSerial }
 
 // at is the tile as it shows at a time. times are how long steps take.
 func (t *tile) at(now time.Time, times []time.Duration) Tile {
@@ -168,7 +165,7 @@ func (t *tile) result(serial string, r Result, there bool) []Tone {
 	switch waits := t.State == provision.Scanned || t.State == provision.Armed; {
 	case again && t.Result == nil:
 		return nil // it was gone already
-	case waits && !t.ahead, t.run != nil && serial != t.Serial:
+	case (waits || t.run != nil) && serial != t.Serial:
 	default:
 		if t.warned != "" {
 			r.Message = strings.TrimSpace(r.Message + " " + t.warned)

@@ -140,7 +140,7 @@ func (w *Wall) Said(slot string, s *Said) {
 	defer w.mu.Unlock()
 	if t := w.tiles[slot]; t != nil {
 		changed := []string{slot}
-		if s != nil && s.Word == wordScanSerial { // one board is asked for at a time
+		if s != nil && s.Word == provision.WordScanSerial { // one board is asked for at a time
 			for name, other := range w.tiles {
 				if other != t && other.asks() {
 					other.Said = nil

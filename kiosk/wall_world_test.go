@@ -144,6 +144,14 @@ func (x *world) act(p *place) {
 			x.do(p.Slot, x.status)
 			return
 		}
+		if x.odds(5, "chip elsewhere") { // refused before the line is looked at
+			x.runs++
+			r := Result{Outcome: ledger.Refused, Cause: "in-two-slots", Run: fmt.Sprintf("%016x", x.runs)}
+			x.do(p.Slot, func() { x.w.Result(p.Slot, p.Serial, &r, true) }, Attention)
+			p.State, p.There, p.shows, p.unit, p.wasIn, p.quiet = provision.Occupied, true, &r, p.Serial, true, false
+			x.do(p.Slot, x.status)
+			return
+		}
 		p.State, p.There, p.step, p.of, p.done = provision.Running, true, 0, rapid.IntRange(1, 4).Draw(x.t, "of"), 0
 		phase := ""
 		if x.odds(2, "engine first") {

@@ -173,7 +173,7 @@ func TestAsked(t *testing.T) {
 	}
 	w.Slots(all)
 	for _, slot := range []string{"1", "2"} {
-		w.Said(slot, &Said{Word: wordScanSerial})
+		w.Said(slot, &Said{Word: provision.WordScanSerial})
 		one, two := w.mustTile("1"), w.mustTile("2")
 		if next := w.State().Next; next.Word != NextScan || next.Facts["slot"] != slot || one.asks() == two.asks() {
 			t.Errorf("slot %s asks, and next is %+v", slot, next)
