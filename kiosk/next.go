@@ -37,11 +37,12 @@ var NextWords = []string{NextReseat, NextDecide, NextResume, NextResumeAll, Next
 
 // nextOf is the one thing to be done now, what is most urgent first: what a person's hands are waited for in a run; boards here that a person decides about, or whose runs broke off;
 // FAILs, those already out first; what was scanned; what is done; the next board. What only another person mends (a slot that is stopped, or that cannot be looked at)
-// comes up where no slot takes a board: the tiles show it anyway. order is that in which free slots are taken.
+// comes up where no slot takes a board: the tiles show it anyway. order is that in which slots are named: those first whose FAILs are
+// out, in the order in which they came out, then the one that a board was asked for, then the others as free ones are taken.
 func nextOf(s *State, order []string) Said {
 	var tiles []Tile
 	for _, name := range order {
-		if t, ok := s.Tile(name); ok && !t.Excluded {
+		if t, ok := s.Tile(name); ok && name != "" && !t.Excluded {
 			tiles = append(tiles, t)
 		}
 	}
@@ -179,10 +180,7 @@ func waiting(busy int) *Said {
 
 func nextFree(_ *State, tiles []Tile) *Said {
 	takes := func(t Tile) bool { return t.State == provision.Free && !t.Stopped && !t.Held && t.Problem == nil }
-	t := first(tiles, func(t Tile) bool { return takes(t) && t.asks() })
-	if t == nil {
-		t = first(tiles, takes)
-	}
+	t := first(tiles, takes)
 	if t == nil {
 		return nil
 	}

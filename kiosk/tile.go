@@ -69,9 +69,6 @@ func (t *tile) seen() any {
 	}{t.Tile, t.run}
 }
 
-// asks tells whether the next board was asked for, for this slot.
-func (t *Tile) asks() bool { return t.Said != nil && t.Said.Word == provision.WordScanSerial }
-
 // at is the tile as it shows at a time. times are how long steps take.
 func (t *tile) at(now time.Time, times []time.Duration) Tile {
 	out := t.Tile

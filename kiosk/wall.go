@@ -56,6 +56,8 @@ type Wall struct {
 	version  uint64
 	tiles    map[string]*tile
 	order    []string // in which the line takes free slots
+	asked    string   // the slot that the next board was asked for last
+	out      []string // slots whose FAILs wait and whose boards are out, the first one first
 	said     *Said
 	shift    *Shift
 	job      *Job
@@ -129,8 +131,20 @@ func (w *Wall) Slots(all []provision.SlotStatus) {
 		}
 	}
 	w.order = order
+	w.binned()
 	if len(changed) > 0 {
 		w.tell(false, tones, changed...)
+	}
+}
+
+// binned keeps the order in which FAILs came out, which is that in which the card of the reject bin counts for them.
+func (w *Wall) binned() {
+	waits := func(name string) bool { t := w.tiles[name]; return t.Held && !t.There }
+	w.out = slices.DeleteFunc(w.out, func(name string) bool { return !waits(name) })
+	for _, name := range w.order {
+		if waits(name) && !slices.Contains(w.out, name) {
+			w.out = append(w.out, name)
+		}
 	}
 }
 
@@ -141,12 +155,11 @@ func (w *Wall) Said(slot string, s *Said) {
 	if t := w.tiles[slot]; t != nil {
 		changed := []string{slot}
 		if s != nil && s.Word == provision.WordScanSerial { // one board is asked for at a time
-			for name, other := range w.tiles {
-				if other != t && other.asks() {
-					other.Said = nil
-					changed = append(changed, name)
-				}
+			if other := w.tiles[w.asked]; other != nil && other != t && other.Said != nil && other.Said.Word == s.Word {
+				other.Said = nil
+				changed = append(changed, w.asked)
 			}
+			w.asked = slot
 		}
 		t.Said = copied(s)
 		w.tell(false, nil, changed...)
@@ -265,7 +278,7 @@ func (w *Wall) state() State {
 			}
 		}
 	}
-	s.Next = nextOf(&s, w.order)
+	s.Next = nextOf(&s, union(w.out, union([]string{w.asked}, w.order)))
 	return s
 }
 

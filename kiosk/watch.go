@@ -10,7 +10,7 @@ import (
 type Change struct {
 	State State
 	From  uint64   // the version that they had; 0 for none. From and State.Version together tell Tiles and All, so that two who get the same may share what is made of it
-	Tiles []string // slots whose tiles are others
+	Tiles []string // slots whose tiles are others, and those that the next thing to do was about or is
 	All   bool     // so may be job, shift, open, next, mirror, and what was said of no slot
 	Tones []Toned  // what is to be heard
 }
@@ -83,6 +83,11 @@ func (w *Wall) tell(all bool, tones []Toned, slots ...string) {
 	w.version++
 	s := w.state()
 	if !s.Next.equal(w.next) {
+		for _, slot := range []string{w.next.Facts["slot"], s.Next.Facts["slot"]} { // where it was to be done, and where it is now
+			if w.tiles[slot] != nil {
+				slots = union(slots, []string{slot})
+			}
+		}
 		w.next, all = s.Next, true
 	}
 	for x := range w.watchers {
