@@ -41,6 +41,7 @@ type floor struct {
 	slots   []provision.SlotStatus
 	blind   map[string]string // why slots cannot be looked at
 	runs    []ledger.Run      // open ones
+	settled int               // counts the runs that ended, so that what was read of the ledger before is not taken for now
 	open    []kiosk.Open      // as the wall has them
 	aborted bool              // a run was
 }
@@ -98,14 +99,19 @@ func (f *floor) mind() {
 
 // look reads the open runs.
 func (f *floor) look() error {
+	f.mu.Lock()
+	settled := f.settled
+	f.mu.Unlock()
 	runs, err := f.bench.db.OpenRuns()
 	if err != nil {
 		return err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.runs = runs
-	f.showOpen()
+	if f.settled == settled { // otherwise it is looked at once more
+		f.runs = runs
+		f.showOpen()
+	}
 	return nil
 }
 

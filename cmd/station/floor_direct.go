@@ -87,7 +87,7 @@ func (f *floor) direct(ctx context.Context, who kiosk.Who, order kiosk.DirectOrd
 	}
 	f.stand(scans, provision.Running)
 	results := f.app.provision(ctx, f.bench, job{recipe: r, operator: who.ID, trial: order.Trial, unlocks: order.Unlock}, scans, order.Values, watch)
-	f.stand(scans, provision.Unseen)
+	f.stand(scans, provision.Occupied)
 	rows := []runJSON{}
 	for _, o := range results {
 		rows = append(rows, resultJSON(o))
@@ -127,12 +127,12 @@ func (f *floor) directable(order kiosk.DirectOrder, scans, files []pair) error {
 	return nil
 }
 
-// stand shows that slots run, or that nobody knows any more what is in them.
+// stand shows that slots run, or that what ran in them is still there: nobody looks at them.
 func (f *floor) stand(scans []pair, state provision.SlotState) {
 	var all []provision.SlotStatus
 	for _, name := range f.bench.config.usable() {
 		s := provision.SlotStatus{Slot: name, State: provision.Unseen}
-		if i := slices.IndexFunc(scans, func(p pair) bool { return p.slot == name }); i >= 0 && state == provision.Running {
+		if i := slices.IndexFunc(scans, func(p pair) bool { return p.slot == name }); i >= 0 {
 			s.State, s.Serial, s.There = state, scans[i].value, true
 		}
 		all = append(all, s)

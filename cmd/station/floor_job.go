@@ -26,7 +26,6 @@ type floorJob struct {
 	begun  time.Time
 	recipe *recipes.Recipe // nil where it cannot be carried out as it was begun
 	steps  []kiosk.JobStep
-	held   []provision.Held   // FAILs of before this program's start that nobody acknowledged
 	last   map[string]lastRun // by slot, of before this program's start, until the slot was looked at
 
 	asks  chan ask
@@ -36,6 +35,7 @@ type floorJob struct {
 
 	mu    sync.Mutex
 	units map[string]ledger.Outcome // by serial: PASS, FAIL or TRIAL, whichever was last, and anything else where there is none of them
+	held  []provision.Held          // FAILs that nobody acknowledged
 }
 
 // lastRun is how the last run in a slot ended.
@@ -55,6 +55,30 @@ func (j *floorJob) ended(serial string, o ledger.Outcome) {
 	if counts(o) || !counts(j.units[serial]) {
 		j.units[serial] = o
 	}
+}
+
+// hold keeps a FAIL until it is acknowledged.
+func (j *floorJob) hold(h provision.Held) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.held = append(j.held, h)
+}
+
+func (j *floorJob) acknowledge(run string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.held = slices.DeleteFunc(j.held, func(h provision.Held) bool { return h.Run == run })
+}
+
+// heldSerials are those of the FAILs that nobody acknowledged.
+func (j *floorJob) heldSerials() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	all := []string{}
+	for _, h := range j.held {
+		all = append(all, h.Serial)
+	}
+	return all
 }
 
 // counts tells whether an outcome says more of a unit than that it was not done.
@@ -162,6 +186,7 @@ func (f *floor) beginJob(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kios
 	f.job = j
 	f.mu.Unlock()
 	if err := f.start(j, r); err != nil {
+		f.wall.Job(j.shown())
 		return kiosk.Answer{}, err
 	}
 	return kiosk.Answer{Tone: kiosk.Accept, Said: *said(kiosk.WordJobBegun, "the job is open: "+r.Title(), "", "recipe", r.Title())}, nil
@@ -184,6 +209,7 @@ func (f *floor) start(j *floorJob, r *recipes.Recipe) error {
 	f.mu.Lock()
 	j.recipe, j.steps, j.asks, j.line, j.lines, j.over = r, stepsOf(r), s.asks, s, w.lines, make(chan struct{})
 	f.mu.Unlock()
+	f.wall.Job(nil) // one that could not go on had no steps
 	f.wall.Job(j.shown())
 	f.wall.Said("", nil)
 	f.ended.Go(func() {
@@ -267,11 +293,8 @@ func (f *floor) stop(ctx context.Context, j *floorJob, who kiosk.Who) error {
 			if s.State == provision.Running {
 				running = append(running, s.Slot)
 			}
-			if s.Held {
-				fails = append(fails, s.Serial)
-			}
 		}
-		if len(running)+len(fails) > 0 {
+		if fails = j.heldSerials(); len(running)+len(fails) > 0 {
 			return nil
 		}
 		j.line.asks = nil
@@ -288,7 +311,7 @@ func (f *floor) stop(ctx context.Context, j *floorJob, who kiosk.Who) error {
 	close(j.lines)
 	<-j.over
 	f.mu.Lock()
-	j.line, j.held, f.slots = nil, nil, nil
+	j.line, f.slots = nil, nil
 	clear(f.blind)
 	f.mu.Unlock()
 	var unseen []provision.SlotStatus

@@ -29,8 +29,9 @@ func (f *floor) restore() error {
 		return err
 	}
 	f.job = j
-	f.wall.Job(j.shown())
-	f.goOn(f.ctx, j)
+	if f.goOn(f.ctx, j) != nil {
+		f.wall.Job(j.shown())
+	}
 	return nil
 }
 
@@ -99,12 +100,7 @@ func (f *floor) recount(j *floorJob, from int64) error {
 					j.endedIn(b)
 				}
 			case ledger.FailAcknowledged:
-				for i, h := range j.held {
-					if h.Run == b.Run {
-						j.held = append(j.held[:i:i], j.held[i+1:]...)
-						break
-					}
-				}
+				j.acknowledge(b.Run)
 			}
 		}
 	}
@@ -115,7 +111,7 @@ func (f *floor) recount(j *floorJob, from int64) error {
 func (j *floorJob) endedIn(b ledger.RunEnd) {
 	j.ended(b.Serial, b.Outcome)
 	if b.Outcome == ledger.Fail {
-		j.held = append(j.held, provision.Held{Slot: b.Slot, Serial: b.Serial, Run: b.Run})
+		j.hold(provision.Held{Slot: b.Slot, Serial: b.Serial, Run: b.Run})
 	}
 	r := kiosk.Result{Outcome: b.Outcome, Cause: b.Cause, Message: b.Message, Next: b.Next, Run: b.Run, Code: kiosk.CodeOf(b.Run), Duration: b.Duration,
 		Report: b.Outcome != ledger.Refused}

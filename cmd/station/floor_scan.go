@@ -100,9 +100,12 @@ func (f *floor) ask(ctx context.Context, j *floorJob, who kiosk.Who, do func() [
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	a := ask{who: who, do: do, done: make(chan []provision.Decision, 1)}
+	f.mu.Lock()
+	asks, over := j.asks, j.over
+	f.mu.Unlock()
 	select {
-	case j.asks <- a:
-	case <-j.over:
+	case asks <- a:
+	case <-over:
 		return nil, f.over()
 	case <-ctx.Done():
 		return nil, ctx.Err()

@@ -43,18 +43,11 @@ func (f *floor) endShift(who kiosk.Who) (kiosk.Answer, error) {
 	defer f.deeds.Unlock()
 	f.mu.Lock()
 	begun, job := f.shift != nil, f.job
-	held := []string{}
-	for _, s := range f.slots {
-		if s.Held {
-			held = append(held, s.Serial)
-		}
-	}
-	if job != nil && job.line == nil {
-		for _, h := range job.held {
-			held = append(held, h.Serial)
-		}
-	}
 	f.mu.Unlock()
+	held := []string{}
+	if job != nil {
+		held = job.heldSerials()
+	}
 	if !begun {
 		return kiosk.Answer{}, conflict(said(kiosk.WordNoShift, "no shift has begun", ""))
 	}

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,9 +13,12 @@ import (
 	"testing"
 	"time"
 
+	"station/fixtures"
 	"station/kiosk"
 	"station/ledger"
 	"station/provision"
+	"station/sim"
+	"station/sim/nor"
 )
 
 // floored is a simulated station with a floor, which may be ended and opened again.
@@ -23,6 +28,8 @@ type floored struct {
 	told  bool
 	stop  context.CancelFunc
 	texts *told
+	line  *sim.Line // of a floor that is opened by openLine
+	chips []*nor.Chip
 }
 
 var (
@@ -51,6 +58,7 @@ func (f *floored) openOver(prepare func(*bench)) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	b.offerBackups()
 	prepare(b)
 	wall := kiosk.NewWall(kiosk.WallOptions{Station: "line1", Simulated: true, Rows: [][]string{b.config.usable()}})
 	ctx, stop := context.WithCancel(f.t.Context())
@@ -72,9 +80,44 @@ func (f *floored) end() (aborted bool) {
 	if err := f.bench.Close(); err != nil {
 		f.t.Error(err)
 	}
-	f.floor = nil
+	for _, chip := range f.chips {
+		chip.Close()
+	}
+	f.floor, f.chips = nil, nil
 	return aborted
 }
+
+// openLine opens the floor as one whose slots are looked at, and whose boards are the test's.
+func (f *floored) openLine() {
+	f.t.Helper()
+	f.openOver(func(b *bench) {
+		bus, err := b.bus(f.t.Context())
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		f.line = bus.(*sim.Line)
+		if b.rack, err = fixtures.NewRack(bus, b.config.rackSlots()); err != nil {
+			f.t.Fatal(err)
+		}
+		b.simulated = false
+	})
+}
+
+// put puts a board with a fault in, or one that is slow.
+func (f *floored) put(slot, serial string, o nor.Options, faults nor.Faults) {
+	f.t.Helper()
+	chip, err := nor.Create(f.board(serial), "MT25QL256ABA", sim.UID(serial), o)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.chips = append(f.chips, chip)
+	chip.SetFaults(faults)
+	if err := f.line.Insert(f.bench.places[slot], chip); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func (f *floored) out(slot string) { f.line.Remove(f.bench.places[slot]) }
 
 // scan is what a scan is answered with: the tone and the word.
 func (f *floored) scan(code string) string {
@@ -131,6 +174,12 @@ func (f *floored) untilResult(slot, serial string, o ledger.Outcome) kiosk.Tile 
 		t, _ := s.Tile(slot)
 		return t.Result != nil && t.Serial == serial && t.Result.Outcome == o && t.State == provision.Occupied
 	})
+	t, _ := s.Tile(slot)
+	return t
+}
+
+func (f *floored) tile(slot string) kiosk.Tile {
+	s := f.wall.State()
 	t, _ := s.Tile(slot)
 	return t
 }
@@ -274,5 +323,229 @@ func TestFloorRestart(t *testing.T) {
 	f.want("it has ended", f.do(op, kiosk.Deed{Action: kiosk.EndShift}), "refused "+kiosk.WordNoShift)
 	if ends := entries[ledger.JobEnd](f); len(ends) != 1 || ends[0].Passed != 1 {
 		t.Errorf("ended %+v", ends)
+	}
+}
+
+// TestFloorFail is a FAIL on a line whose slots are looked at: its slot waits, over a restart of the station too, until the board is in the reject bin; no job is closed before, and a
+// shift that ends names it. A programmer that is missing keeps its own slot from being used, and nothing else.
+func TestFloorFail(t *testing.T) {
+	t.Parallel()
+	f := newFloored(t, false)
+	defer f.position.close()
+	f.end()
+	f.openLine()
+	defer func() { f.end() }()
+	if err := f.line.Unplug(f.bench.places["4"].Port); err != nil {
+		t.Fatal(err)
+	}
+	f.want("the shift", f.do(op, kiosk.Deed{Action: kiosk.BeginShift}), "attention "+kiosk.WordShiftFound)
+	for _, c := range f.wall.State().Shift.Checks {
+		away := f.bench.places["4"].Port == f.bench.places[strings.TrimPrefix(c.Name, "slot ")].Port
+		if c.OK == away || c.Text == "" {
+			t.Errorf("check %+v", c)
+		}
+	}
+	f.want("the job", f.do(sup, beginSmall(1)), "accept "+kiosk.WordJobBegun)
+	f.until("slot 4 cannot be looked at", func(s kiosk.State) bool { t, _ := s.Tile("4"); return t.Problem != nil })
+	f.want("TB-0001", f.scan("TB-0001"), "accept "+provision.WordPutIn)
+	f.put("1", "TB-0001", nor.Options{}, nor.Faults{FailProgram: true})
+	tile := f.untilResult("1", "TB-0001", ledger.Fail)
+	if !tile.Held || tile.Result.Cause != "operation-failed" {
+		t.Errorf("tile %+v", tile)
+	}
+	f.want("the close", f.do(op, kiosk.Deed{Action: kiosk.CloseJob}), "refused "+kiosk.WordFailsWait)
+	f.want("the card too early", f.scan(provision.CardReject), "reject "+provision.WordTakeOutFirst)
+	f.want("its slot", f.scan("SLOT:1"), "reject "+provision.WordSlotHeld)
+	f.want("the end of the shift", f.do(op, kiosk.Deed{Action: kiosk.EndShift}), "attention "+kiosk.WordShiftLeft)
+	f.out("1")
+	f.until("slot 1 is empty", func(s kiosk.State) bool { t, _ := s.Tile("1"); return !t.There })
+	f.end()
+
+	f.openLine()
+	f.until("the FAIL waits still", func(s kiosk.State) bool {
+		t, _ := s.Tile("1")
+		return t.Held && t.Result != nil && t.Result.Outcome == ledger.Fail && s.Job.Failed == 1
+	})
+	f.want("no FAIL there", f.do(op, kiosk.Deed{Action: kiosk.Acknowledge, Slot: "2"}), "refused "+provision.WordSlotNoFail)
+	f.want("the card", f.scan(provision.CardReject), "accept "+provision.WordAcknowledged)
+	f.until("the FAIL is gone", func(s kiosk.State) bool { t, _ := s.Tile("1"); return !t.Held && t.Result == nil })
+	f.want("TB-0002", f.scan("TB-0002"), "accept "+provision.WordPutIn)
+	f.put("1", "TB-0002", nor.Options{}, nor.Faults{})
+	f.untilResult("1", "TB-0002", ledger.Pass)
+	f.want("one too many", f.scan("TB-0003"), "reject "+kiosk.WordJobFull)
+	f.want("the close", f.do(op, kiosk.Deed{Action: kiosk.CloseJob}), "accept "+kiosk.WordJobClosed)
+
+	acks, ends, shifts := entries[ledger.FailAcknowledged](f), entries[ledger.JobEnd](f), entries[ledger.ShiftEnd](f)
+	if len(acks) != 1 || acks[0].Serial != "TB-0001" || acks[0].Slot != "1" || acks[0].By != "op-1" || acks[0].How != "card" || !acks[0].Authenticated {
+		t.Errorf("acknowledged %+v", acks)
+	}
+	if len(ends) != 1 || ends[0].Passed != 1 || ends[0].Failed != 1 {
+		t.Errorf("ended %+v", ends)
+	}
+	if len(shifts) != 1 || !slices.Equal(shifts[0].Held, []string{"TB-0001"}) || len(shifts[0].Open) != 0 {
+		t.Errorf("the shift ended with %+v", shifts)
+	}
+}
+
+// TestFloorStop stops one run, and then, by ending the station, another.
+func TestFloorStop(t *testing.T) {
+	t.Parallel()
+	f := newFloored(t, false)
+	defer f.position.close()
+	f.end()
+	f.openLine()
+	defer func() { f.end() }()
+	f.want("the job", f.do(sup, beginSmall(0)), "accept "+kiosk.WordJobBegun)
+	slow := nor.Options{Pace: nor.Real, Scale: 200} // a write of 10 s
+	for slot, serial := range map[string]string{"1": "TB-0001", "2": "TB-0002", "3": "TB-0003"} {
+		f.until("slots are free", func(s kiosk.State) bool { t, _ := s.Tile(slot); return t.State == provision.Free })
+		f.want("the label", f.scan("SLOT:"+slot), "accept "+provision.WordScanSerial)
+		f.want(serial, f.scan(serial), "accept "+provision.WordPutIn)
+		if slot == "3" {
+			f.put(slot, serial, nor.Options{}, nor.Faults{})
+			f.untilResult(slot, serial, ledger.Pass)
+			continue
+		}
+		f.put(slot, serial, slow, nor.Faults{})
+		f.until(serial+" is written", func(s kiosk.State) bool { t, _ := s.Tile(slot); return t.Run != nil && t.Run.Step == 1 })
+	}
+	f.want("the close", f.do(op, kiosk.Deed{Action: kiosk.CloseJob}), "refused "+kiosk.WordUnderWay)
+	f.do(op, kiosk.Deed{Action: kiosk.Cancel}) // what is scanned again now is meant
+	f.want("the same serial", f.scan("TB-0002"), "reject "+provision.WordSerialElsewhere)
+	f.want("the stop", f.do(sup, kiosk.Deed{Action: kiosk.Stop, Slot: "1"}), "attention "+kiosk.WordStops)
+	f.untilResult("1", "TB-0001", ledger.Aborted)
+	if tile := f.tile("2"); tile.Run == nil {
+		t.Errorf("slot 2 stopped, too: %+v", tile)
+	}
+	f.stop()
+	_, err := f.Scan(t.Context(), op, "TB-0004")
+	if no := new(kiosk.Refusal); err != nil && (!errors.As(err, &no) || no.Word != kiosk.WordEnds) {
+		t.Errorf("a scan while it ends: %v", err)
+	}
+	if !f.end() {
+		t.Error("nobody says that a run was aborted")
+	}
+	f.open()
+	words := map[string]ledger.Outcome{}
+	for _, e := range entries[ledger.RunEnd](f) {
+		words[e.Serial] = e.Outcome
+	}
+	if s := f.wall.State(); words["TB-0001"] != ledger.Aborted || words["TB-0002"] != ledger.Aborted || words["TB-0003"] != ledger.Pass || s.Job.Passed != 1 || s.Job.Other != 2 {
+		t.Errorf("outcomes %v, job %+v", words, s.Job)
+	}
+}
+
+// TestFloorResume kills a station in the midst of runs: what is open is on the wall with the slot that its board is in, before any job and in one, and is finished by one card.
+func TestFloorResume(t *testing.T) {
+	t.Parallel()
+	f := newFloored(t, false)
+	defer f.position.close()
+	f.end()
+	r := f.launch("run", "small.yaml", "--slot", "1=TB-0001", "--slot", "2=TB-0002")
+	r.await("2/4 lock")
+	r.cmd.Process.Kill()
+	r.wait()
+	f.open()
+	defer func() { f.end() }()
+	open := f.wall.State().Open
+	if len(open) == 0 {
+		t.Fatal("the kill came too late")
+	}
+	f.want("no job", f.do(op, kiosk.Deed{Action: kiosk.Resume}), "refused "+kiosk.WordNoJob)
+	f.want("the job", f.do(sup, beginSmall(0)), "accept "+kiosk.WordJobBegun)
+	s := f.until("open runs are here", func(s kiosk.State) bool {
+		return len(s.Open) > 0 && !slices.ContainsFunc(s.Open, func(o kiosk.Open) bool { return o.Here != o.Slot })
+	})
+	if len(s.Open) != len(open) {
+		t.Errorf("open %+v", s.Open)
+	}
+	f.want("the end of a shift", f.do(op, kiosk.Deed{Action: kiosk.EndShift}), "refused "+kiosk.WordNoShift)
+	word := kiosk.WordBegun
+	if len(open) == 2 {
+		word = kiosk.WordGoOn
+	}
+	f.want("the card", f.scan(provision.CardResume), "accept "+word)
+	for _, o := range open {
+		f.untilResult(o.Slot, o.Serial, ledger.Pass)
+	}
+	f.until("none is open", func(s kiosk.State) bool { return len(s.Open) == 0 })
+	for _, e := range entries[ledger.RunResume](f) {
+		if e.Operator != "op-1" {
+			t.Errorf("%s was resumed by %s", e.Serial, e.Operator)
+		}
+	}
+}
+
+// TestFloorDirect carries out units without a job, and not beside one.
+func TestFloorDirect(t *testing.T) {
+	t.Parallel()
+	f := newFloored(t, false)
+	defer f.position.close()
+	defer f.end()
+	order := kiosk.DirectOrder{Recipe: filepath.Join(f.dir, "small.yaml"), Slots: []kiosk.DirectSlot{{Slot: "1", Serial: "TB-0001"}, {Slot: "3", Serial: "TB-0002"}}}
+	events, last := map[string]int{}, directLine{}
+	tell := func(v any) {
+		if last = v.(directLine); last.Event != nil {
+			events[last.Event.Serial+" "+string(last.Event.Kind)]++
+		}
+	}
+	if err := f.direct(t.Context(), kiosk.Who{ID: "cli"}, order, tell); err != nil {
+		t.Fatal(err)
+	}
+	if len(last.Results) != 2 || last.Results[0].Outcome != ledger.Pass || last.Results[1].Outcome != ledger.Pass || last.Results[0].Report == "" {
+		t.Errorf("results %+v", last.Results)
+	}
+	if events["TB-0001 started"] != 1 || events["TB-0002 ended"] != 1 || events["TB-0001 step-began"] != 4 {
+		t.Errorf("events %v", events)
+	}
+	if tile := f.tile("3"); tile.Result == nil || tile.Result.Outcome != ledger.Pass || tile.Serial != "TB-0002" {
+		t.Errorf("tile %+v", tile)
+	}
+	for what, o := range map[string]kiosk.DirectOrder{
+		"none":         {Recipe: order.Recipe},
+		"a slot twice": {Recipe: order.Recipe, Slots: []kiosk.DirectSlot{{Slot: "1", Serial: "TB-0003"}, {Slot: "1", Serial: "TB-0004"}}},
+		"no such slot": {Recipe: order.Recipe, Slots: []kiosk.DirectSlot{{Slot: "9", Serial: "TB-0003"}}},
+		"no recipe":    {Recipe: filepath.Join(f.dir, "none.yaml"), Slots: order.Slots},
+		"a value":      {Recipe: order.Recipe, Slots: order.Slots, Values: map[string]map[string]string{"2": {"mac": "00"}}},
+		"a board":      {Recipe: order.Recipe, Slots: order.Slots, Boards: []kiosk.DirectSlot{{Slot: "2", Serial: "x"}}},
+	} {
+		err := f.direct(t.Context(), kiosk.Who{ID: "cli"}, o, func(any) { t.Errorf("%s: something was told", what) })
+		if no := new(kiosk.Refusal); !errors.As(err, &no) || no.Status != http.StatusUnprocessableEntity {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	f.want("the job", f.do(sup, beginSmall(0)), "accept "+kiosk.WordJobBegun)
+	err := f.direct(t.Context(), kiosk.Who{ID: "cli"}, order, tell)
+	if no := new(kiosk.Refusal); !errors.As(err, &no) || no.Word != kiosk.WordJobOpen {
+		t.Errorf("beside a job: %v", err)
+	}
+	for _, r := range entries[ledger.RunStart](f) {
+		if r.Operator != "cli" {
+			t.Errorf("%s is by %s", r.Serial, r.Operator)
+		}
+	}
+}
+
+// TestFloorRecipes is the folder of recipes as a job may have them.
+func TestFloorRecipes(t *testing.T) {
+	t.Parallel()
+	f := newFloored(t, false)
+	defer f.position.close()
+	defer f.end()
+	if err := os.WriteFile(filepath.Join(f.dir, "wrong.yaml"), []byte("recipe: [\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var rows []string
+	for _, r := range f.Recipes() {
+		if (r.Problem == "") != (r.Recipe.Digest != "" && r.Steps > 0 && len(r.Parts) > 0) {
+			t.Errorf("%+v", r)
+		}
+		rows = append(rows, fmt.Sprintf("%s %t %t", r.File, r.Problem == "", len(r.Oneway) > 0))
+	}
+	if got, want := strings.Join(rows, " "), "config.yaml false false secret.yaml true true small.yaml true false wrong.yaml false false"; got != want {
+		t.Errorf("recipes %q, want %q", got, want)
+	}
+	if err := f.Health(); err != nil {
+		t.Error(err)
 	}
 }

@@ -22,6 +22,7 @@ func (v *floorVoice) say(d provision.Decision, who kiosk.Who) {
 		if err != nil {
 			v.unwritten(err)
 		}
+		v.job.acknowledge(d.Facts["run"])
 	}
 	if d.Do == provision.Ask && d.Serial == "" {
 		if v.asked != "" && v.asked != d.Slot {
@@ -50,7 +51,11 @@ func (v *floorVoice) result(o outcome) {
 		v.job.ended(o.Serial, o.Outcome)
 		v.wall.Job(v.job.shown())
 	}
+	if o.Outcome == ledger.Fail {
+		v.job.hold(provision.Held{Slot: o.Slot, Serial: o.Serial, Run: o.Run})
+	}
 	v.mu.Lock()
+	v.settled++
 	v.aborted = v.aborted || o.Outcome == ledger.Aborted && v.ctx.Err() != nil
 	for i, r := range v.runs { // what it is now the ledger says
 		if r.Serial == o.Serial {
