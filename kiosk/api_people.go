@@ -3,6 +3,7 @@ package kiosk
 import (
 	"context"
 	"crypto/subtle"
+	"html/template"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -63,7 +64,8 @@ type userPath struct {
 type userOutput struct {
 	Body struct {
 		Answer
-		Code string `json:"code,omitempty"`
+		Code string        `json:"code,omitempty"`
+		Bars template.HTML `json:"bars,omitempty" doc:"the code as Code 128, as SVG"`
 	}
 }
 
@@ -108,7 +110,10 @@ func userAnswer(id, word, text string) func(code string, err error) (*userOutput
 		}
 		out := &userOutput{}
 		out.Body.Answer, out.Body.Code = accepted(word, id+" "+text, "", "id", id), code
-		return out, nil
+		if code != "" {
+			out.Body.Bars, err = barcode(code, badgeWidth)
+		}
+		return out, err
 	}
 }
 

@@ -101,7 +101,7 @@ func gallery() []picture {
 	}
 	one := base([]Tile{at(fail, "1")})
 
-	return []picture{
+	return append([]picture{
 		{name: "wall-idle", page: "wall", state: next(started, "next-no-job")},
 		{name: "wall-running", page: "wall", state: next(four, "next-put-in", "serial", "GW-000127", "slot", "4"), scanned: "GW-000127"},
 		{name: "wall-outcomes", page: "wall", state: next(outcomes, "next-take-fail", "serial", "GW-000118", "slot", "2", "card", "REJECT")},
@@ -116,7 +116,7 @@ func gallery() []picture {
 		{name: "wall-lost", page: "wall", state: next(four, "next-put-in", "serial", "GW-000127", "slot", "4"), lost: true},
 		{name: "signin", page: "signin", state: started, role: "nobody"},
 		{name: "setup", page: "setup", state: started, role: "nobody"},
-	}
+	}, besideGallery()...)
 }
 
 // draw renders a picture, in a language.

@@ -190,9 +190,7 @@ func TestPagesBesideTheWall(t *testing.T) {
 	rows := [][]Tile{{{Slot: "1", Serial: "GW-1", Held: true}, {Slot: "2", Serial: "GW-2", Run: &Running{}}}}
 	state := State{Rows: rows, Shift: &Shift{By: "op-1", Checks: []ledger.Check{{Name: "slot 1", OK: true}, {Name: "key server"}, {Name: "disk", OK: true}}}, Open: []Open{{Serial: "GW-3"}, {Serial: "GW-4", Here: "2"}}}
 	files := []RecipeFile{{File: "gateway-boot.yaml", Recipe: bootRecipe, Oneway: []string{"password"}, Steps: 9}, {File: "old.yaml", Problem: "old.yaml:1: what?"}}
-	badge := newCard("badge", "BADGE:ABCDEFGHIJKLMNOPQRSTUVWXYZ", badgeWidth, map[string]string{"name": "Ada"})
 	users := newUsersView([]Person{{ID: "op-1", Role: Operator, PIN: true, Badge: true, Locked: time.Now().Add(time.Hour)}}, "op-1", "op-1", time.Now(), everything)
-	users.Card = &badge
 	many := passedUnit()
 	many.add(ledger.ReworkPermit{Serial: "GW-004711", Chip: ledger.NewChip, By: "sv-2", Reason: "r", UID: "x"})
 	for name, data := range map[string][]any{

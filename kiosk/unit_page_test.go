@@ -10,7 +10,7 @@ import (
 	"station/ledger"
 )
 
-// account makes the records of one unit, a second apart.
+// account makes the records of one unit.
 type account struct {
 	records []ledger.Record
 	permits []ledger.Record
@@ -19,10 +19,13 @@ type account struct {
 
 func newAccount() *account { return &account{at: time.Date(2026, 11, 26, 9, 30, 0, 0, time.UTC)} }
 
-// add takes bodies in, as a store hands them out.
+// add takes bodies in, as a store hands them out; an entry comes when what it tells of is over.
 func (a *account) add(bodies ...ledger.Body) {
 	for _, b := range bodies {
-		a.at = a.at.Add(time.Second)
+		a.at = a.at.Add(20 * time.Millisecond)
+		if step, ok := b.(ledger.RunStep); ok {
+			a.at = a.at.Add(time.Duration(step.Duration) * time.Millisecond)
+		}
 		rec := ledger.Record{Index: int64(100 + len(a.records) + len(a.permits)), Entry: ledger.Entry{Station: "line-3", Time: a.at, Body: b}}
 		switch b.(type) {
 		case ledger.ReworkPermit, ledger.ReworkWithdrawn:

@@ -12,7 +12,6 @@ type usersView struct {
 	People    []personLine
 	Roles     []Role
 	Chosen    *personLine // who is to be changed
-	Card      *card       // of a badge that was just made, once
 	CanChange bool
 }
 
