@@ -199,7 +199,8 @@ func (pic picture) arrange(page *kiosktest.Page) {
 		page.Wait(`document.getElementById("link").classList.contains("up")`)
 	}
 	if pic.scanned != "" {
-		page.Wait(`document.getElementById("echo-code").textContent = "` + pic.scanned + `"`)
+		page.Wait(`fetch(document.documentElement.dataset.text).then(r => r.json()).then(t => station.echo("` + pic.scanned + `", "accept", t["said.put-in"].replace("{slot}", "4").replace("{serial}", "` + pic.scanned + `"))) && true`)
+		page.Wait(`document.getElementById("echo").dataset.tone !== ""`)
 	}
 	if pic.open != "" {
 		page.Click(`[data-slot="` + pic.open + `"] [data-open]`)

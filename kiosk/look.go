@@ -3,6 +3,7 @@ package kiosk
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"station/ledger"
@@ -41,8 +42,11 @@ func (p part) Looks() [][]look {
 			if x < len(row) {
 				t = row[x]
 			}
-			looks[y] = append(looks[y], look{Tile: t, ID: fmt.Sprintf("tile-%d-%d", y, x), Face: faceOf(t), Role: p.Role,
-				Due: t.Slot != "" && p.State.Next.Facts["slot"] == t.Slot})
+			l := look{Tile: t, ID: fmt.Sprintf("tile-%d-%d", y, x), Face: faceOf(t), Role: p.Role, Due: t.Slot != "" && p.State.Next.Facts["slot"] == t.Slot}
+			if l.Face == string(provision.Occupied) && slices.ContainsFunc(p.State.Open, func(o Open) bool { return o.Here == t.Slot }) {
+				l.Face = "open"
+			}
+			looks[y] = append(looks[y], l)
 		}
 	}
 	return looks
@@ -97,6 +101,14 @@ func faceOf(t Tile) string {
 // what of a result: its cause in one sentence. English is what the catalogue says too; the engine's own sentence stands beside it, with its numbers.
 func (t Text) what(r *Result) string {
 	return t.first(r.Message, "cause."+r.Cause)
+}
+
+// detail is the engine's own sentence about a result, "" where it says no more than what does.
+func (t Text) detail(r *Result) string {
+	if strings.HasPrefix(r.Message, strings.TrimSuffix(t.what(r), ".")) {
+		return ""
+	}
+	return r.Message
 }
 
 // why it is likely so, "" where nobody can say.

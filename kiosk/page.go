@@ -125,6 +125,7 @@ func (p *pages) words(lang string, text Text) template.FuncMap {
 		"part":      func(v view) part { return part{v.State, v.Who.Role} },
 		"calls":     calls,
 		"what":      text.what,
+		"detail":    text.detail,
 		"why":       text.why,
 		"remedy":    func(r *Result) string { return text.remedy(lang, r) },
 		"faceClass": faceClass,

@@ -397,7 +397,7 @@ const station = (() => {
     root.classList.add('is-lost')
     at('lost').hidden = false
     at('link').className = 'link down'
-    at('link').textContent = say('link.down')
+    at('link').textContent = at('link').dataset.down
     play('attention')
     find()
   }
@@ -406,7 +406,7 @@ const station = (() => {
     last = now()
     if (!line) return
     at('link').className = 'link up'
-    at('link').textContent = say('link.up')
+    at('link').textContent = at('link').dataset.up
     if (!lost) return
     lost = false
     root.classList.remove('is-lost')
@@ -469,5 +469,5 @@ const station = (() => {
     echo(...JSON.parse(before))
   }
 
-  return { take, play, lose, heard, waiting: scans }
+  return { take, play, lose, echo, heard, waiting: scans }
 })()
