@@ -26,7 +26,7 @@ func (a *app) backup() *cobra.Command {
 		Use:   "backup FILE",
 		Short: "Copy the ledger, escrows and all, to a new file, and check the copy",
 		Long: "Copy the ledger, with its escrows and the notes of open runs, to a new file, as it is at one moment. The copy is on the disk and was\n" +
-			"checked as `station audit verify` does before it gets its name; an existing file is never replaced. `station run` and `station keyserver serve` hand a copy out while they work.\n\n" +
+			"checked as `station audit verify` does before it gets its name; an existing file is never replaced. `station serve`, `station run` and `station keyserver serve` hand a copy out while they work.\n\n" +
 			"The station's keys are not in it: whoever has them can sign in the station's name and derive every root key. Keep a copy of them apart.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -70,7 +70,7 @@ func (a *app) backupOf(ctx context.Context, data, file string) (h store.Head, er
 		h, asked := store.Backup(ctx, file, "the copy", copyOfRunning(ctx, data, func(s string) { printf(a.stderr, "%s\n", s) }))
 		switch {
 		case errors.Is(asked, errNoBackups):
-			return h, exit(exitError, fmt.Errorf("%w. Only `station run` and `station keyserver serve` hand out backups while they work", err))
+			return h, exit(exitError, fmt.Errorf("%w. Only `station serve`, `station run` and `station keyserver serve` hand out backups while they work", err))
 		case errors.Is(asked, store.ErrDamaged):
 			return h, exit(exitError, fmt.Errorf("what the station sent is not whole; it may have ended meanwhile: try again (%v)", store.DamagedCopy(asked)))
 		}

@@ -142,7 +142,7 @@ func (a *app) root() *cobra.Command {
 	f.StringVar(&a.configFile, "config", "", "configuration `FILE` (default ./config.yaml, or the built-in one where there is none)")
 	f.StringVar(&a.dataDir, "data", "", "data `DIR`ectory (default: what the configuration says)")
 	f.BoolVar(&a.json, "json", false, "print facts as JSON")
-	root.AddCommand(a.demo(), a.init(), a.serve(), a.run(), a.recipe(), a.part(), a.chip(), a.unit(), a.audit(), a.escrow(), a.key(), a.keyServer(), a.backup(), a.restore(), a.slot(), a.user(), a.bench(), a.doctor(), a.sim(), a.version())
+	root.AddCommand(a.demo(), a.init(), a.serve(), a.status(), a.run(), a.recipe(), a.part(), a.chip(), a.unit(), a.audit(), a.escrow(), a.key(), a.keyServer(), a.backup(), a.restore(), a.slot(), a.user(), a.bench(), a.doctor(), a.sim(), a.version())
 	helpGroups(root)
 	// The flags of a command that is misspelt are no flags of its group: it is the name that is wrong.
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {

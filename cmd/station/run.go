@@ -85,6 +85,12 @@ func (a *app) run() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if s, ok := a.atWork(c.Context()); ok {
+				if scan || resume {
+					return exit(exitRefused, errors.New("a station is at work there: its page takes scans, and finishes what broke off"))
+				}
+				return a.runThere(c.Context(), s, directOrder(args[0], scans, inserts, given, sealed, trial), operator)
+			}
 			b, err := a.open(c.Context())
 			if err != nil {
 				return err

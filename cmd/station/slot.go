@@ -11,6 +11,7 @@ import (
 	"station/fixtures"
 	"station/fixtures/libusb"
 	"station/fixtures/usb"
+	"station/kiosk"
 	"station/sim"
 	"station/sim/ftdi"
 	"station/store"
@@ -73,6 +74,8 @@ type slotJSON struct {
 	Driver   string   `json:"driver"`  // the kernel's, that owns the interface now; "usbfs" is a program
 	Holders  []string `json:"holders"` // programs that hold the programmer, as far as they can be seen
 	Problem  string   `json:"problem"`
+	State    string   `json:"state"`  // where a station is at work: what the slot does there, "" otherwise
+	Serial   string   `json:"serial"` // of the unit that it does it for
 }
 
 func (a *app) slotList() *cobra.Command {
@@ -91,6 +94,14 @@ func (a *app) slotList() *cobra.Command {
 			}
 			list := []slotJSON{}
 			rows := [][]string{{"SLOT", "PORT", "CHANNEL", "PROGRAMMER", "DEVICE", "DRIVER", "FIXTURE", "PROBLEM"}}
+			var now kiosk.State
+			if there, ok := stationAt(c.Context(), b.data); ok {
+				if now, err = there.state(c.Context()); err != nil {
+					printf(a.stderr, "what the slots do cannot be told: %v\n", err)
+				} else {
+					rows[0] = append(rows[0], "STATE", "SERIAL", "DOES")
+				}
+			}
 			for _, s := range status {
 				j := slotJSON{Slot: s.Slot.Name, Port: s.Slot.Port, Channel: s.Slot.Channel, Volts: s.Slot.Volts, Power: s.Slot.Power, Clock: s.Slot.Clock, Hold: s.Slot.HoldReset, Excluded: s.Slot.Excluded,
 					Family: s.Family, Driver: s.Driver, Holders: []string{}, Problem: s.Problem}
@@ -98,8 +109,13 @@ func (a *app) slotList() *cobra.Command {
 					j.Device = deviceText(*d)
 					j.Holders = append(j.Holders, d.Holders...)
 				}
+				row := []string{orDash(j.Slot), j.Port, j.Channel, j.Family, j.Device, j.Driver, fixtureText(s.Slot), j.Problem}
+				if t, ok := now.Tile(j.Slot); ok && j.Slot != "" {
+					j.State, j.Serial = string(t.State), t.Serial
+					row = append(row, tileRow(t)[1:]...)
+				}
 				list = append(list, j)
-				rows = append(rows, []string{orDash(j.Slot), j.Port, j.Channel, j.Family, j.Device, j.Driver, fixtureText(s.Slot), j.Problem})
+				rows = append(rows, row)
 			}
 			if a.json {
 				return a.printJSON(list)

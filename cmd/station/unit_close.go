@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,13 +37,7 @@ func (a *app) unitClose() *cobra.Command {
 			if err := readable("--by", by, longestName); err != nil {
 				return err
 			}
-			cfg, keys, db, err := a.openLedgerToDecide()
-			if err != nil {
-				return err
-			}
-			defer keys.Close()
-			defer db.Close()
-			run, file, err := closeUnit(c.Context(), db, cfg.Data, ledger.UnitClose{Serial: args[0], As: as, Reason: reason, By: by})
+			run, file, err := a.close(c.Context(), ledger.UnitClose{Serial: args[0], As: as, Reason: reason, By: by})
 			if err != nil {
 				return err
 			}
@@ -62,6 +58,43 @@ func (a *app) unitClose() *cobra.Command {
 		c.MarkFlagRequired(name)
 	}
 	return c
+}
+
+// close settles the open run of a unit in the ledger, or has the station do so that is at work on it.
+func (a *app) close(ctx context.Context, c ledger.UnitClose) (run ledger.Run, file string, err error) {
+	if s, ok := a.atWork(ctx); ok {
+		in := struct {
+			As     string `json:"as"`
+			Reason string `json:"reason"`
+		}{c.As, c.Reason}
+		if err := s.ask(ctx, c.By, http.MethodPost, "units/"+url.PathEscape(c.Serial)+"/close", in, nil); err != nil {
+			return run, "", err
+		}
+		db, data, err := a.openLedgerToRead(ctx)
+		if err != nil {
+			return run, "", err
+		}
+		defer db.Close()
+		runs, err := runsOf(db, c.Serial)
+		if err != nil {
+			return run, "", err
+		}
+		last := len(runs) - 1
+		for last >= 0 && runs[last].Close == nil {
+			last--
+		}
+		if last < 0 {
+			return run, "", exit(exitError, fmt.Errorf("the station says that %s is closed, and its ledger does not", c.Serial))
+		}
+		return runs[last], filepath.Join(reportsDir(data), reportName(c.Serial)), nil
+	}
+	cfg, keys, db, err := a.openLedgerToDecide()
+	if err != nil {
+		return run, "", err
+	}
+	defer keys.Close()
+	defer db.Close()
+	return closeUnit(ctx, db, cfg.Data, c)
 }
 
 // closeUnit settles the open run of a unit, and writes its report to file.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,6 +34,13 @@ func (a *app) unitRework() *cobra.Command {
 			if err := readable("--by", by, longestName); err != nil {
 				return err
 			}
+			p := ledger.ReworkPermit{Serial: args[0], Reason: reason, By: by, Chip: ledger.SameChip}
+			if newChip {
+				p.Chip = ledger.NewChip
+			}
+			if s, ok := a.atWork(c.Context()); ok && !withdraw {
+				return a.permitThere(c.Context(), s, p)
+			}
 			cfg, keys, db, err := a.openLedgerToDecide()
 			if err != nil {
 				return err
@@ -41,10 +49,6 @@ func (a *app) unitRework() *cobra.Command {
 			defer db.Close()
 			if withdraw {
 				return a.withdraw(c.Context(), db, cfg.Data, ledger.ReworkWithdrawn{Serial: args[0], Reason: reason, By: by})
-			}
-			p := ledger.ReworkPermit{Serial: args[0], Reason: reason, By: by, Chip: ledger.SameChip}
-			if newChip {
-				p.Chip = ledger.NewChip
 			}
 			index, err := permit(c.Context(), db, cfg.Data, keys, &p)
 			if err != nil {
@@ -63,6 +67,32 @@ func (a *app) unitRework() *cobra.Command {
 		c.MarkFlagRequired(name)
 	}
 	return c
+}
+
+// permitThere has the station at work permit it.
+func (a *app) permitThere(ctx context.Context, s *stationClient, p ledger.ReworkPermit) error {
+	in := struct {
+		Chip   string `json:"chip"`
+		Reason string `json:"reason"`
+	}{p.Chip, p.Reason}
+	if err := s.ask(ctx, p.By, http.MethodPost, "units/"+url.PathEscape(p.Serial)+"/rework", in, nil); err != nil {
+		return err
+	}
+	db, _, err := a.openLedgerToRead(ctx)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	records, err := db.Permissions(p.Serial)
+	if err != nil {
+		return exit(exitError, err)
+	}
+	all := ledger.Permissions(records)
+	if len(all) == 0 {
+		return exit(exitError, fmt.Errorf("the station says that %s may be run once more, and its ledger does not", p.Serial))
+	}
+	last := all[len(all)-1]
+	return a.printPermission(last.ReworkPermit, last.Index)
 }
 
 // permit lets a unit be run once more: p says who, why and on which chip, and gets the rest.

@@ -20,7 +20,6 @@ func peopleFile(data string) string { return filepath.Join(data, "people.json") 
 
 // staff is where people are changed: in the file and the ledger of this PC, or at the station that holds them.
 type staff interface {
-	All() []kiosk.Person
 	Add(ctx context.Context, by kiosk.Who, person kiosk.Person, pin, badge string) (code string, err error)
 	Change(ctx context.Context, by kiosk.Who, id string, c kiosk.PersonChange) (code string, err error)
 	Remove(ctx context.Context, by kiosk.Who, id string) error
@@ -38,7 +37,10 @@ func (a *app) user() *cobra.Command {
 }
 
 // withStaff has do change people.
-func (a *app) withStaff(do func(staff) error) error {
+func (a *app) withStaff(ctx context.Context, do func(staff) error) error {
+	if s, ok := a.atWork(ctx); ok {
+		return do(remoteStaff{s})
+	}
 	cfg, keys, db, err := a.openLedgerToDecide()
 	if err != nil {
 		return err
@@ -84,13 +86,12 @@ func (a *app) userList() *cobra.Command {
 			if err != nil {
 				return exit(exitError, err)
 			}
-			return a.printPeople(people)
+			return a.printPeople(people.All())
 		},
 	}
 }
 
-func (a *app) printPeople(s staff) error {
-	all := s.All()
+func (a *app) printPeople(all []kiosk.Person) error {
 	if a.json {
 		return a.printJSON(all)
 	}
@@ -131,7 +132,7 @@ func (a *app) userChange(use, short string, args int, secret func() string, do f
 					return err
 				}
 			}
-			return staffErr(a.withStaff(func(s staff) error {
+			return staffErr(a.withStaff(c.Context(), func(s staff) error {
 				said, code, err := do(c.Context(), s, kiosk.Who{ID: who}, args, typed)
 				if err != nil {
 					return err
