@@ -131,25 +131,31 @@ func TestRecordsDecide(t *testing.T) {
 	}
 }
 
-// TestRecordsClose: a unit that only a person can decide about is closed by one, who is named as somebody checked.
-func TestRecordsClose(t *testing.T) {
-	t.Parallel()
-	p := newAudited(t)
-	if err := os.MkdirAll(filepath.Dir(p.board("TB-0001")), 0o755); err != nil {
-		t.Fatal(err)
+// foreign makes the board of a unit, whose chip has a password that this station did not write: only a person can decide.
+func (p *position) foreign(serial string) {
+	p.t.Helper()
+	if err := os.MkdirAll(filepath.Dir(p.board(serial)), 0o755); err != nil {
+		p.t.Fatal(err)
 	}
-	chip, err := nor.Create(p.board("TB-0001"), "MT25QL128ABB", [14]byte{1}, nor.Options{})
+	chip, err := nor.Create(p.board(serial), "MT25QL128ABB", [14]byte{1}, nor.Options{})
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
-	for _, frame := range [][]byte{{0x06}, {0x28, 1, 2, 3, 4, 5, 6, 7, 8}} { // a password that this station did not write
+	for _, frame := range [][]byte{{0x06}, {0x28, 1, 2, 3, 4, 5, 6, 7, 8}} {
 		chip.Select()
 		chip.Shift(frame, nil)
 		chip.Deselect()
 	}
 	if err := chip.Close(); err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
+}
+
+// TestRecordsClose: a unit that only a person can decide about is closed by one, who is named as somebody checked.
+func TestRecordsClose(t *testing.T) {
+	t.Parallel()
+	p := newAudited(t)
+	p.foreign("TB-0001")
 	p.expect(exitDecision, "run", "secret.yaml", "--slot", "1=TB-0001", "--value", "1.mac=020000000001")
 	r := newRecords(t, p)
 	var no *kiosk.Refusal

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"bufio"
+	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -59,7 +63,7 @@ func TestCommandsAtWork(t *testing.T) {
 		t.Errorf("%s, %v", out, err)
 	}
 	out, _ = p.expect(exitDone, "slot", "list")
-	contains(out, "PROBLEM  STATE   SERIAL  DOES\n1  ")
+	contains(out, "PROBLEM  STATE     SERIAL   DOES\n1  ", "  occupied  TB-0003  REFUSED: this chip belongs to serial TB-0002 (PASS)")
 
 	pin := filepath.Join(p.dir, "pin")
 	if err := os.WriteFile(pin, []byte("824913\n"), 0o600); err != nil {
@@ -85,5 +89,69 @@ func TestCommandsAtWork(t *testing.T) {
 	contains(said, "no station is at work in data")
 	out, _ = p.expect(exitDone, "unit", "show", "TB-0002", "--json")
 	contains(out, `"operator": "op7"`)
+	p.close()
+}
+
+// TestDecideAtWork: beside a station at work a unit that only a person can decide about ends with 4, and is closed with the words that a station without one has.
+func TestDecideAtWork(t *testing.T) {
+	t.Parallel()
+	said := map[bool]string{}
+	for _, atWork := range []bool{false, true} {
+		p := newAudited(t)
+		p.foreign("TB-0001")
+		if atWork {
+			defer p.serveStation("--listen", "127.0.0.1:0").stop(exitDone)
+		}
+		_, why := p.expect(exitDecision, "run", "secret.yaml", "--slot", "1=TB-0001", "--value", "1.mac=020000000001")
+		if !strings.Contains(why, "The chip holds a password that this station did not write.\n  Find out where the board was before.") {
+			t.Error(why)
+		}
+		out, _ := p.expect(exitDone, "unit", "close", "TB-0001", "--as", "scrapped", "--reason", "a foreign password", "--by", "sup1")
+		said[atWork] = out
+		out, _ = p.expect(exitDone, "unit", "show", "TB-0001")
+		if !strings.Contains(out, "closed as scrapped by sup1: a foreign password") {
+			t.Error(out)
+		}
+	}
+	if said[false] == "" || said[false] != said[true] {
+		t.Errorf("it says\n%s\nand beside a station at work\n%s", said[false], said[true])
+	}
+}
+
+// TestRunAtWorkStops: who stops waiting for runs of a station at work stops them, with the code for that, and the station goes on.
+func TestRunAtWorkStops(t *testing.T) {
+	t.Parallel()
+	p := newPosition(t)
+	s := p.serveStation("--listen", "127.0.0.1:0")
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	cmd := p.command(ctx, "run", "small.yaml", "--slot", "1=TB-0001", "--slot", "2=TB-0002", "--slot", "3=TB-0003", "--slot", "4=TB-0004")
+	events, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	bufio.NewReader(events).ReadString('\n')
+	cmd.Process.Signal(syscall.SIGINT)
+	io.Copy(io.Discard, events)
+	cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != exitAborted {
+		t.Errorf("it ended with %d", code)
+	}
+	for { // until the station has let go of the slots
+		code, _, said := p.station("run", "small.yaml", "--slot", "1=TB-0009")
+		if code == exitDone {
+			break
+		}
+		if !strings.Contains(said, "the station is busy") {
+			t.Fatalf("%d: %s", code, said)
+		}
+	}
+	if out, _ := p.expect(exitDone, "unit", "list"); !strings.Contains(out, " ABORTED ") {
+		t.Errorf("none was aborted:\n%s", out)
+	}
+	s.stop(exitDone)
 	p.close()
 }

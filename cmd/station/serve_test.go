@@ -16,6 +16,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"station/ledger"
+	"station/provision"
 )
 
 // stationServing is a position's station at work.
@@ -174,4 +177,97 @@ func TestServeRefuses(t *testing.T) {
 		t.Errorf("%d", code)
 	}
 	s.stop(exitDone)
+}
+
+// TestServeStops: what runs when the station is told to stop ends ABORTED, and it says so by its code; whoever watches hears of all until then; and the next start goes on
+// with the job.
+func TestServeStops(t *testing.T) {
+	t.Parallel()
+	p := newPosition(t)
+	config, err := os.OpenFile(filepath.Join(p.dir, "config.yaml"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(config, "\npage: {recipes: .}\n")
+	config.Close()
+	s := p.serveStation("--listen", "127.0.0.1:0")
+	at, ok := stationAt(t.Context(), p.data())
+	if !ok {
+		t.Fatal("no station is at work")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	watch := p.command(ctx, "status", "--watch", "--json")
+	told, err := watch.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := watch.Start(); err != nil {
+		t.Fatal(err)
+	}
+	changes := json.NewDecoder(told)
+	first := changed{}
+	if err := changes.Decode(&first); err != nil || first.State == nil || first.State.Job != nil {
+		t.Errorf("%+v, %v", first, err)
+	}
+	ask := func(path string, in any) {
+		t.Helper()
+		if err := at.ask(ctx, "op1", http.MethodPost, path, in, nil); err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+	}
+	ask("jobs", map[string]any{"recipe": "small.yaml", "quantity": 9})
+	scan := func(code string) { t.Helper(); ask("scan", map[string]string{"code": code}) }
+	for i := range 4 {
+		scan(fmt.Sprintf("TB-000%d", i+1))
+	}
+	s.stop(exitAborted)
+	began, ended := map[string]bool{}, map[string]ledger.Outcome{}
+	for {
+		var c changed
+		if err := changes.Decode(&c); err != nil {
+			break
+		}
+		for _, tile := range c.Tiles {
+			began[tile.Serial] = began[tile.Serial] || tile.State == provision.Running
+			if tile.Result != nil {
+				ended[tile.Serial] = tile.Result.Outcome
+			}
+		}
+	}
+	watch.Wait()
+	if code := watch.ProcessState.ExitCode(); code != exitNo {
+		t.Errorf("status --watch ended with %d", code)
+	}
+	out, _ := p.expect(exitDone, "unit", "list", "--json")
+	var units []struct {
+		Serial, Operator string
+		Outcome          ledger.Outcome
+	}
+	if err := json.Unmarshal([]byte(out), &units); err != nil {
+		t.Fatal(err)
+	}
+	aborted := 0
+	for _, u := range units {
+		if u.Outcome == ledger.Aborted {
+			aborted++
+		}
+		if u.Operator != "op1" || !began[u.Serial] || ended[u.Serial] != u.Outcome {
+			t.Errorf("%+v; it began: %v, and ended %s", u, began[u.Serial], ended[u.Serial])
+		}
+	}
+	if aborted == 0 {
+		t.Errorf("none was aborted: %s", out)
+	}
+
+	again := p.serveStation("--listen", "127.0.0.1:0")
+	if at, ok = stationAt(ctx, p.data()); !ok {
+		t.Fatal("no station is at work")
+	}
+	if state, err := at.state(ctx); err != nil || state.Job == nil || state.Job.Quantity != 9 || state.Job.By != "op1" {
+		t.Errorf("%+v, %v", state.Job, err)
+	}
+	ask("jobs/close", nil)
+	again.stop(exitDone)
+	p.close()
 }
