@@ -3,6 +3,7 @@ package kiosk
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -137,7 +138,7 @@ func entriesOf(records []ledger.Record) []unitEntry {
 // verify recomputes the ledger, which takes its time: for one at a time, and no longer than whoever asked waits for it.
 func (s *Server) verify(ctx context.Context, _ *none) (out *verifyOutput, err error) {
 	if !s.verifying.TryLock() {
-		return nil, tooMany(10 * time.Second)
+		return nil, problem(http.StatusTooManyRequests, "verifying", "the ledger is being checked for somebody else", "Wait until that is done.").after(10 * time.Second)
 	}
 	defer s.verifying.Unlock()
 	out = &verifyOutput{}

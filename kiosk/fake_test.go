@@ -121,9 +121,12 @@ func (f *fakeRecords) Report(_ context.Context, serial, run string) ([]byte, err
 	return f.report, err
 }
 
-func (f *fakeRecords) Verify(context.Context) (any, bool, error) {
+func (f *fakeRecords) Verify(ctx context.Context) (any, bool, error) {
 	if f.verify != nil {
 		f.verify()
+	}
+	if ctx.Err() != nil {
+		return nil, false, ctx.Err()
 	}
 	return map[string]any{"ok": !f.bad}, !f.bad, f.err
 }

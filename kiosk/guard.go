@@ -145,7 +145,7 @@ func (s *Server) strange(r *http.Request) *Problem {
 }
 
 // setHeaders sets what every answer has. Handlers may set another Cache-Control, and the report its own policy.
-func (s *Server) setHeaders(h http.Header, r *http.Request) {
+func (s *Server) setHeaders(h http.Header) {
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")

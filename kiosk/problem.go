@@ -37,6 +37,12 @@ func (p *Problem) GetHeaders() http.Header {
 	return h
 }
 
+// ServerWords are those of what this room itself tells of a request.
+var ServerWords = []string{
+	"broken", "invalid", "no-such-unit", "not-your-role", "nothing-here", "other-site", "set-up-code", "set-up-done", "set-up-first", "sign-in-first", "signed-in", "signed-off", "slow",
+	"token", "too-large", "too-many", "unit-closed", "unit-rework", "user-added", "user-changed", "user-removed", "verifying", "wrong-host",
+}
+
 // problem is one that this room sees by itself. facts are names and values in turn.
 func problem(status int, word, text, next string, facts ...string) *Problem {
 	s := Said{Word: word, Text: text, Next: next}
@@ -50,7 +56,11 @@ func problem(status int, word, text, next string, facts ...string) *Problem {
 }
 
 func tooMany(wait time.Duration) *Problem {
-	p := problem(http.StatusTooManyRequests, "too-many", "that was asked too often", "Wait a moment.")
+	return problem(http.StatusTooManyRequests, "too-many", "that was asked too often", "Wait a moment.").after(wait)
+}
+
+// after says when it may be asked again.
+func (p *Problem) after(wait time.Duration) *Problem {
 	p.wait = wait
 	return p
 }

@@ -25,10 +25,11 @@ func newRate(drip, size float64) *rate {
 }
 
 // take counts one, and returns 0; or it counts nothing, and returns how long to wait.
-func (r *rate) take(key string) time.Duration {
+func (r *rate) take(key string) time.Duration { return r.takeAt(key, time.Now()) }
+
+func (r *rate) takeAt(key string, now time.Time) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := time.Now()
 	level, wait := r.look(key, now)
 	if wait == 0 {
 		r.buckets[key] = bucket{level + 1, now}

@@ -3,6 +3,7 @@ package kiosk
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"regexp"
@@ -101,9 +102,9 @@ func New(o Options) *Server {
 // Handler answers on the network.
 func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.setHeaders(w.Header(), r)
+		s.setHeaders(w.Header())
 		if p := s.strange(r); p != nil {
-			s.note(r.Method+" "+r.URL.Path, Anybody, visitor{}, p)
+			s.note(fmt.Sprintf("%s %.100s", r.Method, r.URL.Path), Anybody, visitor{}, p)
 			s.answer(w, r, p, false)
 			return
 		}
@@ -119,8 +120,13 @@ func (s *Server) Local() http.Handler {
 		mux.HandleFunc("POST /api/v1/runs", s.direct)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.setHeaders(w.Header(), r)
-		mux.ServeHTTP(w, r.WithContext(withVisitor(r.Context(), local(r))))
+		s.setHeaders(w.Header())
+		v, p := local(r)
+		if p != nil {
+			s.answer(w, r, p, false)
+			return
+		}
+		mux.ServeHTTP(w, r.WithContext(withVisitor(r.Context(), v)))
 	})
 }
 

@@ -7,9 +7,12 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // The cookies. Neither is readable by a script, nor sent along from another site.
@@ -65,9 +68,14 @@ func (s *Server) visit(w http.ResponseWriter, r *http.Request) visitor {
 
 const unnamed = "unnamed"
 
-// local is who asks over the socket.
-func local(r *http.Request) visitor {
-	return visitor{Role: Anyone, Who: Who{ID: cmp.Or(r.Header.Get(headerWho), unnamed)}, local: true}
+// local is who asks over the socket: who they say.
+func local(r *http.Request) (visitor, *Problem) {
+	const longest = 64 // characters, as at the terminal
+	who := cmp.Or(r.Header.Get(headerWho), unnamed)
+	if !utf8.ValidString(who) || utf8.RuneCountInString(who) > longest || strings.ContainsFunc(who, func(c rune) bool { return !unicode.IsPrint(c) }) {
+		return visitor{}, problem(http.StatusUnprocessableEntity, "invalid", fmt.Sprintf("%s: want 1 to %d printable characters", headerWho, longest), "")
+	}
+	return visitor{Role: Anyone, Who: Who{ID: who}, local: true}, nil
 }
 
 // open tells whether nobody needs to sign in.
