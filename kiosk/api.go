@@ -40,33 +40,43 @@ func (s *Server) addAPI() {
 	s.addUnits(api)
 	s.addPeople(api)
 	s.addHealth(api)
+	s.document = api.OpenAPI()
+	nullable(s.document.Components.Schemas, "State", "shift", "job")
+	nullable(s.document.Components.Schemas, "SessionOutputBody", "person")
 	s.handle(route{"GET " + documentPath, Anybody, false}, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/vnd.oai.openapi+json;version=3.1")
-		if err := json.NewEncoder(w).Encode(api.OpenAPI()); err != nil {
+		if err := json.NewEncoder(w).Encode(s.document); err != nil {
 			s.o.Log.Debug("an answer was not taken", "error", err)
 		}
 	})
 }
 
-// add adds a route of the API: In is where its parameters and body go, Out its headers and body.
-func add[In, Out any](s *Server, api huma.API, pattern string, a Action, summary string, do func(context.Context, *In) (*Out, error)) {
+// nullable says of fields that they are an object or null, which huma has no words for.
+func nullable(r huma.Registry, schema string, fields ...string) {
+	properties := r.Map()[schema].Properties
+	for _, f := range fields {
+		properties[f] = &huma.Schema{AnyOf: []*huma.Schema{properties[f], {Type: "null"}}}
+	}
+}
+
+// add adds a route of the API: In is where its parameters and body go, Out its headers and body. media says what is answered besides JSON.
+func add[In, Out any](s *Server, api huma.API, pattern string, a Action, summary string, do func(context.Context, *In) (*Out, error), media ...string) {
 	method, path, _ := strings.Cut(pattern, " ")
 	op := huma.Operation{
-		OperationID: huma.GenerateOperationID(method, path, new(Out)), Method: method, Path: path, Summary: summary, MaxBodyBytes: maxBody,
+		OperationID: strings.ToLower(method) + strings.NewReplacer("/api/v1/", "-", "/", "-", "{", "", "}", "").Replace(path), Method: method, Path: path, Summary: summary, MaxBodyBytes: maxBody,
 		BodyReadTimeout: -1, // it was read by the guard
 		Extensions:      map[string]any{extAction: a}, DefaultStatus: http.StatusOK,
-		Errors: []int{http.StatusForbidden, http.StatusUnprocessableEntity},
 	}
+	needs := map[string][]string{}
 	if a != Anybody {
-		op.Security = append(op.Security, map[string][]string{"session": {}})
-		op.Errors = append(op.Errors, http.StatusUnauthorized)
+		needs["session"] = []string{}
 	}
 	if method != http.MethodGet {
-		op.Errors = append(op.Errors, http.StatusTooManyRequests)
-		if op.Security == nil {
-			op.Security = append(op.Security, map[string][]string{})
-		}
-		op.Security[0]["token"] = []string{}
+		needs["token"] = []string{}
+	}
+	op.Security = []map[string][]string{needs}
+	for _, m := range media {
+		op.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{m: {}}}}
 	}
 	huma.Register(api, op, func(ctx context.Context, in *In) (*Out, error) {
 		out, err := do(ctx, in)

@@ -40,7 +40,7 @@ func (s *Server) addLine(api huma.API) {
 	})
 	add(s, api, "GET /api/v1/events", See, "What the wall shows, as it changes: server-sent events", func(context.Context, *none) (*huma.StreamResponse, error) {
 		return &huma.StreamResponse{Body: s.events}, nil
-	})
+	}, "text/event-stream")
 	add(s, api, "GET /api/v1/recipes", See, "The recipes that a job may have", func(context.Context, *none) (*recipesOutput, error) {
 		out := &recipesOutput{}
 		out.Body.Recipes = append([]RecipeFile{}, s.o.Station.Recipes()...)

@@ -112,7 +112,7 @@ func (s *Server) addUnits(api huma.API) {
 	add(s, api, "GET /api/v1/units/{serial}/report", SeeUnits, "Its report, a PDF", func(ctx context.Context, in *reportInput) (*reportOutput, error) {
 		b, err := records.Report(ctx, in.Serial, in.Run)
 		return &reportOutput{"application/pdf", reportPolicy, "inline", b}, err
-	})
+	}, "application/pdf")
 	add(s, api, "GET /api/v1/units/{serial}/proof", SeeUnits, "Hold its entries against the newest checkpoint", func(ctx context.Context, in *serialInput) (*proofOutput, error) {
 		p, err := records.Prove(ctx, in.Serial)
 		return &proofOutput{p}, err

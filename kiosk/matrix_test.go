@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"station/ledger"
 )
 
@@ -233,6 +235,7 @@ func TestMatrix(t *testing.T) {
 					if want := max(p.status, 200); w.Code != want {
 						t.Errorf("%s: %d, want %d: %s", name, w.Code, want, w.Body)
 					}
+					asDocumented(t, name, x, pattern, w)
 					if lines := x.log.lines(); p.status == 0 && len(lines) > 0 {
 						t.Errorf("%s: the log says %q", name, lines)
 					}
@@ -278,5 +281,36 @@ func checkRefused(t *testing.T, name string, x *site, w *httptest.ResponseRecord
 		}
 	} else if !strings.HasPrefix(w.Header().Get("Content-Type"), "text/html") {
 		t.Errorf("%s: the refusal is %s", name, w.Header().Get("Content-Type"))
+	}
+}
+
+// asDocumented tells of an answer that is not what the document says of it.
+func asDocumented(t *testing.T, name string, x *site, pattern string, w *httptest.ResponseRecorder) {
+	t.Helper()
+	method, path, _ := strings.Cut(pattern, " ")
+	path, _, _ = strings.Cut(path, " ") // a code
+	item := x.document.Paths[path]
+	if item == nil {
+		return
+	}
+	op := map[string]*huma.Operation{"GET": item.Get, "POST": item.Post, "PATCH": item.Patch, "DELETE": item.Delete}[method]
+	media, _, _ := strings.Cut(w.Header().Get("Content-Type"), ";")
+	res := op.Responses[fmt.Sprint(w.Code)]
+	if res == nil {
+		res = op.Responses["default"]
+	}
+	if res == nil || res.Content[media] == nil {
+		t.Errorf("%s: %d in %s is not in the document", name, w.Code, media)
+		return
+	}
+	if schema := res.Content[media].Schema; schema != nil {
+		var v any
+		if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil {
+			t.Fatal(err)
+		}
+		var found huma.ValidateResult
+		if huma.Validate(x.document.Components.Schemas, schema, huma.NewPathBuffer(nil, 0), huma.ModeReadFromServer, v, &found); len(found.Errors) > 0 {
+			t.Errorf("%s: the answer is not as in the document: %v: %s", name, found.Errors, w.Body)
+		}
 	}
 }

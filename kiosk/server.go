@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"sync"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 )
 
 // Options of a Server.
@@ -72,7 +74,8 @@ type Server struct {
 	o         Options
 	mux       *http.ServeMux
 	routes    []route // all that the mux has
-	key       []byte  // of the tokens; every start has another one
+	document  *huma.OpenAPI
+	key       []byte // of the tokens; every start has another one
 	cross     *http.CrossOriginProtection
 	changes   *rate // of what changes something, by session or address
 	signIns   *rate // of attempts to sign in, by address
