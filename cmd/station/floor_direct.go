@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,7 +15,7 @@ import (
 	"station/provision"
 )
 
-// directLine is one line of what Direct tells: an event, or at last the results.
+// directLine is one line of what Direct tells: an event, a warning before the first, or at last the results.
 type directLine struct {
 	Event   *directEvent `json:"event,omitempty"`
 	Warning string       `json:"warning,omitempty"`
@@ -67,10 +69,14 @@ func (f *floor) direct(ctx context.Context, who kiosk.Who, order kiosk.DirectOrd
 	if err := f.bench.secrets.ready(r, f.bench.db, scans); err != nil {
 		return refusalOf(err)
 	}
+	warned := &app{stderr: io.MultiWriter(f.app.stderr, warnings(tell))}
 	if !order.Trial {
-		if err := f.app.askServer(ctx, f.bench, r, scans); err != nil {
+		if err := warned.askServer(ctx, f.bench, r, scans); err != nil {
 			return refusalOf(err)
 		}
+	}
+	if err := warned.tellOpenRuns(f.bench, scans); err != nil {
+		return err
 	}
 	if err := f.bench.insert(r, scans, files); err != nil {
 		return refusalOf(err)
@@ -99,6 +105,14 @@ func (f *floor) direct(ctx context.Context, who kiosk.Who, order kiosk.DirectOrd
 	defer mu.Unlock()
 	tell(directLine{Results: rows})
 	return nil
+}
+
+// warnings tells what is printed, a line at a time.
+type warnings func(any)
+
+func (w warnings) Write(p []byte) (int, error) {
+	w(directLine{Warning: strings.TrimSpace(string(p))})
+	return len(p), nil
 }
 
 // directable refuses what the command line refuses.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -213,6 +214,22 @@ func TestFloorJob(t *testing.T) {
 	f := newFloored(t, false)
 	defer f.position.close()
 	defer f.end()
+	if err := os.WriteFile(filepath.Join(f.dir, "wrong.yaml"), []byte("recipe: [\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var files []string
+	for _, r := range f.Recipes() {
+		if (r.Problem == "") != (r.Recipe.Digest != "" && r.Steps > 0 && len(r.Parts) > 0) {
+			t.Errorf("%+v", r)
+		}
+		files = append(files, fmt.Sprintf("%s %t %t", r.File, r.Problem == "", len(r.Oneway) > 0))
+	}
+	if got, want := strings.Join(files, " "), "config.yaml false false secret.yaml true true small.yaml true false wrong.yaml false false"; got != want {
+		t.Errorf("recipes %q, want %q", got, want)
+	}
+	if err := f.Health(); err != nil {
+		t.Error(err)
+	}
 	f.want("a scan without a job", f.scan("TB-0001"), "reject "+kiosk.WordNoJob)
 	f.want("closing none", f.do(op, kiosk.Deed{Action: kiosk.CloseJob}), "refused "+kiosk.WordNoJob)
 	for file, word := range map[string]string{"../small.yaml": kiosk.WordNoRecipe, "boot.bin": kiosk.WordNoRecipe, "none.yaml": kiosk.WordBadRecipe, "secret.yaml": kiosk.WordJobNotReady} {
@@ -451,6 +468,11 @@ func TestFloorResume(t *testing.T) {
 	if len(open) == 0 {
 		t.Fatal("the kill came too late")
 	}
+	warned := ""
+	order := kiosk.DirectOrder{Recipe: filepath.Join(f.dir, "small.yaml"), Slots: []kiosk.DirectSlot{{Slot: "4", Serial: "TB-0009"}}}
+	if err := f.direct(t.Context(), op, order, func(v any) { warned += v.(directLine).Warning }); err != nil || strings.Count(warned, "INTERRUPTED: the run of "+open[0].Serial) != 1 {
+		t.Errorf("run beside open runs: %v, %q", err, warned)
+	}
 	f.want("no job", f.do(op, kiosk.Deed{Action: kiosk.Resume}), "refused "+kiosk.WordNoJob)
 	f.want("the job", f.do(sup, beginSmall(0)), "accept "+kiosk.WordJobBegun)
 	s := f.until("open runs are here", func(s kiosk.State) bool {
@@ -526,26 +548,52 @@ func TestFloorDirect(t *testing.T) {
 	}
 }
 
-// TestFloorRecipes is the folder of recipes as a job may have them.
-func TestFloorRecipes(t *testing.T) {
+// TestFloorMany has four people scan at once, each their own boards, with as many slots: every scan has its answer, every unit passes once, and each run is by who scanned it.
+func TestFloorMany(t *testing.T) {
 	t.Parallel()
 	f := newFloored(t, false)
 	defer f.position.close()
 	defer f.end()
-	if err := os.WriteFile(filepath.Join(f.dir, "wrong.yaml"), []byte("recipe: [\n"), 0o644); err != nil {
-		t.Fatal(err)
+	const people, each = 4, 2
+	f.want("the job", f.do(sup, beginSmall(people*each)), "accept "+kiosk.WordJobBegun)
+	var all sync.WaitGroup
+	for i := range people {
+		who := kiosk.Who{ID: fmt.Sprintf("op-%d", i)}
+		all.Go(func() {
+			for k := range each {
+				serial := fmt.Sprintf("TB-%d%03d", i, k)
+				for {
+					a, err := f.Scan(t.Context(), who, serial)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if a.Word == provision.WordPutIn {
+						break
+					}
+					if a.Tone != kiosk.Reject {
+						t.Errorf("%s: %+v", serial, a)
+					}
+					f.Do(t.Context(), who, kiosk.Deed{Action: kiosk.Cancel}) // what is scanned again now is meant
+					time.Sleep(5 * time.Millisecond)
+				}
+			}
+		})
 	}
-	var rows []string
-	for _, r := range f.Recipes() {
-		if (r.Problem == "") != (r.Recipe.Digest != "" && r.Steps > 0 && len(r.Parts) > 0) {
-			t.Errorf("%+v", r)
+	all.Wait()
+	f.until("all have passed", func(s kiosk.State) bool { return s.Job.Passed == people*each })
+	f.until("nothing runs", func(s kiosk.State) bool {
+		return !slices.ContainsFunc(slices.Concat(s.Rows...), func(t kiosk.Tile) bool { return t.State == provision.Running })
+	})
+	f.want("the close", f.do(op, kiosk.Deed{Action: kiosk.CloseJob}), "accept "+kiosk.WordJobClosed)
+	by := map[string]int{}
+	for _, r := range entries[ledger.RunStart](f) {
+		if want := "op-" + r.Serial[3:4]; r.Operator != want {
+			t.Errorf("%s is by %s", r.Serial, r.Operator)
 		}
-		rows = append(rows, fmt.Sprintf("%s %t %t", r.File, r.Problem == "", len(r.Oneway) > 0))
+		by[r.Operator]++
 	}
-	if got, want := strings.Join(rows, " "), "config.yaml false false secret.yaml true true small.yaml true false wrong.yaml false false"; got != want {
-		t.Errorf("recipes %q, want %q", got, want)
-	}
-	if err := f.Health(); err != nil {
-		t.Error(err)
+	if len(by) != people || by["op-0"] != each || by["op-3"] != each {
+		t.Errorf("runs %v", by)
 	}
 }

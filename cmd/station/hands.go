@@ -42,20 +42,19 @@ func (s *scanning) busyHands(ctx context.Context) bool {
 	return !s.line.Takes() && s.running > 0
 }
 
-// makeWay takes boards out that stand in the way of a code: quick hands that leave boards in have them until then.
+// makeWay takes boards out that stand in the way of a code, those first that were left in first: those that failed for the card of the reject bin, what is in the slot of a
+// label, and, where no slot takes the board of a serial, one.
 func (s *scanning) makeWay(ctx context.Context, code string) {
 	if !s.hands.quick() || s.hands.quiet {
 		return
 	}
-	for _, slot := range s.line.Slots() {
-		i := slices.Index(s.hands.left, slot.Slot)
-		if i < 0 || slot.State == provision.Running {
-			continue
-		}
-		card := code == provision.CardResume || code == provision.CardCancel || strings.HasPrefix(code, provision.CardRelease)
-		if code == provision.LabelSlot+slot.Slot || code == provision.CardReject && slot.Held || !card && !slot.Held && !slot.Stopped && !s.line.Takes() {
-			s.hands.left = slices.Delete(s.hands.left, i, i+1)
-			s.do(ctx, s.line.Seen(slot.Slot, false, ""))
+	for _, name := range slices.Clone(s.hands.left) {
+		all := s.line.Slots()
+		slot := all[slices.IndexFunc(all, func(o provision.SlotStatus) bool { return o.Slot == name })]
+		needed := s.job.recipe.MatchSerial(code) && !slot.Held && !slot.Stopped && !s.line.Takes()
+		if slot.State == provision.Occupied && (needed || code == provision.LabelSlot+name || code == provision.CardReject && slot.Held) {
+			s.hands.left = slices.DeleteFunc(s.hands.left, func(left string) bool { return left == name })
+			s.do(ctx, s.line.Seen(name, false, ""))
 		}
 	}
 }
