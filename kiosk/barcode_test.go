@@ -2,6 +2,7 @@ package kiosk
 
 import (
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -56,6 +57,25 @@ func cardPicture(t *testing.T, svg string) image.Image {
 // readCodes is what zbarimg reads in pictures, a line each.
 func readCodes(t *testing.T, pictures ...image.Image) []string {
 	t.Helper()
+	dir := t.TempDir()
+	var files []string
+	for i, p := range pictures {
+		name := filepath.Join(dir, fmt.Sprintf("%03d.png", i))
+		f, err := os.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(png.Encode(f, p), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, name)
+	}
+	return readFiles(t, files...)
+}
+
+// readFiles is what zbarimg reads in files, a line each.
+func readFiles(t *testing.T, files ...string) []string {
+	t.Helper()
 	tool, err := exec.LookPath("zbarimg")
 	if err != nil {
 		if os.Getenv("CI") != "" {
@@ -63,22 +83,7 @@ func readCodes(t *testing.T, pictures ...image.Image) []string {
 		}
 		t.Skip("NOT RUN: zbarimg is not installed")
 	}
-	dir, args := t.TempDir(), []string{"-q", "--raw", "-S*.disable", "-Scode128.enable"}
-	for i, p := range pictures {
-		name := filepath.Join(dir, fmt.Sprintf("%03d.png", i))
-		f, err := os.Create(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := png.Encode(f, p); err != nil {
-			t.Fatal(err)
-		}
-		if err := f.Close(); err != nil {
-			t.Fatal(err)
-		}
-		args = append(args, name)
-	}
-	out, err := exec.Command(tool, args...).Output() // on stderr are complaints about a bus that is not there
+	out, err := exec.Command(tool, append([]string{"-q", "--raw", "-S*.disable", "-Scode128.enable"}, files...)...).Output() // on stderr are complaints about a bus that is not there
 	if err != nil {
 		t.Fatalf("zbarimg: %v: %s", err, out)
 	}

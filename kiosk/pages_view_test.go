@@ -172,10 +172,10 @@ func TestCardTooLong(t *testing.T) {
 }
 
 // seen renders a page as whoever has a role sees it.
-func seen(t *testing.T, lang, name string, role Role, data any) string {
+func (p *pages) seen(t *testing.T, lang, name string, role Role, data any) string {
 	t.Helper()
-	p := newPages(Options{Language: lang, Log: slog.New(slog.DiscardHandler)})
 	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Cookie", languageCookie+"="+lang)
 	w := httptest.NewRecorder()
 	p.show(w, r.WithContext(withVisitor(r.Context(), visitor{Role: role})), http.StatusOK, name, data)
 	if w.Code != http.StatusOK {
@@ -187,6 +187,7 @@ func seen(t *testing.T, lang, name string, role Role, data any) string {
 // Each page is rendered whole in each language, with everything that it can show: nothing is inline, and no text is missing.
 func TestPagesBesideTheWall(t *testing.T) {
 	t.Parallel()
+	p := newPages(Options{Log: slog.New(slog.DiscardHandler)})
 	rows := [][]Tile{{{Slot: "1", Serial: "GW-1", Held: true}, {Slot: "2", Serial: "GW-2", Run: &Running{}}}}
 	state := State{Rows: rows, Shift: &Shift{By: "op-1", Checks: []ledger.Check{{Name: "slot 1", OK: true}, {Name: "key server"}, {Name: "disk", OK: true}}}, Open: []Open{{Serial: "GW-3"}, {Serial: "GW-4", Here: "2"}}}
 	files := []RecipeFile{{File: "gateway-boot.yaml", Recipe: bootRecipe, Oneway: []string{"password"}, Steps: 9}, {File: "old.yaml", Problem: "old.yaml:1: what?"}}
@@ -205,7 +206,7 @@ func TestPagesBesideTheWall(t *testing.T) {
 	} {
 		for _, lang := range Languages {
 			for i, d := range data {
-				body := seen(t, lang, name, Anyone, d)
+				body := p.seen(t, lang, name, Anyone, d)
 				for _, never := range []string{"http:", "https:", "<style", " style=", " onclick=", "ZgotmplZ", "{who}", "{slot}", "{n}", "{title}", "&lt;nil&gt;"} {
 					if strings.Contains(body, never) {
 						t.Errorf("%s %s %d: %q stands in the page", lang, name, i, never)
@@ -220,7 +221,7 @@ func TestPagesBesideTheWall(t *testing.T) {
 			}
 		}
 	}
-	if body := seen(t, "en", "units", Auditor, newUnitsView("", "", []UnitRow{{Serial: "<i>GW/1?", Outcome: ledger.Pass}}, "")); strings.Contains(body, "<i>GW") || !strings.Contains(body, template.HTMLEscapeString("<i>GW/1?")) || !strings.Contains(body, `href="/units/%3Ci%3EGW%2F1%3F"`) {
+	if body := p.seen(t, "en", "units", Auditor, newUnitsView("", "", []UnitRow{{Serial: "<i>GW/1?", Outcome: ledger.Pass}}, "")); strings.Contains(body, "<i>GW") || !strings.Contains(body, template.HTMLEscapeString("<i>GW/1?")) || !strings.Contains(body, `href="/units/%3Ci%3EGW%2F1%3F"`) {
 		t.Errorf("a serial is not escaped: %s", body)
 	}
 }

@@ -463,6 +463,20 @@ const station = (() => {
     }
   }
 
+  // ---- a badge that was just made: shown once, to be printed
+
+  const card = at('badge-card')
+  card?.addEventListener('close', again)
+  document.addEventListener('station:done', e => {
+    if (!card || !e.detail?.bars) return
+    e.preventDefault()
+    const form = e.target
+    card.querySelector('[data-badge-name]').textContent = form.dataset.name ?? form.elements.name.value
+    card.querySelector('[data-badge-bars]').innerHTML = e.detail.bars
+    card.querySelector('[data-badge-code]').textContent = e.detail.code
+    card.showModal()
+  })
+
   const before = sessionStorage.getItem('echo')
   if (before) {
     sessionStorage.removeItem('echo')

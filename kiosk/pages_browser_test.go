@@ -1,0 +1,110 @@
+package kiosk
+
+import (
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"station/kiosk/kiosktest"
+	"station/ledger"
+)
+
+// Whoever looks finds a unit by typing and by scanning, decides about it, begins a job, ends a shift, and makes a user whose badge is shown once; on a station where nobody
+// signs in. What is scanned into the search never reaches the line.
+func TestPagesInABrowser(t *testing.T) {
+	t.Parallel()
+	x := newSite(t, Options{People: nobodyYet(t, func(context.Context, ledger.Body) error { return nil }), Open: true})
+	for i := range 60 {
+		x.records.units = append(x.records.units, UnitRow{Serial: fmt.Sprintf("GW-%06d", i), Outcome: ledger.Pass, Recipe: bootRecipe})
+	}
+	x.records.runs["GW-004711"] = ledger.Runs(interruptedUnit().records)
+	x.station.recipes = []RecipeFile{{File: "gateway-boot.yaml", Recipe: bootRecipe, Parts: []string{"MT25QL256ABA"}, Steps: 9}}
+	x.Server.o.Wall.Shift(&Shift{By: "op-1", Checks: []ledger.Check{{Name: "mirror", OK: true}}})
+	server := httptest.NewServer(x.handler)
+	t.Cleanup(server.CloseClientConnections)
+	page := kiosktest.Start(t).Open(server.URL+"/units", 1280, 800)
+
+	rows := `document.querySelectorAll("#found tbody tr").length`
+	page.Wait(rows + ` === 50`)
+	page.Type("GW-00005")
+	page.Wait(rows + ` === 10`)
+	page.Scan("GW-000007")
+	page.WaitText("#found", "GW-000007")
+	page.Wait(rows + ` === 1`)
+	if asked := x.station.wanted(); len(asked) > 0 {
+		t.Errorf("the line was asked for %q", asked)
+	}
+
+	page.Go(server.URL + "/units/GW-004711")
+	page.Click(`[name="as"][value="scrapped"]`)
+	page.Click(`#close-reason`)
+	page.Type("foreign password")
+	page.Click(`[data-api$="/close"] button`)
+	page.Wait(`document.getElementById("echo").dataset.tone === "accept"`)
+	if want := []string{"close GW-004711 as scrapped: foreign password by unnamed"}; !slices.Equal(x.records.decided, want) {
+		t.Errorf("decided %q, want %q", x.records.decided, want)
+	}
+
+	page.Go(server.URL + "/jobs")
+	page.Click(`[name="recipe"]`)
+	page.Click(`#quantity`)
+	page.Wait(`(document.getElementById("quantity").value = "") === ""`)
+	page.Type("250")
+	page.Click(`[name="trial"]`)
+	page.Click(`button[type="submit"].primary`)
+	page.Wait(`location.pathname === "/"`)
+	page.Go(server.URL + "/shift")
+	page.Click(`[data-api="POST /api/v1/shift/end"]`)
+	page.Wait(`document.getElementById("echo").dataset.tone === "accept"`)
+	if got, want := x.station.wanted(), []string{"begin-job gateway-boot.yaml 250 trial by unnamed", "end-shift by unnamed"}; !slices.Equal(got, want) {
+		t.Errorf("wanted %q, want %q", got, want)
+	}
+
+	page.Go(server.URL + "/cards")
+	page.Wait(`document.querySelectorAll(".code-card .barcode").length === 5`)
+	file := filepath.Join(t.TempDir(), "cards.png")
+	page.Picture(file)
+	got := readFiles(t, file)
+	for _, code := range []string{"REJECT", "RESUME", "CANCEL", "CLOSE-JOB", "SIGN-OFF"} {
+		if !slices.Contains(got, code) {
+			t.Errorf("%s is not read from the screen, but %q", code, got)
+		}
+	}
+}
+
+// An admin makes a user with a badge, which is shown once: it signs the user in. After that nobody can see it again.
+func TestBadgeIsShownOnce(t *testing.T) {
+	t.Parallel()
+	x := newSite(t, Options{})
+	server := httptest.NewServer(x.handler)
+	t.Cleanup(server.CloseClientConnections)
+	page := kiosktest.Start(t).Open(server.URL+"/signin", 1280, 800)
+	page.Scan(badgeOf("adm-1"))
+	page.Wait(`location.pathname === "/"`)
+	page.Go(server.URL + "/users")
+	page.Click(`#add-name`)
+	page.Type("Lin")
+	page.Click(`#add-id`)
+	page.Type("op-2")
+	page.Click(`.card[data-api="POST /api/v1/users"] button[type="submit"]`)
+	page.Wait(`document.getElementById("badge-card").open`)
+	code := page.Text("[data-badge-code]")
+	if !x.Server.o.Badge.MatchString(code) || page.Text("[data-badge-name]") != "Lin" {
+		t.Fatalf("a badge of %q with %q", page.Text("[data-badge-name]"), code)
+	}
+	if got := readCodes(t, cardPicture(t, kiosktest.Value[string](page, `document.querySelector("[data-badge-bars]").innerHTML`)))[0]; got != code {
+		t.Errorf("the bars are of %q", got)
+	}
+	page.Click(`#badge-card [data-close]`)
+	page.Wait(`document.readyState === "complete" && document.querySelector(".table").textContent.includes("op-2")`)
+	if strings.Contains(kiosktest.Value[string](page, `document.documentElement.outerHTML`), code) {
+		t.Error("the code is still there")
+	}
+	page.Scan(code)
+	page.Wait(`location.pathname === "/"`)
+	page.WaitText(".who", "Lin")
+}
