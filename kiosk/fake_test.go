@@ -86,6 +86,8 @@ type fakeRecords struct {
 }
 
 func (f *fakeRecords) Find(text, cursor string, limit int) (found []UnitRow, next string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for _, u := range f.units {
 		if cursor != "" { // the serial of the last unit of the page before
 			if u.Serial == cursor {
@@ -102,6 +104,13 @@ func (f *fakeRecords) Find(text, cursor string, limit int) (found []UnitRow, nex
 		found = append(found, u)
 	}
 	return found, "", f.err
+}
+
+// fail has what is read end with an error from now on, nil for none.
+func (f *fakeRecords) fail(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err = err
 }
 
 func (f *fakeRecords) Unit(serial string) ([]ledger.Run, []ledger.Record, error) {

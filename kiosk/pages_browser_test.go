@@ -2,6 +2,7 @@ package kiosk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http/httptest"
 	"path/filepath"
@@ -38,6 +39,12 @@ func TestPagesInABrowser(t *testing.T) {
 	if asked := x.station.wanted(); len(asked) > 0 {
 		t.Errorf("the line was asked for %q", asked)
 	}
+
+	page.Expect("500") // from here on the ledger cannot be read for a while: what was found stays
+	x.records.fail(errors.New("the disk is gone"))
+	page.Wait(`performance.getEntriesByType("resource").some(e => e.responseStatus === 500)`)
+	x.records.fail(nil)
+	page.Wait(rows + ` === 1 && document.getElementById("link").classList.contains("up")`)
 
 	page.Go(server.URL + "/units/GW-004711")
 	page.Click(`[name="as"][value="scrapped"]`)
@@ -76,7 +83,7 @@ func TestPagesInABrowser(t *testing.T) {
 	}
 }
 
-// An admin makes a user with a badge, which is shown once: it signs the user in. After that nobody can see it again.
+// An admin makes a user with a badge, which is shown once: it signs the user in. After that nobody can see it again. Who is removed sees nothing more, without a click.
 func TestBadgeIsShownOnce(t *testing.T) {
 	t.Parallel()
 	x := newSite(t, Options{})
@@ -107,4 +114,11 @@ func TestBadgeIsShownOnce(t *testing.T) {
 	page.Scan(code)
 	page.Wait(`location.pathname === "/"`)
 	page.WaitText(".who", "Lin")
+
+	page.Go(server.URL + "/units")
+	page.Expect("401")
+	if err := x.Server.o.People.Remove(t.Context(), Who{ID: "adm-1"}, "op-2"); err != nil {
+		t.Fatal(err)
+	}
+	page.Wait(`document.body.classList.contains("page-signin")`)
 }

@@ -58,7 +58,7 @@ func TestShiftView(t *testing.T) {
 	t.Parallel()
 	since := time.Date(2026, 11, 26, 8, 0, 0, 0, time.UTC)
 	s := State{
-		Shift: &Shift{By: "op-17", Begun: since, Checks: []ledger.Check{{Name: "slot left", OK: true}, {Name: "mirror", OK: false, Text: "away"}, {Name: "weather", OK: false}}},
+		Shift: &Shift{By: "op-17", Begun: since, Checks: []ledger.Check{{Name: "slot left", OK: true, Text: "empty"}, {Name: "mirror", OK: false, Text: ledger.MirrorAway}, {Name: "weather", OK: false}}},
 		Rows: [][]Tile{{{Slot: "1", Serial: "GW-1", Run: &Running{}}, {Slot: "2", Serial: "GW-2", Held: true, Result: &Result{Outcome: ledger.Fail}}},
 			{{}, {Slot: "3", Serial: "GW-3", Result: &Result{Outcome: ledger.Pass}}}},
 		Open: []Open{{Serial: "GW-4", Slot: "3", Since: since}, {Serial: "GW-5", Slot: "1", Here: "2", Person: &Said{Word: "foreign"}}},
@@ -66,12 +66,12 @@ func TestShiftView(t *testing.T) {
 	v := newShiftView(s, everything)
 	var checks, left []string
 	for _, c := range v.Checks {
-		checks = append(checks, c.Word+"/"+c.Slot)
+		checks = append(checks, c.Word+"/"+c.Slot+"/"+c.Found)
 	}
 	for _, u := range v.Left {
 		left = append(left, fmt.Sprintf("%s %s %s %s %v %v", u.Word, u.Outcome, u.Serial, u.Slot, u.Person != nil, u.CanAcknowledge))
 	}
-	if want := []string{"slot/left", "mirror/", "/"}; !slices.Equal(checks, want) || v.Wrong != 2 {
+	if want := []string{"slot/left/empty", "mirror//away", "//"}; !slices.Equal(checks, want) || v.Wrong != 2 {
 		t.Errorf("%q, %d wrong, want %q", checks, v.Wrong, want)
 	}
 	if want := []string{"held FAIL GW-2 2 false true", "since INTERRUPTED GW-4 3 false false", "here INTERRUPTED GW-5 2 true false", "running  GW-1 1 false false"}; !slices.Equal(left, want) {
@@ -85,6 +85,23 @@ func TestShiftView(t *testing.T) {
 	}
 	if v := newShiftView(State{}, everything); v.CanEnd || !v.CanBegin || v.Left != nil {
 		t.Errorf("of nothing: %+v", v)
+	}
+}
+
+// What a check is called and what it found has its words, where it is one of those that the catalogues have.
+func TestCheckWords(t *testing.T) {
+	t.Parallel()
+	for lang, text := range readTexts() {
+		for _, word := range checkWords {
+			if !text.Has("shift.check." + word) {
+				t.Errorf("%s has no shift.check.%s", lang, word)
+			}
+		}
+		for _, word := range foundWords {
+			if !text.Has("shift.found." + word) {
+				t.Errorf("%s has no shift.found.%s", lang, word)
+			}
+		}
 	}
 }
 

@@ -32,18 +32,24 @@ type leftUnit struct {
 // checkLine is a check as the page has it: its name is in the catalogue under shift.check.WORD where Word is not "".
 type checkLine struct {
 	ledger.Check
-	Word string
-	Slot string
+	Word  string
+	Slot  string
+	Found string // likewise what was found, under shift.found.WORD
 }
 
 // checkWords are the names of checks that the catalogue has, besides those of slots.
 var checkWords = map[string]string{"mirror": "mirror", "checkpoint": "checkpoint", "disk": "disk", "key server": "key-server", "ledger": "ledger"}
 
+// foundWords are what was found that the catalogue has. The rest has numbers and names in it, and stands in English.
+var foundWords = map[string]string{
+	"empty": "empty", "a board is in it": "board", ledger.MirrorNone: "none", ledger.MirrorSecondDisk: "second-disk", ledger.MirrorSameDisk: "same-disk", ledger.MirrorAway: "away",
+}
+
 func newShiftView(s State, may func(Action) bool) shiftView {
 	v := shiftView{Shift: s.Shift, CanBegin: may(BeginShift), CanEnd: s.Shift != nil && may(EndShift)}
 	if s.Shift != nil {
 		for _, c := range s.Shift.Checks {
-			line := checkLine{Check: c, Word: checkWords[c.Name]}
+			line := checkLine{Check: c, Word: checkWords[c.Name], Found: foundWords[c.Text]}
 			if slot, ok := strings.CutPrefix(c.Name, "slot "); ok {
 				line.Word, line.Slot = "slot", slot
 			}

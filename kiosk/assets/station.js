@@ -392,19 +392,18 @@ const station = (() => {
   let clocks = new WeakMap()
 
   function lose() {
-    if (!line || lost) return
+    if (lost) return
     lost = true
     root.classList.add('is-lost')
     at('lost').hidden = false
     at('link').className = 'link down'
     at('link').textContent = at('link').dataset.down
     play('attention')
-    find()
+    if (line) find()
   }
 
   function found() {
     last = now()
-    if (!line) return
     at('link').className = 'link up'
     at('link').textContent = at('link').dataset.up
     if (!lost) return
@@ -447,6 +446,22 @@ const station = (() => {
       }
       if (!lost) tick()
     }, 1000)
+  }
+
+  // A page without the stream asks whether the station is there, and what it shows of somebody who is not signed in any more it shows no longer.
+  async function beat() {
+    try {
+      await ask('GET', '/healthz', undefined, 4000)
+      found()
+    } catch {
+      lose()
+    }
+  }
+
+  if (!line && at('echo')) {
+    catalogue.then(beat)
+    setInterval(beat, 5000)
+    document.addEventListener('htmx:response:error', e => { if (e.detail.ctx.response.raw.status === 401) location.reload() })
   }
 
   // tick lets times go on between two tellings.
