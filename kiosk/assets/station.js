@@ -448,6 +448,8 @@ const station = (() => {
     }, 1000)
   }
 
+  document.querySelector('input[data-scan]')?.select()
+
   // A page without the stream asks whether the station is there, and what it shows of somebody who is not signed in any more it shows no longer.
   async function beat() {
     try {
