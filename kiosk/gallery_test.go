@@ -177,7 +177,7 @@ func TestGallery(t *testing.T) {
 	if err := os.MkdirAll(*write, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	page := kiosktest.Start(t).Open(server.URL+"/en/wall-idle", 1280, 800)
+	page := kiosktest.Start(t).Open(t, server.URL+"/en/wall-idle", 1280, 800)
 	for _, pic := range gallery() {
 		for _, lang := range Languages {
 			if !strings.Contains(pic.name+"-"+lang, *only) {

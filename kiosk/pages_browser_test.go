@@ -27,7 +27,7 @@ func TestPagesInABrowser(t *testing.T) {
 	x.Server.o.Wall.Shift(&Shift{By: "op-1", Checks: []ledger.Check{{Name: "mirror", OK: true}}})
 	server := httptest.NewServer(x.handler)
 	t.Cleanup(server.CloseClientConnections)
-	page := kiosktest.Start(t).Open(server.URL+"/units", 1280, 800)
+	page := kiosktest.Start(t).Open(t, server.URL+"/units", 1280, 800)
 
 	rows := `document.querySelectorAll("#found tbody tr").length`
 	page.Wait(rows + ` === 50`)
@@ -89,7 +89,7 @@ func TestBadgeIsShownOnce(t *testing.T) {
 	x := newSite(t, Options{})
 	server := httptest.NewServer(x.handler)
 	t.Cleanup(server.CloseClientConnections)
-	page := kiosktest.Start(t).Open(server.URL+"/signin", 1280, 800)
+	page := kiosktest.Start(t).Open(t, server.URL+"/signin", 1280, 800)
 	page.Scan(badgeOf("adm-1"))
 	page.Wait(`location.pathname === "/"`)
 	page.Go(server.URL + "/users")

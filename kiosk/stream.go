@@ -14,7 +14,8 @@ const (
 )
 
 // stream answers with the changes of a wall as server-sent events, until whoever asked is gone, does not take them, or the wall is closed. render makes the messages of a change; where
-// it returns nil, whoever asked may not see more, and the stream ends. Every 10 s there is an event "heartbeat", with the start of the program and the version of the State.
+// it returns nil, whoever asked may not see more, and the stream ends. First of all, and every 10 s, there is an event "heartbeat", with the start of the program, by which a page knows whether it
+// is of an earlier one, and the version of the State that was told last.
 func stream(wall *Wall, w http.ResponseWriter, r *http.Request, render func(Change) []byte) {
 	changes, stop, ok := wall.watch(maxStreams)
 	if !ok {
@@ -34,6 +35,15 @@ func stream(wall *Wall, w http.ResponseWriter, r *http.Request, render func(Chan
 	beat := time.NewTicker(heartbeatEvery)
 	defer beat.Stop()
 	var version uint64
+	alive := func() []byte {
+		return jsonMessage("heartbeat", struct {
+			Started time.Time `json:"started"`
+			Version uint64    `json:"version"`
+		}{wall.o.Started, version})
+	}
+	if !send(alive()) {
+		return
+	}
 	for {
 		var b []byte
 		select {
@@ -48,10 +58,7 @@ func stream(wall *Wall, w http.ResponseWriter, r *http.Request, render func(Chan
 				return
 			}
 		case <-beat.C:
-			b = jsonMessage("heartbeat", struct {
-				Started time.Time `json:"started"`
-				Version uint64    `json:"version"`
-			}{wall.o.Started, version})
+			b = alive()
 		}
 		if !send(b) {
 			return

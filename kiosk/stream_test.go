@@ -81,6 +81,9 @@ func TestStream(t *testing.T) {
 		rows, _ := slotsOf(2)
 		w := NewWall(WallOptions{Station: "line-1", Rows: rows, Started: time.Unix(1e9, 0).UTC()})
 		_, r := serveStream(t, w, changeMessage)()
+		if event, data := heard(t, r); event != "heartbeat" || data != `{"started":"2001-09-09T01:46:40Z","version":0}` {
+			t.Errorf("first of all %s %s", event, data)
+		}
 		var c struct {
 			State   *State
 			Version uint64
@@ -142,6 +145,7 @@ func TestStreamEnds(t *testing.T) {
 		})
 		stuck, _ := dial()
 		_, good := dial()
+		heard(t, good) // that the station is alive
 		heard(t, good)
 		synctest.Wait()
 		if n := w.watching(); n != 2 {
@@ -153,6 +157,7 @@ func TestStreamEnds(t *testing.T) {
 		}
 		stuck.Close()
 		gone, r := dial()
+		heard(t, r) // that the station is alive
 		heard(t, r)
 		gone.Close()
 		synctest.Wait()

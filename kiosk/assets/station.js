@@ -255,7 +255,7 @@ const station = (() => {
       stop(e) // it would press a button
     }
     clearTimeout(ends)
-    ends = setTimeout(ended, 4 * quick)
+    ends = setTimeout(ended, 1000) // not sooner: the keys' own times tell a burst, and a busy page hears of them late
   }
 
   document.addEventListener('keydown', key, true)

@@ -27,10 +27,7 @@ import (
 const limit = 30 * time.Second
 
 // Browser is a Chromium of a test, with a profile of its own.
-type Browser struct {
-	t   testing.TB
-	ctx context.Context
-}
+type Browser struct{ ctx context.Context }
 
 // Start starts a Chromium, which ends with the test. Where there is none the test is not run, which CI does not allow.
 func Start(t testing.TB) *Browser {
@@ -51,7 +48,7 @@ func Start(t testing.TB) *Browser {
 		t.Fatalf("Chromium does not start: %v", err)
 	}
 	t.Cleanup(func() { end(); stop() })
-	return &Browser{t, ctx}
+	return &Browser{ctx}
 }
 
 // Page is a tab of a Browser with cookies of its own. When the test ends, a page that asked another host for anything, or that complained of anything, fails it.
@@ -67,31 +64,31 @@ type Page struct {
 	allowed  []string // of problems: parts of those that a test expects
 }
 
-// Open opens a page, and waits until it is loaded.
-func (b *Browser) Open(address string, width, height int64) *Page {
-	b.t.Helper()
+// Open opens a page for a test, which may be part of the browser's own, and waits until it is loaded.
+func (b *Browser) Open(t testing.TB, address string, width, height int64) *Page {
+	t.Helper()
 	u, err := url.Parse(address)
 	if err != nil {
-		b.t.Fatal(err)
+		t.Fatal(err)
 	}
-	p := &Page{t: b.t, host: u.Host}
+	p := &Page{t: t, host: u.Host}
 	ctx, end := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(p.heard))
 	p.ctx = ctx
-	b.t.Cleanup(func() {
+	t.Cleanup(func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		for _, f := range p.foreign {
-			b.t.Errorf("the page asked another host: %s", f)
+			t.Errorf("the page asked another host: %s", f)
 		}
 		for _, line := range p.problems {
 			if !slices.ContainsFunc(p.allowed, func(part string) bool { return strings.Contains(line, part) }) {
-				b.t.Errorf("the page complains: %s", line)
+				t.Errorf("the page complains: %s", line)
 			}
 		}
 		end()
 	})
 	if err := chromedp.Do(ctx); err != nil { // the tab lives as long as the context of its first action
-		b.t.Fatal(err)
+		t.Fatal(err)
 	}
 	p.do(call(log.Enable, cdp.Empty{}), call(network.Enable, network.EnableParams{}), chromedp.EmulateViewport(width, height), chromedp.Navigate(address))
 	return p

@@ -21,7 +21,7 @@ func TestPage(t *testing.T) {
 		io.WriteString(w, keysPage)
 	}))
 	defer s.Close()
-	p := Start(t).Open(s.URL, 800, 600)
+	p := Start(t).Open(t, s.URL, 800, 600)
 	p.Scan("A1")
 	if got, want := p.Text("#out"), "A:0 1:4 Enter:4 "; got != want {
 		t.Errorf("the page saw %q, want %q", got, want)
@@ -49,7 +49,7 @@ func TestPageThatComplains(t *testing.T) {
 		io.WriteString(w, `<!doctype html><link rel="icon" href="data:,"><img src="http://other.invalid/a.png"><script>throw new Error("a fault of its own")</script>`)
 	}))
 	defer s.Close()
-	p := Start(t).Open(s.URL, 800, 600)
+	p := Start(t).Open(t, s.URL, 800, 600)
 	p.Wait(`document.readyState === "complete"`)
 	p.mu.Lock()
 	defer p.mu.Unlock()
