@@ -122,6 +122,14 @@ func (t Text) remedy(lang string, r *Result) string {
 	return t.first(r.Next, "cause."+r.Cause+".do", "outcome."+string(r.Outcome)+".do")
 }
 
+// other is what was said of a slot that is free, "" where that is but that it is.
+func (t Text) other(s *Said) string {
+	if s != nil && s.Word == provision.WordScanSerial {
+		return ""
+	}
+	return t.Said(s)
+}
+
 // first is the sentence of the first of these keys that there is.
 func (t Text) first(otherwise string, keys ...string) string {
 	for _, key := range keys {

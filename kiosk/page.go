@@ -12,6 +12,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"station/ledger"
@@ -28,12 +29,21 @@ const (
 
 // pages renders the pages. Each is templates/NAME.html, which defines "main" (and "head", where it has more to say there) inside of layout.html.
 type pages struct {
-	o      Options
-	texts  map[string]Text
+	*library
+	o     Options
+	drawn drawn
+}
+
+// library is what pages are made of. It is the same for every server of the program.
+type library struct {
+	texts  map[string]Text // by language
 	assets *assets
 	pages  map[string]map[string]*template.Template // by language, then by name
-	drawn  drawn
 }
+
+var theLibrary = sync.OnceValue(newLibrary)
+
+func newPages(o Options) *pages { return &pages{library: theLibrary(), o: o} }
 
 // view is what a template is given.
 type view struct {
@@ -80,9 +90,9 @@ func (v view) Nav() (links []link) {
 	return links
 }
 
-// newPages parses every page in every language. What cannot be parsed is a fault of the program: it panics.
-func newPages(o Options) *pages {
-	p := &pages{o: o, texts: readTexts(), assets: newAssets(), pages: map[string]map[string]*template.Template{}}
+// newLibrary parses every page in every language. What cannot be parsed is a fault of the program: it panics.
+func newLibrary() *library {
+	p := &library{texts: readTexts(), assets: newAssets(), pages: map[string]map[string]*template.Template{}}
 	names, err := fs.Glob(templateFiles, "templates/*.html")
 	if err != nil {
 		panic(err)
@@ -102,13 +112,14 @@ func newPages(o Options) *pages {
 }
 
 // words are the functions of the templates in one language.
-func (p *pages) words(lang string, text Text) template.FuncMap {
+func (p *library) words(lang string, text Text) template.FuncMap {
 	return template.FuncMap{
 		"t":         text.Say,
 		"has":       text.Has,
 		"ptr":       func(s Said) *Said { return &s },
 		"said":      text.Said,
 		"do":        text.Next,
+		"other":     text.other,
 		"asset":     p.assets.url,
 		"icon":      icon,
 		"shape":     shape,
