@@ -41,7 +41,12 @@ func (p *Page) press(text string, apart time.Duration) {
 	var keys []chromedp.Action[chromedp.Void]
 	for _, r := range text {
 		p.keys = p.keys.Add(apart)
-		for _, k := range kb.Encode(r) {
+		events := kb.Encode(r)
+		if len(events) == 3 { // the character goes with the key: sent by itself it would be typed even where the page has prevented that
+			events[0].Text, events[0].UnmodifiedText = events[1].Text, events[1].UnmodifiedText
+			events = []*input.DispatchKeyEventParams{events[0], events[2]}
+		}
+		for _, k := range events {
 			k.Timestamp = input.TimeSinceEpoch(float64(p.keys.UnixNano()) / 1e9)
 			keys = append(keys, call(input.DispatchKeyEvent, *k))
 		}

@@ -1,0 +1,146 @@
+package kiosk
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"station/kiosk/kiosktest"
+	"station/ledger"
+	"station/provision"
+)
+
+// counter is a station behind a wire that can be cut.
+type counter struct {
+	*site
+	url     string
+	away    atomic.Bool // requests are not answered
+	handler atomic.Pointer[http.Handler]
+	server  *httptest.Server
+}
+
+func newCounter(t *testing.T) *counter {
+	c := &counter{site: openSite(t, time.Now())}
+	c.handler.Store(&c.site.handler)
+	c.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c.away.Load() {
+			conn, _, _ := http.NewResponseController(w).Hijack()
+			conn.Close()
+			return
+		}
+		(*c.handler.Load()).ServeHTTP(w, r)
+	}))
+	t.Cleanup(func() {
+		c.away.Store(true)
+		c.server.CloseClientConnections()
+		c.server.Close()
+	})
+	c.url = strings.Replace(c.server.URL, "127.0.0.1", "localhost", 1)
+	return c
+}
+
+// cut takes the connection away, also what is under way.
+func (c *counter) cut() {
+	c.away.Store(true)
+	c.server.CloseClientConnections()
+}
+
+func openSite(t *testing.T, started time.Time) *site {
+	wall := NewWall(WallOptions{Station: "line-1", Simulated: true, Started: started, Rows: [][]string{{"1", "2"}}})
+	wall.Slots([]provision.SlotStatus{{Slot: "1", State: provision.Free}, {Slot: "2", State: provision.Free}})
+	return newSite(t, Options{Open: true, People: nobodyYet(t, func(context.Context, ledger.Body) error { return nil }), Wall: wall})
+}
+
+// What a scanner types is a scan whatever has the focus, and what fingers type is not; a scan is sent once, in order, and not after 10 s without a connection.
+// A result is heard, and a page finds a station that was started anew.
+func TestScanning(t *testing.T) {
+	c := newCounter(t)
+	page := kiosktest.Start(t).Open(c.url+"/", 1280, 800)
+	page.Expect("Failed to load resource") // the connection is cut
+	up := `document.getElementById("link").classList.contains("up")`
+	page.Wait(up)
+	scanned := func(what string, codes ...string) {
+		t.Helper()
+		var got []string
+		for deadline := time.Now().Add(10 * time.Second); len(got) < len(codes) && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+			got = append(got, c.station.wanted()...)
+		}
+		var want []string
+		for _, code := range codes {
+			want = append(want, "scan "+code+" by unnamed")
+		}
+		time.Sleep(50 * time.Millisecond)
+		if got = append(got, c.station.wanted()...); !slices.Equal(got, want) {
+			t.Errorf("%s: the station was asked for %q, want %q", what, got, want)
+		}
+	}
+	field := `document.getElementById("hand-code")`
+
+	page.Scan("GW-000001")
+	scanned("nothing has the focus", "GW-000001")
+
+	page.Wait(field + `.focus() || true`)
+	page.Type("ab c")
+	page.Scan("gw 000/2:x_Y")
+	scanned("a field has the focus", "gw 000/2:x_Y")
+	if got := kiosktest.Value[string](page, field+`.value`); got != "ab c" {
+		t.Errorf("the field has %q, and was given %q by hand", got, "ab c")
+	}
+	page.Scan("A7")
+	scanned("two characters", "A7")
+	page.Type("\r")
+	scanned("by hand", "ab c")
+
+	page.Wait(`document.querySelector("[data-contrast-switch]").focus() || true`)
+	page.Scan("A  B")
+	scanned("a button has the focus", "A  B")
+	if kiosktest.Value[string](page, `document.documentElement.dataset.contrast ?? ""`) != "" {
+		t.Error("a scan pressed a button")
+	}
+
+	var many []string
+	for i := range 20 {
+		code := fmt.Sprintf("GW-1%05d", i)
+		many = append(many, code)
+		page.Scan(code)
+	}
+	scanned("twenty after each other", many...)
+
+	c.cut()
+	page.Wait(`!document.getElementById("lost").hidden`)
+	page.Scan("GW-000003")
+	page.Scan("GW-000004")
+	page.Wait(`document.getElementById("echo").dataset.tone === "wait"`)
+	c.away.Store(false)
+	scanned("what waited for the connection", "GW-000003", "GW-000004")
+	page.Wait(up)
+
+	c.cut()
+	page.Wait(`!document.getElementById("lost").hidden`)
+	page.Scan("GW-000005")
+	page.Wait(`station.waiting.length === 1`)
+	page.Wait(`(performance.now = (then => () => then() + 10000)(performance.now.bind(performance))) && true`)
+	page.Wait(`station.waiting.length === 0 && station.heard.at(-1) === "reject"`)
+	c.away.Store(false)
+	page.Wait(up)
+	page.Scan("GW-000006")
+	scanned("what waited too long is not sent", "GW-000006")
+
+	page.Wait(`station.heard.length = 0, true`)
+	c.o.Wall.Result("1", "GW-000006", &Result{Outcome: ledger.Fail, Cause: "verify-mismatch", Run: "3f9a12c4b8e07d51", Code: "3f9a12c4"}, true)
+	page.WaitText(`[data-slot="1"] .result-word`, "FAIL")
+	page.Wait(`station.heard.join() === "fail"`)
+
+	other := openSite(t, time.Now().Add(time.Minute))
+	c.handler.Store(&other.handler)
+	c.cut()
+	c.away.Store(false)
+	page.Wait(fmt.Sprintf(`document.documentElement.dataset.started === "%d" && %s`, other.o.Wall.State().Started.UnixMilli(), up))
+	page.WaitText(`[data-slot="1"]`, "Free")
+}
