@@ -24,7 +24,7 @@ var templateFiles embed.FS
 // Cookies in which a browser keeps how its user wants the pages. Nothing secret is in them.
 const (
 	languageCookie = "station_language" // one of Languages
-	contrastCookie = "station_contrast" // "high", or not there
+	contrastCookie = "station_contrast" // "high" or "standard"; not there: what the person's system prefers
 )
 
 // pages renders the pages. Each is templates/NAME.html, which defines "main" (and "head", where it has more to say there) inside of layout.html.
@@ -50,7 +50,7 @@ type view struct {
 	Page      string // the template's name
 	Lang      string // one of Languages
 	Languages []string
-	Contrast  string // "high" or ""
+	Contrast  string // "high", "standard", or "" for what the person's system prefers
 	Who       visitor
 	Scanner   Scanner
 	Badge     string // regular expression of badges
@@ -168,7 +168,7 @@ func (p *pages) view(r *http.Request, name string, data any) view {
 	if p.o.Badge != nil {
 		v.Badge = p.o.Badge.String()
 	}
-	if c, err := r.Cookie(contrastCookie); err == nil && c.Value == "high" {
+	if c, err := r.Cookie(contrastCookie); err == nil && (c.Value == "high" || c.Value == "standard") {
 		v.Contrast = c.Value
 	}
 	v.State = p.state()
