@@ -73,7 +73,10 @@ func (a *app) printStatus(s kiosk.State) error {
 	for _, o := range s.Open {
 		printf(a.stdout, "INTERRUPTED: %s, last in slot %s\n", o.Serial, o.Slot)
 	}
-	printf(a.stdout, "%s\n", strings.TrimSpace(s.Next.Text+" "+s.Next.Next))
+	printf(a.stdout, "%s\n", s.Next.Text)
+	if s.Next.Next != "" {
+		printf(a.stdout, "  %s\n", s.Next.Next)
+	}
 	rows := [][]string{{"SLOT", "STATE", "SERIAL", "DOES"}}
 	for _, t := range tilesOf(s) {
 		rows = append(rows, tileRow(t))
@@ -124,7 +127,10 @@ func tileWords(t kiosk.Tile) (all []string) {
 	}
 	switch r := t.Run; {
 	case r != nil:
-		text := fmt.Sprintf("%d/%d %s", r.Step, r.Of, r.Title)
+		text := r.Phase
+		if r.Step > 0 {
+			text = fmt.Sprintf("%d/%d %s", r.Step, r.Of, r.Title)
+		}
 		if r.Permanent {
 			text = "PERMANENT " + text
 		}
