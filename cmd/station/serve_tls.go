@@ -44,7 +44,10 @@ func (c *config) pageTLS(host string, now time.Time) (_ *tls.Config, hosts []str
 	if err != nil {
 		return nil, nil, "", exit(exitRefused, fmt.Errorf("the certificate of the page cannot be used: %w", err))
 	}
-	hosts = append(ownNames(host), pair.Leaf.DNSNames...)
+	hosts = ownNames(host)
+	for _, name := range pair.Leaf.DNSNames {
+		hosts = append(hosts, strings.ToLower(name))
+	}
 	for _, ip := range pair.Leaf.IPAddresses {
 		hosts = append(hosts, ip.String())
 	}
@@ -53,11 +56,11 @@ func (c *config) pageTLS(host string, now time.Time) (_ *tls.Config, hosts []str
 	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}, hosts, fingerprint, nil
 }
 
-// ownNames are the names and addresses by which this PC may be called at a host to listen on, "" for all of them.
+// ownNames are the names and addresses by which this PC may be called at a host to listen on, "" for all of them, as browsers spell them: in lower case.
 func ownNames(host string) []string {
 	names := []string{"localhost", "127.0.0.1", "::1"}
 	if name, err := os.Hostname(); err == nil {
-		names = append(names, name)
+		names = append(names, strings.ToLower(name))
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		all, _ := net.InterfaceAddrs() // where they cannot be read there is the name
@@ -66,8 +69,8 @@ func ownNames(host string) []string {
 				names = append(names, n.IP.String())
 			}
 		}
-	} else if !slices.Contains(names, host) {
-		names = append(names, host)
+	} else if !slices.Contains(names, strings.ToLower(host)) {
+		names = append(names, strings.ToLower(host))
 	}
 	return names
 }
