@@ -296,11 +296,20 @@ func TestHaste(t *testing.T) {
 				t.Fatalf("sign-in %d: %d", i, w.Code)
 			}
 		}
-		for i := range 60 { // from everywhere: one a second, and 60 at once of which 10 are gone
+		for range 5 {
+			time.Sleep(10 * time.Second)
+			x.ask("", "POST", "/api/v1/session", `{"name":"Aude","pin":"90817263"}`)
+		}
+		time.Sleep(time.Minute)
+		if w := x.ask("", "POST", "/api/v1/session", `{"name":"Aude","pin":"4713"}`); w.Code != 429 || w.Header().Get("Retry-After") != "240" {
+			t.Errorf("a minute after five wrong PINs: %d, Retry-After %q", w.Code, w.Header().Get("Retry-After"))
+		}
+		time.Sleep(time.Minute)
+		for i := range 70 { // from everywhere
 			r := x.request("", "POST", "/api/v1/session", `{"name":"Otto","pin":"4711"}`)
 			r.RemoteAddr = fmt.Sprintf("198.51.100.%d:1000", i+1)
 			w := x.send(r)
-			if late := i >= 50; (w.Code == 429) != late {
+			if late := i >= 60; (w.Code == 429) != late {
 				t.Fatalf("sign-in from address %d: %d", i, w.Code)
 			}
 		}

@@ -237,6 +237,7 @@ type site struct {
 	log      *fakeLog
 	handler  http.Handler
 	sessions map[string]string // by id of a person
+	people   []Person          // at first
 }
 
 // newSite makes one; where o has no people, with one of each role, who are all signed in.
@@ -264,7 +265,7 @@ func newSite(t testing.TB, o Options) *site {
 		return a
 	}}))
 	x.Server = New(o)
-	x.handler = x.Handler()
+	x.handler, x.people = x.Handler(), o.People.All()
 	return x
 }
 

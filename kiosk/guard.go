@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"station/ledger"
@@ -135,13 +136,22 @@ func (s *Server) strange(r *http.Request) *Problem {
 	if len(hosts) == 0 {
 		hosts = []string{"localhost", "127.0.0.1", "::1"}
 	}
-	if !slices.Contains(hosts, host) {
+	if !slices.ContainsFunc(hosts, func(h string) bool { return isHost(h, host) }) {
 		return problem(http.StatusMisdirectedRequest, "wrong-host", "this station does not go by that name", "Open the address that it printed when it was started.")
 	}
 	if s.cross.Check(r) != nil {
 		return problem(http.StatusForbidden, "other-site", "the request comes from a page of another site", "")
 	}
 	return nil
+}
+
+// isHost tells whether a host is the one of a certificate: its name, its address, or one of the names that "*." stands before.
+func isHost(name, host string) bool {
+	if rest, wild := strings.CutPrefix(name, "*."); wild {
+		_, parent, _ := strings.Cut(host, ".")
+		return strings.EqualFold(parent, rest)
+	}
+	return strings.EqualFold(name, host)
 }
 
 // setHeaders sets what every answer has. Handlers may set another Cache-Control, and the report its own policy.

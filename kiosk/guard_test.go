@@ -8,6 +8,25 @@ import (
 
 // What is for another host, or comes from another site, does not get to any route.
 func TestStrangersAreRefused(t *testing.T) {
+	for _, c := range []struct {
+		hosts string // of the certificate
+		host  string
+		here  bool
+	}{
+		{"line-3.example", "LINE-3.example:8443", true},
+		{"line-3.example", "localhost:8443", false},
+		{"*.plant.example 10.1.2.3", "line-3.plant.example:8443", true},
+		{"*.plant.example 10.1.2.3", "10.1.2.3:8443", true},
+		{"*.plant.example 10.1.2.3", "plant.example:8443", false},
+		{"*.plant.example 10.1.2.3", "a.b.plant.example:8443", false},
+	} {
+		r := httptest.NewRequest("GET", "/healthz", nil)
+		r.Host = c.host
+		if p := New(Options{Hosts: strings.Fields(c.hosts), People: nobodyYet(t, nil), Wall: NewWall(WallOptions{})}).strange(r); (p == nil) != c.here {
+			t.Errorf("%s at a station of %s: %v", c.host, c.hosts, p)
+		}
+	}
+
 	x := newSite(t, Options{})
 	for _, c := range []struct {
 		name, method, host, origin string

@@ -83,6 +83,9 @@ func (s *Server) problemOf(err error) *Problem {
 	case errors.As(err, &refusal):
 		p = problem(refusal.Status, refusal.Word, refusal.Text, refusal.Next)
 		p.Said = refusal.Said
+		if locked := (*LockedError)(nil); errors.As(err, &locked) {
+			p.wait = time.Until(locked.Until)
+		}
 		return p
 	case errors.Is(err, ledger.ErrMissing):
 		return problem(http.StatusNotFound, "no-such-unit", "the ledger has no such unit or run", "")

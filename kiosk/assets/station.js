@@ -166,7 +166,7 @@ const station = (() => {
     const problem = document.querySelector('[data-problem]')
     if (!ok && scan.isBadge && problem) problem.textContent = [said(s), next(s)].filter(Boolean).join(' ')
     play(tone)
-    if (status === 401 || s.word === 'token' || s.word === 'signed-out' || s.word === 'signed-in') setTimeout(again, 500)
+    if (status === 401 || s.word === 'token' || answer?.reload) setTimeout(again, 500)
   }
 
   // ---- what a scanner types. Its keys come closer together than fingers can, and end with a suffix. Until that shows, they go where they would have gone; once it does, that is taken back.
