@@ -114,14 +114,12 @@ func (s *Server) note(pattern string, a Action, v visitor, p *Problem) {
 	s.o.Log.Warn("refused", "route", pattern, "action", string(a), "user", user, "cause", p.Said.Word)
 }
 
-// read takes the request in whole. From then on nothing is to come, and no deadline for it may pass: that would take back what the request began.
+// read takes the request in whole, before anything is done.
 func read(w http.ResponseWriter, r *http.Request) *Problem {
-	c := http.NewResponseController(w)
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		return problem(http.StatusRequestEntityTooLarge, "too-large", "the request cannot be read, or has more than 64 KiB", "")
 	}
-	c.SetReadDeadline(time.Time{}) // an error says that there is none
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	return nil
 }
