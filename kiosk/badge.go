@@ -33,6 +33,10 @@ func (p *People) setBadge(r *roll, m *member, badge string) (code string, err er
 	case len(badge) < shortestBadge || len(badge) > longestBadge || strings.ContainsFunc(badge, func(c rune) bool { return c > unicode.MaxASCII || !unicode.IsGraphic(c) || c == ' ' }):
 		return "", refused(422, WordBadgeWeak, nil, "this cannot be the code of a badge", "Scan a badge whose code has 8 to 128 letters, digits and signs, or have one made.")
 	}
+	// The pages would take it for a serial, and show it to everybody.
+	if p.Form != nil && !p.Form.MatchString(badge) {
+		return "", refused(422, WordBadgeForm, nil, "the pages would not know this code for a badge", "Its form is that of page.badge in config.yaml.")
+	}
 	m.Badge = p.stretch([]byte(badge), r.Salt)
 	return code, nil
 }

@@ -45,6 +45,23 @@ func TestBadge(t *testing.T) {
 	}
 }
 
+// A code that the pages would not take for a badge is none: not one of the company, and not one that the station would make.
+func TestBadgeHasForm(t *testing.T) {
+	c := staffed(t)
+	before := c.text()
+	company, made := "EMP-0042", NewBadge
+	for _, r := range []struct{ form, good, bad string }{{`^BADGE:[A-Z2-7]{26}$`, made, company}, {`^EMP-[0-9]{4}$`, company, made}} {
+		c.Form = regexp.MustCompile(r.form)
+		if err := change(c, "op-7", PersonChange{Badge: &r.bad}); word(err) != WordBadgeForm || c.text() != before {
+			t.Errorf("%s as %s: %v", r.bad, r.form, err)
+		}
+		if err := change(c, "op-7", PersonChange{Badge: &r.good}); err != nil {
+			t.Errorf("%s as %s: %v", r.good, r.form, err)
+		}
+		before = c.text()
+	}
+}
+
 func TestBadgeMadeElsewhere(t *testing.T) {
 	c := staffed(t)
 	for _, code := range []string{"1234567", "with space", "tab\tbed0", "控制台控制台", strings.Repeat("x", 129), "\x1b[31m1234"} {

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -21,6 +22,7 @@ import (
 // People are those who may sign in, and who is. They are in one file of mode 0600, which is replaced whole: who is removed is gone from it. Safe for concurrent use; of one
 // file there is one People that changes it.
 type People struct {
+	Form    *regexp.Regexp // what the code of a badge has to look like, nil for anything; set before use
 	path    string
 	note    func(context.Context, ledger.Body) error
 	stretch func(secret, salt []byte) []byte

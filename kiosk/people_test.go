@@ -130,7 +130,7 @@ func TestFileIsPrivate(t *testing.T) {
 	umask := syscall.Umask(0)
 	defer syscall.Umask(umask)
 	c := newCrew(t)
-	if err := os.WriteFile(c.path+".new", []byte("half of a file that nobody finished, longer than the one that comes after it"+strings.Repeat(" ", 4096)), 0o666); err != nil {
+	if err := os.WriteFile(c.path+".new", []byte("half of a file, longer than the next one"+strings.Repeat("x", 4096)), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	const daemon = 1

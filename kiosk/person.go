@@ -68,13 +68,14 @@ const (
 	WordLastAdmin   = "last-admin" // id
 	WordPINWeak     = "pin-weak"   //
 	WordBadgeWeak   = "badge-weak" //
+	WordBadgeForm   = "badge-form" //
 	WordBadgeTaken  = "badge-taken"
 	WordSignIn      = "sign-in-wrong"
 	WordLocked      = "sign-in-locked" // minutes
 )
 
 var PeopleWords = []string{WordUserUnknown, WordUserTaken, WordUserID, WordUserName, WordNameTaken, WordUserRole, WordUserFirst, WordUserBare, WordLastAdmin,
-	WordPINWeak, WordBadgeWeak, WordBadgeTaken, WordSignIn, WordLocked}
+	WordPINWeak, WordBadgeWeak, WordBadgeForm, WordBadgeTaken, WordSignIn, WordLocked}
 
 func refused(status int, word string, facts map[string]string, text, next string) *Refusal {
 	return &Refusal{Status: status, Said: Said{Word: word, Facts: facts, Text: text, Next: next}}

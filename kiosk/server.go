@@ -95,6 +95,7 @@ func New(o Options) *Server {
 		changes: newRate(20, 60), signIns: newRate(10.0/60, 10), allIns: newRate(1, 60), refusals: newRate(1, 10),
 	}
 	rand.Read(s.key) // never fails
+	o.People.Form = o.Badge
 	s.pages = newPages(o)
 	s.refused = s.pages.refused
 	s.addAPI()

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -54,6 +55,7 @@ func (a *app) withStaff(ctx context.Context, do func(staff) error) error {
 	if err != nil {
 		return exit(exitError, err)
 	}
+	people.Form = regexp.MustCompile(cfg.Page.Badge)
 	return do(people)
 }
 
