@@ -61,7 +61,7 @@ func (r *running) event(ev provision.Event, now time.Time) {
 func (r *running) progress(ev provision.Event, now time.Time) {
 	total := max(ev.Total, 0)
 	done := min(max(ev.Done, 0), total)
-	if r.size == 0 || total != r.size || done < r.done || ev.Move != r.Phase {
+	if total != r.size || done < r.done { // another move: each begins at 0
 		r.moveAt, r.first = now, done
 	}
 	r.Phase, r.done, r.size = ev.Move, done, total

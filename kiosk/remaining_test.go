@@ -100,7 +100,7 @@ func TestRemaining(t *testing.T) {
 		u.event(provision.StepEnded, 2, provision.Event{})
 		u.end(ledger.Pass)
 
-		for _, kind := range []provision.EventKind{provision.Resumed, provision.Undone, provision.Started} { // nothing is learned from what is no whole run, nor from a FAIL
+		for _, kind := range []provision.EventKind{provision.Started, provision.Resumed, provision.Undone} { // nothing is learned from what is no whole run, nor from a FAIL
 			u.serial = "S-" + string(kind)
 			u.event(kind, 0, provision.Event{})
 			u.want("a quarter of the difference, and again after "+string(kind), 105+65, 0, -1)

@@ -88,6 +88,38 @@ func TestProgressIsThinned(t *testing.T) {
 	})
 }
 
+// TestProgressIsNotKept: of a slot of which nothing was told for long, progress is told at once, though another's waits.
+func TestProgressIsNotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rows, names := slotsOf(2)
+		w := NewWall(WallOptions{Rows: rows})
+		for _, slot := range names {
+			w.Event(provision.Event{Kind: provision.StepBegan, Slot: slot, Serial: "S-" + slot, Step: 1, Of: 1})
+			time.Sleep(time.Second)
+		}
+		w.Event(progress("2", 100))
+		time.Sleep(progressTogether)
+		synctest.Wait()
+		changes, stop := w.Watch()
+		defer stop()
+		<-changes
+		progressed := time.Now()
+		w.Event(progress("2", 200)) // waits for 200 ms
+		w.Event(progress("1", 300))
+		for _, want := range []struct {
+			slot    string
+			after   time.Duration
+			percent int
+		}{{"1", progressTogether, 30}, {"2", progressEvery, 20}} {
+			c := <-changes
+			one, _ := c.State.Tile(want.slot)
+			if len(c.Tiles) != 1 || c.Tiles[0] != want.slot || one.Run.Percent != want.percent || time.Since(progressed) != want.after {
+				t.Errorf("after %v %v at %d %%, want %+v", time.Since(progressed), c.Tiles, one.Run.Percent, want)
+			}
+		}
+	})
+}
+
 // TestStuckWatcher: who never reads holds nobody up, and is owed no more after a day than after an hour; nor does the wall grow.
 func TestStuckWatcher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -162,6 +194,66 @@ func TestCopies(t *testing.T) {
 	}
 }
 
+// TestHeardOnce: a slot that is stopped, and one that cannot be looked at, are heard when it begins; what was said of a slot is gone with its state.
+func TestHeardOnce(t *testing.T) {
+	rows, _ := slotsOf(1)
+	w := NewWall(WallOptions{Rows: rows})
+	changes, stop := w.Watch()
+	defer stop()
+	<-changes
+	status := func(s provision.SlotStatus) {
+		s.Slot = "1"
+		w.Slots([]provision.SlotStatus{s})
+	}
+	for i, c := range []struct {
+		call  func()
+		tones int
+		said  bool
+	}{
+		{func() { status(provision.SlotStatus{State: provision.Free}) }, 0, false},
+		{func() { w.Said("1", &Said{Word: "left-in"}) }, 0, true},
+		{func() { status(provision.SlotStatus{State: provision.Free, Stopped: true}) }, 1, true},
+		{func() { status(provision.SlotStatus{State: provision.Free, Stopped: true, There: true}) }, 0, true},
+		{func() { status(provision.SlotStatus{State: provision.Occupied, Stopped: true, There: true}) }, 0, false},
+		{func() { status(provision.SlotStatus{State: provision.Free}) }, 0, false},
+		{func() { status(provision.SlotStatus{State: provision.Free, Stopped: true}) }, 1, false},
+		{func() { w.Problem("1", &Said{Word: "no-programmer"}) }, 1, false},
+		{func() { w.Problem("1", &Said{Word: "wrong-voltage"}) }, 0, false},
+		{func() { w.Problem("1", nil) }, 0, false},
+		{func() { w.Problem("1", &Said{Word: "no-programmer"}) }, 1, false},
+	} {
+		c.call()
+		if got := <-changes; len(got.Tones) != c.tones || (w.mustTile("1").Said != nil) != c.said {
+			t.Errorf("call %d: heard %v, said %v", i, got.Tones, w.mustTile("1").Said)
+		}
+	}
+}
+
+// TestBinOrder: of two FAILs that are out the one that came out first is named, whose the bin's card counts for; put back and taken out again it is the last.
+func TestBinOrder(t *testing.T) {
+	rows, names := slotsOf(2)
+	w := NewWall(WallOptions{Rows: rows})
+	w.Job(&Job{})
+	in := map[string]bool{"1": true, "2": true}
+	for _, c := range []struct{ slot, next string }{{"", "next-take-fail 1"}, {"2", "next-bin 2"}, {"1", "next-bin 2"}, {"2", "next-bin 1"}, {"2", "next-bin 1"}, {"1", "next-bin 2"}} {
+		if c.slot != "" {
+			in[c.slot] = !in[c.slot]
+		}
+		var all []provision.SlotStatus
+		for _, name := range names {
+			state := provision.Free
+			if in[name] {
+				state = provision.Occupied
+			}
+			all = append(all, provision.SlotStatus{Slot: name, State: state, Serial: "S-" + name, There: in[name], Held: true})
+		}
+		w.Slots(all)
+		if got := w.State().Next; got.Word+" "+got.Facts["slot"] != c.next {
+			t.Errorf("with %v in: %+v, want %s", in, got, c.next)
+		}
+	}
+}
+
 // TestAsked: one slot at a time asks for the next board, and it is the one that is named.
 func TestAsked(t *testing.T) {
 	rows, names := slotsOf(2)
@@ -172,12 +264,24 @@ func TestAsked(t *testing.T) {
 		all = append(all, provision.SlotStatus{Slot: name, State: provision.Free})
 	}
 	w.Slots(all)
+	changes, stop := w.Watch()
+	defer stop()
 	for _, slot := range []string{"1", "2"} {
+		<-changes
 		w.Said(slot, &Said{Word: provision.WordScanSerial})
 		one, two := w.mustTile("1"), w.mustTile("2")
 		if next := w.State().Next; next.Word != NextScan || next.Facts["slot"] != slot || (one.Said != nil) == (two.Said != nil) {
 			t.Errorf("slot %s asks, and next is %+v", slot, next)
 		}
+	}
+	if c := <-changes; len(c.Tiles) != 2 {
+		t.Errorf("what is to be done is elsewhere, and told were %v", c.Tiles)
+	}
+	w.Said("2", nil)
+	<-changes
+	w.Slots([]provision.SlotStatus{{Slot: "1", State: provision.Free}, {Slot: "2", State: provision.Running, Serial: "S-1"}})
+	if c := <-changes; len(c.Tiles) != 2 || c.State.Next.Facts["slot"] != "1" {
+		t.Errorf("what is to be done is elsewhere, and told were %v", c.Tiles)
 	}
 }
 
