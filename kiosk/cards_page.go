@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"regexp"
 	"strconv"
+	"strings"
 
 	"station/provision"
 )
@@ -73,6 +75,18 @@ func newCardsView(rows [][]Tile, files []RecipeFile, recipe string, quantity int
 		}
 	}
 	return v
+}
+
+// cardPattern is a regular expression of the codes of cards and labels: whatever page is open, these act. What else is scanned into a search is looked for.
+func cardPattern() string {
+	var codes []string
+	for _, c := range CardCodes {
+		codes = append(codes, regexp.QuoteMeta(c.Code))
+	}
+	for _, prefix := range []string{provision.LabelSlot, provision.CardRelease, CardJob} {
+		codes = append(codes, regexp.QuoteMeta(prefix)+".*")
+	}
+	return "^(" + strings.Join(codes, "|") + ")$"
 }
 
 // jobCode is the code of the card that begins a job.

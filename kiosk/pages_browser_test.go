@@ -15,7 +15,7 @@ import (
 )
 
 // Whoever looks finds a unit by typing and by scanning, decides about it, begins a job, ends a shift, and makes a user whose badge is shown once; on a station where nobody
-// signs in. What is scanned into the search never reaches the line.
+// signs in. What is scanned into the search never reaches the line, but for cards.
 func TestPagesInABrowser(t *testing.T) {
 	t.Parallel()
 	x := newSite(t, Options{People: nobodyYet(t, func(context.Context, ledger.Body) error { return nil }), Open: true})
@@ -36,8 +36,11 @@ func TestPagesInABrowser(t *testing.T) {
 	page.Scan("GW-000007")
 	page.WaitText("#found", "GW-000007")
 	page.Wait(rows + ` === 1`)
-	if asked := x.station.wanted(); len(asked) > 0 {
-		t.Errorf("the line was asked for %q", asked)
+	page.Scan("RESUME")
+	page.Wait(`document.getElementById("echo-code").textContent === "RESUME" && document.getElementById("echo").dataset.tone === "accept"`)
+	page.Wait(rows + ` === 1`)
+	if asked, want := x.station.wanted(), []string{"scan RESUME by unnamed"}; !slices.Equal(asked, want) {
+		t.Errorf("the line was asked for %q, want %q", asked, want)
 	}
 
 	page.Expect("500") // from here on the ledger cannot be read for a while: what was found stays

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -168,6 +169,17 @@ func TestCardsAreRead(t *testing.T) {
 	}
 	if !slices.Equal(codes, want) {
 		t.Errorf("%q, want %q", codes, want)
+	}
+	isCard := regexp.MustCompile(cardPattern())
+	for _, code := range codes {
+		if !isCard.MatchString(code) {
+			t.Errorf("%q goes into the search", code)
+		}
+	}
+	for _, code := range []string{"GW-000101", "RESUMED", "xSLOT:1", "5d0c8a1b"} {
+		if isCard.MatchString(code) {
+			t.Errorf("%q is not searched for", code)
+		}
 	}
 	if got := readCodes(t, pictures...); !slices.Equal(got, want) {
 		t.Errorf("read %q, want %q", got, want)

@@ -210,6 +210,7 @@ func besideWords(text Text) template.FuncMap {
 		"second":  func(t time.Time) string { return t.Local().Format("15:04:05") },
 		"took":    took,
 		"tail":    tail,
+		"cards":   cardPattern,
 	}
 }
 

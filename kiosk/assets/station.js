@@ -110,7 +110,7 @@ const station = (() => {
   function take(code) {
     const isBadge = badge?.test(code) || document.body.classList.contains('page-signin')
     const into = document.querySelector('input[data-scan]')
-    if (into && !isBadge) {
+    if (into && !isBadge && !new RegExp(into.dataset.cards).test(code)) {
       into.value = code
       into.form?.requestSubmit()
       return
