@@ -61,7 +61,7 @@ func openSite(t *testing.T, started time.Time) *site {
 // A result is heard, and a page finds a station that was started anew.
 func TestScanning(t *testing.T) {
 	c := newCounter(t)
-	page := kiosktest.Start(t).Open(c.url+"/", 1280, 800)
+	page := kiosktest.Start(t).Open(t, c.url+"/", 1280, 800)
 	page.Expect("Failed to load resource") // the connection is cut
 	up := `document.getElementById("link").classList.contains("up")`
 	page.Wait(up)
