@@ -3,7 +3,6 @@ package kiosk
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 
 	"station/ledger"
@@ -16,13 +15,12 @@ type part struct {
 	Role  Role // of whoever looks: what they may not do has no button
 }
 
-// look is a tile as it is drawn.
+// look is a tile as it is drawn. It comes of the tile alone: it is sent again when that changes, and not when others do.
 type look struct {
 	Tile
 	ID   string // of its element
 	Face string // which of the faces in tile.html it has
 	Role Role
-	Due  bool // what is to be done now is to be done here
 }
 
 // May tells whether whoever looks may do something.
@@ -42,11 +40,7 @@ func (p part) Looks() [][]look {
 			if x < len(row) {
 				t = row[x]
 			}
-			l := look{Tile: t, ID: fmt.Sprintf("tile-%d-%d", y, x), Face: faceOf(t), Role: p.Role, Due: t.Slot != "" && p.State.Next.Facts["slot"] == t.Slot}
-			if l.Face == string(provision.Occupied) && slices.ContainsFunc(p.State.Open, func(o Open) bool { return o.Here == t.Slot }) {
-				l.Face = "open"
-			}
-			looks[y] = append(looks[y], l)
+			looks[y] = append(looks[y], look{Tile: t, ID: fmt.Sprintf("tile-%d-%d", y, x), Face: faceOf(t), Role: p.Role})
 		}
 	}
 	return looks
@@ -92,6 +86,8 @@ func faceOf(t Tile) string {
 		return "problem"
 	case t.State == provision.Running && t.Run != nil && t.Run.Phase == string(provision.Reseat):
 		return "reseat"
+	case t.State == provision.Occupied && t.Said != nil && t.Said.Word == provision.WordOpenHere:
+		return "open"
 	case t.State == provision.Free && t.Stopped:
 		return "stopped"
 	}
@@ -148,9 +144,6 @@ func faceClass(l look) string {
 	class := []string{"tile", "face-" + l.Face}
 	if l.Face == "result" {
 		class = append(class, "is-"+strings.ToLower(string(l.Result.Outcome)))
-	}
-	if l.Due {
-		class = append(class, "is-due")
 	}
 	return strings.Join(class, " ")
 }

@@ -61,10 +61,10 @@ func TestTemplatesAskForWhatIsThere(t *testing.T) {
 	}
 }
 
-// Whatever the line, the wall, an end of a run or the file of people says has its sentence.
+// Whatever the line, the wall, the station, the pages or the end of a run says has its sentence.
 func TestWordsHaveSentences(t *testing.T) {
 	text := readTexts()[Languages[0]]
-	words := slices.Concat(provision.Words, NextWords, PeopleWords)
+	words := slices.Concat(provision.Words, NextWords, StationWords, RecordsWords, PeopleWords, ServerWords)
 	for _, word := range words {
 		if !text.Has("said." + word) {
 			t.Errorf("no catalogue has said.%s", word)

@@ -376,6 +376,12 @@ const station = (() => {
     at('detail').showModal()
   }
 
+  // due marks the tile where what is to be done now is to be done.
+  function due() {
+    const slot = at('next')?.dataset.due
+    for (const tile of line.querySelectorAll('.tile')) tile.classList.toggle('is-due', !!slot && tile.dataset.slot === slot)
+  }
+
   function follow() {
     const dialog = at('detail'), more = at(opened)?.querySelector('.more')
     if (!dialog?.open || !more) return
@@ -428,7 +434,7 @@ const station = (() => {
     line.addEventListener('htmx:sse:before:connection', e => { if (e.detail.connection.attempt > 0) lose() })
     line.addEventListener('htmx:sse:after:connection', e => { connection = e.detail.connection })
     line.addEventListener('htmx:sse:before:message', found)
-    line.addEventListener('htmx:sse:after:message', follow)
+    line.addEventListener('htmx:sse:after:message', () => { due(); follow() })
     line.addEventListener('htmx:sse:close', () => { connection = null; lose() })
     line.addEventListener('htmx:sse:error', e => { lose(); if (e.detail.status === 401 || e.detail.status === 403) location.reload() })
     for (const broken of ['htmx:error', 'htmx:response:error']) line.addEventListener(broken, lose)
@@ -438,6 +444,7 @@ const station = (() => {
       if (started && started !== Number(root.dataset.started)) location.reload() // another start: what the page is made of may be another too
     })
     addEventListener('offline', lose)
+    due()
     setInterval(() => {
       if (now() - last > silence) {
         lose()
