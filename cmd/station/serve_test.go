@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/cookiejar"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -141,13 +142,59 @@ func TestServeNetwork(t *testing.T) {
 		if r, err := http.Get("http://127.0.0.1:" + port + "/"); err == nil && r.StatusCode != http.StatusBadRequest {
 			t.Errorf("it answers without TLS: %d", r.StatusCode)
 		}
+		if before.URL != "" { // at the second start
+			setUp(t, c, url, s.said.SetUp)
+		}
 		before = s.said
 		s.stop(exitDone)
+	}
+	if out, _ := p.expect(exitDone, "user", "list"); !strings.Contains(out, "boss  admin") {
+		t.Error(out)
 	}
 	for name, mode := range map[string]os.FileMode{"tls": 0o700 | os.ModeDir, "tls/key.pem": 0o600} {
 		if info, err := os.Stat(filepath.Join(p.data(), name)); err != nil || info.Mode() != mode {
 			t.Errorf("%s: %v, %v", name, info.Mode(), err)
 		}
+	}
+}
+
+// setUp makes the first user with the code, and with no other.
+func setUp(t *testing.T, c *http.Client, url, code string) {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Jar = jar
+	var session struct{ Token string }
+	for range 2 { // the first answer gives the cookie that the token belongs to
+		_, body := get(t, c, url+"/api/v1/session")
+		if err := json.Unmarshal([]byte(body), &session); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, try := range []struct {
+		code string
+		want int
+	}{{"AAAA-AAAA-AAAA", http.StatusForbidden}, {code, http.StatusOK}} {
+		r, err := http.NewRequest(http.MethodPost, url+"/api/v1/setup", strings.NewReader(`{"code":"`+try.code+`","id":"boss","name":"B. Oss","pin":"824913"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("X-Station-Token", session.Token)
+		answer, err := c.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if answer.StatusCode != try.want {
+			t.Errorf("code %s: %s %s", try.code, answer.Status, text)
+		}
+	}
+	if code, body := get(t, c, url+"/api/v1/state"); code != http.StatusOK || !strings.Contains(body, "line1") {
+		t.Errorf("%d %s", code, body)
 	}
 }
 
