@@ -425,7 +425,7 @@ func TestLimits(t *testing.T) {
 			}
 		}
 		if beats != 361 || after() != time.Hour {
-			t.Errorf("%d heartbeats in %v, want 361 in an hour", beats, after())
+			t.Errorf("%d heartbeats in %v, want 361 in an hour: one at first", beats, after())
 		}
 		go x.ask("op-1", "DELETE", "/api/v1/session", "")
 		time.Sleep(time.Second)

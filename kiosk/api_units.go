@@ -87,7 +87,7 @@ type reportOutput struct {
 }
 
 // reportPolicy is the policy for a report: a browser shows it with styles of its own.
-const reportPolicy = "default-src 'none'; object-src 'self'; plugin-types application/pdf; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+const reportPolicy = "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 // addUnits adds the routes about units and the ledger.
 func (s *Server) addUnits(api huma.API) {

@@ -48,6 +48,7 @@ var matrix = map[string]permission{
 	"GET /cards":                            {who: "os", action: "scan"},
 	"GET /users":                            {who: "ua", action: "see-users"},
 	"GET /assets/":                          {who: "*osua", target: "/assets/0/none", status: 404},
+	"GET /favicon.ico":                      {who: "*osua", status: 204},
 	"GET /healthz":                          {who: "*osua"},
 	"GET /api/v1/openapi.json":              {who: "*osua"},
 	"GET /api/v1/session":                   {who: "*osua"},

@@ -20,6 +20,9 @@ func (s *Server) addPages() {
 	s.page("GET /cards", Scan, p.cards)
 	s.page("GET /users", SeeUsers, p.users)
 	s.handle(route{"GET /assets/", Anybody, false}, p.assets.ServeHTTP)
+	s.handle(route{"GET /favicon.ico", Anybody, false}, func(w http.ResponseWriter, _ *http.Request) { // of a report: pages name theirs
+		w.WriteHeader(http.StatusNoContent)
+	})
 	s.page("/", Anybody, s.nowhere)
 }
 
