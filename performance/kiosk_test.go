@@ -60,7 +60,7 @@ type viewer struct {
 	passes    int
 }
 
-// watchPage reads a stream to its end. first is called when the whole state is there.
+// watchPage reads a stream to its end. first is called when it begins: from then on nothing is missed.
 func watchPage(c *http.Client, url string, first func()) (p viewer, err error) {
 	res, err := c.Get(url)
 	if err != nil {
@@ -69,11 +69,11 @@ func watchPage(c *http.Client, url string, first func()) (p viewer, err error) {
 	}
 	defer res.Body.Close()
 	lines := bufio.NewReaderSize(res.Body, 1<<20)
-	seen, whole := map[int64]bool{}, false
+	seen, begun := map[int64]bool{}, false
 	for {
 		line, err := lines.ReadSlice('\n')
 		if err != nil {
-			if !whole {
+			if !begun {
 				first()
 				return p, fmt.Errorf("%s ended at once: %s %w", url, res.Status, err)
 			}
@@ -90,8 +90,8 @@ func watchPage(c *http.Client, url string, first func()) (p viewer, err error) {
 		if bytes.Equal(bytes.TrimSpace(line), []byte("data: pass")) {
 			p.passes++
 		}
-		if len(bytes.TrimSpace(line)) == 0 && !whole {
-			whole = true
+		if len(bytes.TrimSpace(line)) == 0 && !begun {
+			begun = true
 			first()
 		}
 	}
