@@ -3,7 +3,7 @@ GO ?= go
 BENCHFLAGS ?= -benchtime 10x
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: all demo test test-usb campaign mutants kill check race bench images setup setup-test clean
+.PHONY: all demo test test-usb campaign mutants kill pictures check race bench images setup setup-test clean
 
 all: bin/station
 
@@ -56,6 +56,10 @@ race: setup-test images
 bench: setup-test images
 	$(GO) test -count=1 -timeout 30m ./performance -write; code=$$?; \
 	mkdir -p bin && $(GO) test -run '^$$' -bench . $(BENCHFLAGS) ./... >bin/bench.txt; grep -E '^(pkg:|Benchmark|FAIL)' bin/bench.txt; exit $$code
+
+# Every page of the station in every state, in both languages, as it is drawn, into docs/images. Look at all that changed.
+pictures: setup-test
+	$(GO) test ./kiosk -count=1 -run 'TestGallery$$' -write $(CURDIR)/docs/images
 
 check: race
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }

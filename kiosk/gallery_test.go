@@ -137,9 +137,7 @@ func (p *pages) draw(pic picture, lang string) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// Every picture can be drawn in every language, nothing in it is inline or of another host, and no sentence is missing. With -write they are taken in a browser:
-//
-//	go test ./kiosk -run TestGallery -write ../docs/images
+// Every picture can be drawn in every language, nothing in it is inline or of another host, and no sentence is missing. With -write they are taken in a browser: `make pictures`.
 func TestGallery(t *testing.T) {
 	p := newPages(Options{Language: "en", Log: slog.New(slog.DiscardHandler)})
 	mux := http.NewServeMux()
@@ -188,7 +186,7 @@ func TestGallery(t *testing.T) {
 			pic.arrange(page)
 			for _, size := range [][2]int64{{1280, 800}, {1920, 1080}} {
 				page.Resize(size[0], size[1])
-				page.Picture(filepath.Join(*write, fmt.Sprintf("%s-%s-%d.png", pic.name, lang, size[0])))
+				page.Picture(filepath.Join(*write, fmt.Sprintf("%s-%s-%d.webp", pic.name, lang, size[0])))
 			}
 		}
 	}

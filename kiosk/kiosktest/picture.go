@@ -3,22 +3,30 @@ package kiosktest
 import (
 	"context"
 	"os"
+	"path/filepath"
 
 	cdpage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
 
-// Picture writes what the page shows to a PNG.
+// quality of a WebP, of 100: letters stay sharp, and it has a fifth of the bytes of a PNG.
+var quality int64 = 90
+
+// Picture writes what the page shows to a file: a WebP where its name says so, and a PNG otherwise.
 func (p *Page) Picture(file string) {
 	p.t.Helper()
-	var png []byte
+	var picture []byte
+	params := cdpage.CaptureScreenshotParams{Format: cdpage.CaptureScreenshotFormatPng}
+	if filepath.Ext(file) == ".webp" {
+		params.Format, params.Quality = cdpage.CaptureScreenshotFormatWebp, &quality
+	}
 	p.do(func(ctx context.Context, t *chromedp.Target) (v chromedp.Void, err error) {
 		var answer cdpage.CaptureScreenshotResult
-		err = t.Call(ctx, cdpage.CaptureScreenshot.Method, cdpage.CaptureScreenshotParams{Format: cdpage.CaptureScreenshotFormatPng}, &answer)
-		png = answer.Data
+		err = t.Call(ctx, cdpage.CaptureScreenshot.Method, params, &answer)
+		picture = answer.Data
 		return v, err
 	})
-	if err := os.WriteFile(file, png, 0o644); err != nil {
+	if err := os.WriteFile(file, picture, 0o644); err != nil {
 		p.t.Fatal(err)
 	}
 }
