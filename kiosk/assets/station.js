@@ -1,10 +1,11 @@
 'use strict'
-// What a page does by itself: it takes what a scanner types, whatever has the focus; it sounds; it sends what people ask for; and it says when it has lost the station.
-// What the station shows comes ready made over the stream that htmx holds (hx-sse). Other scripts there are none.
+// What a page does by itself: it takes what a scanner types, whatever has the focus (scanner.js); it sounds (tone.js); it sends what people ask for; and it says when it has lost
+// the station. What the station shows comes ready made over the stream that htmx holds (hx-sse).
 const station = (() => {
   const root = document.documentElement
   const at = id => document.getElementById(id)
   const now = () => performance.now()
+  const { play, heard } = tone
 
   // ---- sentences: the catalogue of the page's language, as Go reads it (text.go)
 
@@ -27,53 +28,6 @@ const station = (() => {
     if (code !== null) at('echo-code').textContent = code
     at('echo-said').textContent = what
     at('echo-next').textContent = todo ?? ''
-  }
-
-  // ---- tones, five motifs: pairs of frequency in Hz and length in ms, 0 Hz for silence
-
-  const motifs = {
-    accept: { wave: 'sine', notes: [[1047, 70], [1568, 110]] },
-    reject: { wave: 'square', notes: [[220, 140], [0, 50], [220, 140]] },
-    pass: { wave: 'triangle', notes: [[659, 110], [831, 110], [988, 110], [1319, 320]] },
-    fail: { wave: 'sawtooth', notes: [[494, 220], [370, 220], [247, 480]] },
-    attention: { wave: 'triangle', notes: [[880, 90], [0, 70], [880, 90], [0, 70], [880, 90], [0, 240], [880, 90], [0, 70], [880, 90], [0, 70], [880, 90]] },
-  }
-  let audio = null
-  let free = 0 // time of the audio clock from which on nothing sounds
-  const heard = [] // of this page, for whoever looks
-
-  function wake() {
-    audio ??= new AudioContext()
-    if (audio.state === 'suspended') audio.resume()
-  }
-
-  function play(tone) {
-    const motif = motifs[tone]
-    if (!motif) return
-    heard.push(tone)
-    if (heard.length > 100) heard.shift()
-    if (!audio || audio.state !== 'running') return
-    const most = 3 // seconds that a tone may come late; then it says nothing any more
-    if (free > audio.currentTime + most && tone !== 'fail' && tone !== 'attention') return
-    let when = Math.max(audio.currentTime + 0.01, free)
-    for (const [hertz, ms] of motif.notes) {
-      const end = when + ms / 1000
-      if (hertz) {
-        const voice = audio.createOscillator(), loud = audio.createGain()
-        voice.type = motif.wave
-        voice.frequency.value = hertz
-        const level = motif.wave === 'sine' || motif.wave === 'triangle' ? 0.5 : 0.16
-        loud.gain.setValueAtTime(0, when)
-        loud.gain.linearRampToValueAtTime(level, when + 0.008)
-        loud.gain.setValueAtTime(level, end - 0.02)
-        loud.gain.linearRampToValueAtTime(0, end)
-        voice.connect(loud).connect(audio.destination)
-        voice.start(when)
-        voice.stop(end)
-      }
-      when = end
-    }
-    free = when + 0.12
   }
 
   // ---- requests
@@ -156,111 +110,23 @@ const station = (() => {
   function answered(scan, status, answer) {
     const s = saidOf(answer)
     const ok = status < 300
-    const tone = ok ? answer?.tone ?? 'accept' : 'reject'
+    const sound = ok ? answer?.tone ?? 'accept' : 'reject'
     if (ok && scan.isBadge) {
       play('accept')
       location.assign('/')
       return
     }
-    echo(scan.shown, tone || 'accept', said(s), next(s))
+    echo(scan.shown, sound || 'accept', said(s), next(s))
     const problem = document.querySelector('[data-problem]')
     if (!ok && scan.isBadge && problem) problem.textContent = [said(s), next(s)].filter(Boolean).join(' ')
-    play(tone)
+    play(sound)
     if (status === 401 || s.word === 'token' || answer?.reload) setTimeout(again, 500)
   }
 
-  // ---- what a scanner types. Its keys come closer together than fingers can, and end with a suffix. Until that shows, they go where they would have gone; once it does, that is taken back.
-
-  const quick = 35 // ms between two keys of a scanner at most
-  const sure = 4 // keys so close that they are kept from the field
-  const suffix = root.dataset.suffix || 'Enter'
-  const prefix = root.dataset.prefix || ''
-  let burst = { chars: '', last: -1e9, field: null, kept: null, swallowed: '' }
-  let ends = 0 // timer
-
-  const editable = e => e && (e.matches?.('input, textarea, select') || e.isContentEditable)
-
-  // charOf is the character of a key, also where an input method is about to take it.
-  function charOf(e) {
-    if (e.key.length === 1) return e.key
-    if (e.key !== 'Process' && e.keyCode !== 229) return ''
-    const plain = /^(?:Key([A-Z])|(?:Digit|Numpad)([0-9]))$/.exec(e.code ?? '')
-    if (plain) return plain[2] ?? (e.shiftKey ? plain[1] : plain[1].toLowerCase())
-    return { Minus: e.shiftKey ? '_' : '-', Semicolon: e.shiftKey ? ':' : ';', Period: '.', Slash: '/', Space: ' ', Equal: e.shiftKey ? '+' : '=' }[e.code] ?? ''
-  }
-
-  function keep(field) {
-    if (!editable(field)) return null
-    let selection = null
-    try { selection = [field.selectionStart, field.selectionEnd] } catch { } // not every kind has one
-    return { value: field.value, selection }
-  }
-
-  // restore puts a field back as it was before a burst.
-  function restore({ field, kept }) {
-    if (!field || !kept || field.value === kept.value) return
-    field.value = kept.value
-    try { if (kept.selection) field.setSelectionRange(...kept.selection) } catch { }
-    field.dispatchEvent(new Event('input', { bubbles: true }))
-  }
-
-  // ended is called when a burst goes on no more without its suffix: what was kept from a field is given to it.
-  function ended() {
-    const { field, swallowed, chars } = burst
-    burst = { chars: '', last: -1e9, field: null, kept: null, swallowed: '' }
-    if (!swallowed) return
-    if (field && editable(field) && field.isConnected && 'setRangeText' in field) {
-      field.setRangeText(swallowed, field.selectionStart ?? field.value.length, field.selectionEnd ?? field.value.length, 'end')
-      field.dispatchEvent(new Event('input', { bubbles: true }))
-    } else if (chars.length > 5) {
-      echo(chars, 'reject', say('scan.cut', { key: suffix }), say('scan.cut.do'))
-      play('reject')
-    }
-  }
-
-  const stop = e => { e.preventDefault(); e.stopImmediatePropagation() }
-
-  function key(e) {
-    wake()
-    if (e.ctrlKey || e.metaKey || e.altKey || e.key === 'Shift' || e.key === 'CapsLock') return
-    const close = e.timeStamp - burst.last <= quick && !e.repeat
-    if (e.key === suffix) {
-      clearTimeout(ends)
-      const b = burst
-      burst = { chars: '', last: -1e9, field: null, kept: null, swallowed: '' }
-      if (!close || b.chars.length < 2) { burst = b; ended(); return }
-      stop(e)
-      restore(b)
-      if (prefix && !b.chars.startsWith(prefix)) {
-        echo(b.chars, 'reject', say('scan.prefix', { prefix }), '')
-        play('reject')
-        return
-      }
-      take(b.chars.slice(prefix.length).trim())
-      return
-    }
-    const c = e.repeat ? '' : charOf(e)
-    if (!c) { clearTimeout(ends); ended(); return }
-    if (!close) {
-      clearTimeout(ends)
-      ended()
-      burst = { chars: '', last: 0, field: document.activeElement, kept: keep(document.activeElement), swallowed: '' }
-    }
-    burst.chars += c
-    burst.last = e.timeStamp
-    if (burst.chars.length >= sure) {
-      stop(e)
-      burst.swallowed += c
-    } else if (c === ' ' && close && !editable(e.target)) {
-      stop(e) // it would press a button
-    }
-    clearTimeout(ends)
-    ends = setTimeout(ended, 1000) // not sooner: the keys' own times tell a burst, and a busy page hears of them late
-  }
-
-  document.addEventListener('keydown', key, true)
-  document.addEventListener('keyup', e => { if (burst.chars.length > 1 && !editable(e.target)) stop(e) }, true)
-  document.addEventListener('pointerdown', wake, true)
+  listen(root.dataset.prefix || '', root.dataset.suffix || 'Enter', take, (code, key, facts) => {
+    echo(code, 'reject', say(key, facts), say(key + '.do'))
+    play('reject')
+  })
 
   // ---- buttons and forms: data-api="METHOD PATH" is what they send, with the fields by their names; data-then where to go then: a path, "reload", or "close" for the dialog they are in
 
@@ -298,9 +164,9 @@ const station = (() => {
       const { status, answer } = await ask(method, path, form ? fields(form) : method === 'DELETE' ? undefined : {})
       const s = saidOf(answer)
       if (status < 300) {
-        const tone = answer?.tone ?? 'accept'
-        if (s.word || s.text) echo('', tone || 'accept', said(s), next(s))
-        play(tone)
+        const sound = answer?.tone ?? 'accept'
+        if (s.word || s.text) echo('', sound || 'accept', said(s), next(s))
+        play(sound)
         const event = new CustomEvent('station:done', { bubbles: true, cancelable: true, detail: answer })
         if (e.dispatchEvent(event)) then(e)
         return
@@ -343,10 +209,8 @@ const station = (() => {
       cookie('station_contrast', high ? 'high' : 'standard')
       root.dataset.contrast = high ? 'high' : 'standard'
       b.setAttribute('aria-pressed', high)
-    } else if (on('[data-sound-test]')) {
-      wake()
-      for (const tone of Object.keys(motifs)) { free += 0.25; play(tone) }
-    } else if (e.target === at('detail')) at('detail').close()
+    } else if (on('[data-sound-test]')) tone.test()
+    else if (e.target === at('detail')) at('detail').close()
   })
 
   document.addEventListener('submit', e => {
