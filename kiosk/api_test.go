@@ -247,6 +247,7 @@ func TestProblems(t *testing.T) {
 		{"sup-1", "POST /api/v1/jobs", `{"recipe":"a.yaml","quantity":-1}`, 422, "invalid", ""},
 		{"sup-1", "POST /api/v1/jobs", `{"recipe":"a.yaml","quantity":1,"more":2}`, 422, "invalid", ""},
 		{"sup-1", "POST /api/v1/units/SN-9/close", `{"as":"lost","reason":"two\nlines"}`, 422, "invalid", ""},
+		{"sup-1", "POST /api/v1/units/SN-9/close", `{"as":"lost","reason":"fell","REASON":"two\nlines"}`, 422, "invalid", ""},
 		{"sup-1", "POST /api/v1/jobs", `{`, 400, "invalid", ""},
 		{"adm-1", "POST /api/v1/users", `{"id":"x","name":"X","role":"operator","pin":"1928374650192837"}`, 422, "invalid", ""},
 		{"adm-1", "POST /api/v1/users", `{"id":"x","name":"X","role":"anyone","pin":"4711"}`, 422, "invalid", ""},

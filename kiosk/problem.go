@@ -100,6 +100,7 @@ func (s *Server) problemOf(err error) *Problem {
 
 // The words of what huma finds by itself.
 func init() {
+	huma.ValidateStrictCasing = true // what was looked at under one spelling of a name is not taken from another
 	huma.NewError = func(status int, text string, errs ...error) huma.StatusError {
 		p := problem(status, "invalid", text, "")
 		for _, err := range errs {
