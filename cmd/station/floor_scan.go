@@ -196,7 +196,9 @@ func (j *floorJob) full(code string) *kiosk.Said {
 		case provision.Scanned, provision.Armed:
 			return nil // it may be a value, or the board that is waited for, and the line knows
 		case provision.Running:
-			running++
+			if running++; s.Serial == code {
+				return nil // one of those, and the line says where
+			}
 		}
 	}
 	passed, _, _ := j.count()

@@ -386,7 +386,15 @@ func TestFloorFail(t *testing.T) {
 	f.want("no FAIL there", f.do(op, kiosk.Deed{Action: kiosk.Acknowledge, Slot: "2"}), "refused "+provision.WordSlotNoFail)
 	f.want("the card", f.scan(provision.CardReject), "accept "+provision.WordAcknowledged)
 	f.until("the FAIL is gone", func(s kiosk.State) bool { t, _ := s.Tile("1"); return !t.Held && t.Result == nil })
+	f.end()
+
+	f.openLine()
+	f.until("slot 1 is free, the FAIL being acknowledged", func(s kiosk.State) bool {
+		t, _ := s.Tile("1")
+		return t.State == provision.Free && !t.Held && t.Result == nil && s.Job.Failed == 1
+	})
 	f.want("TB-0002", f.scan("TB-0002"), "accept "+provision.WordPutIn)
+	f.want("what somebody else wants meanwhile", f.do(sup, kiosk.Deed{Action: kiosk.Release, Slot: "2"}), "refused "+provision.WordNotStopped)
 	f.put("1", "TB-0002", nor.Options{}, nor.Faults{})
 	f.untilResult("1", "TB-0002", ledger.Pass)
 	f.want("one too many", f.scan("TB-0003"), "reject "+kiosk.WordJobFull)
@@ -398,6 +406,11 @@ func TestFloorFail(t *testing.T) {
 	}
 	if len(ends) != 1 || ends[0].Passed != 1 || ends[0].Failed != 1 {
 		t.Errorf("ended %+v", ends)
+	}
+	for _, r := range entries[ledger.RunStart](f) {
+		if r.Operator != "op-1" {
+			t.Errorf("%s is by %s", r.Serial, r.Operator)
+		}
 	}
 	if len(shifts) != 1 || !slices.Equal(shifts[0].Held, []string{"TB-0001"}) || len(shifts[0].Open) != 0 {
 		t.Errorf("the shift ended with %+v", shifts)
@@ -412,7 +425,7 @@ func TestFloorStop(t *testing.T) {
 	f.end()
 	f.openLine()
 	defer func() { f.end() }()
-	f.want("the job", f.do(sup, beginSmall(0)), "accept "+kiosk.WordJobBegun)
+	f.want("the job", f.do(sup, beginSmall(3)), "accept "+kiosk.WordJobBegun)
 	slow := nor.Options{Pace: nor.Real, Scale: 200} // a write of 10 s
 	for slot, serial := range map[string]string{"1": "TB-0001", "2": "TB-0002", "3": "TB-0003"} {
 		f.until("slots are free", func(s kiosk.State) bool { t, _ := s.Tile(slot); return t.State == provision.Free })
@@ -426,16 +439,21 @@ func TestFloorStop(t *testing.T) {
 		f.put(slot, serial, slow, nor.Faults{})
 		f.until(serial+" is written", func(s kiosk.State) bool { t, _ := s.Tile(slot); return t.Run != nil && t.Run.Step == 1 })
 	}
+	f.want("one too many, if all pass", f.scan("TB-0004"), "reject "+kiosk.WordJobFull)
+	if err := f.look(); err != nil || len(f.wall.State().Open) > 0 {
+		t.Errorf("what is under way is open: %+v, %v", f.wall.State().Open, err)
+	}
 	f.want("the close", f.do(op, kiosk.Deed{Action: kiosk.CloseJob}), "refused "+kiosk.WordUnderWay)
 	f.do(op, kiosk.Deed{Action: kiosk.Cancel}) // what is scanned again now is meant
-	f.want("the same serial", f.scan("TB-0002"), "reject "+provision.WordSerialElsewhere)
+	f.want("its serial", f.scan("TB-0002"), "reject "+provision.WordSerialElsewhere)
 	f.want("the stop", f.do(sup, kiosk.Deed{Action: kiosk.Stop, Slot: "1"}), "attention "+kiosk.WordStops)
 	f.untilResult("1", "TB-0001", ledger.Aborted)
 	if tile := f.tile("2"); tile.Run == nil {
 		t.Errorf("slot 2 stopped, too: %+v", tile)
 	}
+	f.want("one that is not too many now", f.scan("TB-0005"), "accept "+provision.WordPutIn)
 	f.stop()
-	_, err := f.Scan(t.Context(), op, "TB-0004")
+	_, err := f.Scan(t.Context(), op, "TB-0006")
 	if no := new(kiosk.Refusal); err != nil && (!errors.As(err, &no) || no.Word != kiosk.WordEnds) {
 		t.Errorf("a scan while it ends: %v", err)
 	}
@@ -541,6 +559,14 @@ func TestFloorDirect(t *testing.T) {
 	if no := new(kiosk.Refusal); !errors.As(err, &no) || no.Word != kiosk.WordJobOpen {
 		t.Errorf("beside a job: %v", err)
 	}
+	f.want("TB-0001", f.scan("TB-0001"), "accept "+provision.WordPutIn)
+	s := f.until("it has passed before", func(s kiosk.State) bool {
+		t, _ := s.Tile("2")
+		return t.Result != nil && t.Result.Already && t.State == provision.Occupied
+	})
+	if s.Job.Passed+s.Job.Failed+s.Job.Other != 0 {
+		t.Errorf("the job counts what was made before: %+v", s.Job)
+	}
 	for _, r := range entries[ledger.RunStart](f) {
 		if r.Operator != "cli" {
 			t.Errorf("%s is by %s", r.Serial, r.Operator)
@@ -595,5 +621,33 @@ func TestFloorMany(t *testing.T) {
 	}
 	if len(by) != people || by["op-0"] != each || by["op-3"] != each {
 		t.Errorf("runs %v", by)
+	}
+}
+
+// TestFloorCount: a unit is counted once, as what it passed or failed as last, and otherwise only where it did neither.
+func TestFloorCount(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		trial bool
+		ended []ledger.Outcome
+		want  string // passed, failed, other
+	}{
+		{false, []ledger.Outcome{ledger.Pass, ledger.Refused}, "1 0 0"},
+		{false, []ledger.Outcome{ledger.Error, ledger.Aborted}, "0 0 1"},
+		{false, []ledger.Outcome{ledger.Error, ledger.Pass, ledger.Pass}, "1 0 0"},
+		{false, []ledger.Outcome{ledger.Fail, ledger.Refused}, "0 1 0"},
+		{false, []ledger.Outcome{ledger.Fail, ledger.Interrupted, ledger.Pass}, "1 0 0"},
+		{false, []ledger.Outcome{ledger.Pass, ledger.Fail}, "0 1 0"},
+		{false, []ledger.Outcome{ledger.Trial}, "0 0 1"},
+		{true, []ledger.Outcome{ledger.Trial, ledger.Refused}, "1 0 0"},
+	} {
+		j := newFloorJob(ledger.JobBegin{Trial: c.trial}, time.Time{})
+		for _, o := range c.ended {
+			j.ended("TB-0001", o)
+		}
+		passed, failed, other := j.count()
+		if got := fmt.Sprint(passed, failed, other); got != c.want {
+			t.Errorf("trial %t, %v: %s, want %s", c.trial, c.ended, got, c.want)
+		}
 	}
 }
