@@ -58,8 +58,8 @@ func besideGallery() []picture {
 	slots := [][]Tile{{{Slot: "1"}, {Slot: "2"}}, {{Slot: "3"}, {Slot: "4"}}}
 
 	return []picture{
-		{name: "units", page: "units", state: state, data: newUnitsView("", "", rows, "x")},
-		{name: "units-none", page: "units", state: state, data: newUnitsView("GW-9", "", nil, "")},
+		{name: "units", page: "units", state: state, data: unitsView{"", rows, "", "x"}},
+		{name: "units-none", page: "units", state: state, data: unitsView{"GW-9", nil, "", ""}},
 		{name: "unit-pass", page: "unit", state: state, data: unit(passedUnit(), proof(10))},
 		{name: "unit-fail", page: "unit", state: state, data: unit(reworkedUnit(), proof(6))},
 		{name: "unit-interrupted", page: "unit", state: state, data: unit(stuck, proof(3))},

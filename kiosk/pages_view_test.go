@@ -131,22 +131,6 @@ func TestUsersView(t *testing.T) {
 	}
 }
 
-func TestUnitsView(t *testing.T) {
-	t.Parallel()
-	row := UnitRow{Serial: "GW-1"}
-	for _, c := range []struct {
-		text, cursor, next string
-		rows               int
-		only               string
-	}{
-		{"GW", "", "", 1, "GW-1"}, {"", "", "", 1, ""}, {"GW", "", "", 2, ""}, {"GW", "x", "", 1, ""}, {"GW", "", "x", 1, ""}, {"GW", "", "", 0, ""},
-	} {
-		if v := newUnitsView(c.text, c.cursor, slices.Repeat([]UnitRow{row}, c.rows), c.next); v.Only != c.only {
-			t.Errorf("%+v: %q", c, v.Only)
-		}
-	}
-}
-
 // cardsOf are all the cards of a page.
 func cardsOf(v cardsView) []card {
 	all := slices.Concat(v.Commands, v.Labels, v.Releases)
@@ -224,7 +208,7 @@ func TestPagesBesideTheWall(t *testing.T) {
 	many := passedUnit()
 	many.add(ledger.ReworkPermit{Serial: "GW-004711", Chip: ledger.NewChip, By: "sv-2", Reason: "r", UID: "x"})
 	for name, data := range map[string][]any{
-		"units": {newUnitsView("", "", []UnitRow{{Serial: "GW 1/2", Outcome: ledger.Pass, UID: bootChip.UID, Rework: true}, {Serial: "<b>", Outcome: ledger.Interrupted, Closed: ledger.Lost}}, "next"), newUnitsView("x", "", nil, "")},
+		"units": {unitsView{"", []UnitRow{{Serial: "GW 1/2", Outcome: ledger.Pass, UID: bootChip.UID, Rework: true}, {Serial: "<b>", Outcome: ledger.Interrupted, Closed: ledger.Lost}}, "", "next"}, unitsView{"x", nil, "", ""}},
 		"unit": {many.view(everything), interruptedUnit().view(everything), reworkedUnit().view(nothing), passedUnit().view(everything), unitView{Serial: "GW-9"},
 			newUnitView("GW-004711", ledger.Runs(passedUnit().records), nil, Proof{Entries: 1, Problem: "entry 100 is altered"}, everything)},
 		"jobs":  {newJobsView(files, nil, everything), newJobsView(files, &Job{Recipe: bootRecipe, Trial: true, Passed: 3, Quantity: 9}, everything), newJobsView(nil, nil, nothing)},
@@ -250,7 +234,7 @@ func TestPagesBesideTheWall(t *testing.T) {
 			}
 		}
 	}
-	if body := p.seen(t, "en", "units", Auditor, newUnitsView("", "", []UnitRow{{Serial: "<i>GW/1?", Outcome: ledger.Pass}}, "")); strings.Contains(body, "<i>GW") || !strings.Contains(body, template.HTMLEscapeString("<i>GW/1?")) || !strings.Contains(body, `href="/units/%3Ci%3EGW%2F1%3F"`) {
+	if body := p.seen(t, "en", "units", Auditor, unitsView{"", []UnitRow{{Serial: "<i>GW/1?", Outcome: ledger.Pass}}, "", ""}); strings.Contains(body, "<i>GW") || !strings.Contains(body, template.HTMLEscapeString("<i>GW/1?")) || !strings.Contains(body, `href="/units/%3Ci%3EGW%2F1%3F"`) {
 		t.Errorf("a serial is not escaped: %s", body)
 	}
 }

@@ -235,14 +235,3 @@ func tail(uid string) string {
 	}
 	return "…" + uid[len(uid)-digits:]
 }
-
-// entryWords are the words of moments, which the catalogues have under units.entry, but for steps, which have titles.
-var entryWords = []string{
-	ledger.KindRunStart, ledger.KindRunResume, ledger.KindRunStuck, ledger.KindRunEnd,
-	ledger.KindUnitClose + "." + ledger.Scrapped, ledger.KindUnitClose + "." + ledger.Lost,
-	ledger.KindReworkPermit + "." + ledger.SameChip, ledger.KindReworkPermit + "." + ledger.NewChip, ledger.KindReworkWithdrawn,
-	ledger.KindPasswordIntent, ledger.KindPasswordVoid, ledger.KindPasswordProven, ledger.KindPasswordOpened,
-	ledger.KindModeIntent + "." + ledger.PasswordMode, ledger.KindModeIntent + "." + ledger.PersistentMode,
-	ledger.KindModeProven + "." + ledger.PasswordMode, ledger.KindModeProven + "." + ledger.PersistentMode, ledger.KindLocksErased,
-	ledger.KindRootKeyIntent, ledger.KindRootKeyVoid, ledger.KindRootKeyProven, ledger.KindPermanentIntent, ledger.KindRelayIntent, ledger.KindRelayAnswer, "other",
-}

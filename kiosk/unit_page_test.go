@@ -198,6 +198,17 @@ func TestTimeline(t *testing.T) {
 	}
 }
 
+// entryWords are the words of moments, which the catalogues have under units.entry, but for steps, which have titles.
+var entryWords = []string{
+	ledger.KindRunStart, ledger.KindRunResume, ledger.KindRunStuck, ledger.KindRunEnd,
+	ledger.KindUnitClose + "." + ledger.Scrapped, ledger.KindUnitClose + "." + ledger.Lost,
+	ledger.KindReworkPermit + "." + ledger.SameChip, ledger.KindReworkPermit + "." + ledger.NewChip, ledger.KindReworkWithdrawn,
+	ledger.KindPasswordIntent, ledger.KindPasswordVoid, ledger.KindPasswordProven, ledger.KindPasswordOpened,
+	ledger.KindModeIntent + "." + ledger.PasswordMode, ledger.KindModeIntent + "." + ledger.PersistentMode,
+	ledger.KindModeProven + "." + ledger.PasswordMode, ledger.KindModeProven + "." + ledger.PersistentMode, ledger.KindLocksErased,
+	ledger.KindRootKeyIntent, ledger.KindRootKeyVoid, ledger.KindRootKeyProven, ledger.KindPermanentIntent, ledger.KindRelayIntent, ledger.KindRelayAnswer, "other",
+}
+
 // What an entry of a unit may be has words of its own in the timeline. An entry that this version does not know is named by its kind.
 func TestEveryEntryHasAMoment(t *testing.T) {
 	t.Parallel()

@@ -14,15 +14,6 @@ type unitsView struct {
 	Rows   []UnitRow
 	Cursor string // of this page, "" for the first
 	Next   string // of the next one, "" behind the last
-	Only   string // the serial, where the search found one unit
-}
-
-func newUnitsView(text, cursor string, rows []UnitRow, next string) unitsView {
-	v := unitsView{Text: text, Rows: rows, Cursor: cursor, Next: next}
-	if text != "" && len(rows) == 1 && cursor == "" && next == "" {
-		v.Only = rows[0].Serial
-	}
-	return v
 }
 
 // units answers GET /units?text&cursor.
@@ -33,7 +24,7 @@ func (p *pages) units(w http.ResponseWriter, r *http.Request) {
 		p.fault(w, r, err)
 		return
 	}
-	p.show(w, r, http.StatusOK, "units", newUnitsView(text, cursor, rows, next))
+	p.show(w, r, http.StatusOK, "units", unitsView{text, rows, cursor, next})
 }
 
 // fault says that the ledger could not be read.
