@@ -63,7 +63,8 @@ func (a *app) newFloor(ctx context.Context, b *bench, wall *kiosk.Wall, recipes 
 // wait waits, after the context of newFloor has ended, for the end of all runs. aborted tells whether one was ABORTED by that.
 func (f *floor) wait() (aborted bool) {
 	<-f.ctx.Done()
-	f.deeds.Lock() // who holds it now is the last who began anything
+	f.deeds.Lock()
+	//lint:ignore SA2001 who holds it now is the last who began anything
 	f.deeds.Unlock()
 	f.ended.Wait()
 	return f.aborted
