@@ -500,6 +500,15 @@ func TestFloorResume(t *testing.T) {
 		t.Errorf("open %+v", s.Open)
 	}
 	f.want("the end of a shift", f.do(op, kiosk.Deed{Action: kiosk.EndShift}), "refused "+kiosk.WordNoShift)
+	f.want("the close", f.do(op, kiosk.Deed{Action: kiosk.CloseJob}), "accept "+kiosk.WordJobClosed)
+	var serials []string
+	for _, o := range open {
+		serials = append(serials, o.Serial)
+	}
+	if ends := entries[ledger.JobEnd](f); len(ends) != 1 || !slices.Equal(ends[0].Open, serials) {
+		t.Errorf("ended %+v, want %v open", ends, serials)
+	}
+	f.want("another job", f.do(sup, beginSmall(0)), "accept "+kiosk.WordJobBegun)
 	word := kiosk.WordBegun
 	if len(open) == 2 {
 		word = kiosk.WordGoOn
