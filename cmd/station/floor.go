@@ -141,6 +141,19 @@ func (f *floor) showOpen() {
 	}
 }
 
+// settle has a run that ended be what the ledger says of it.
+func (f *floor) settle(o outcome) {
+	f.mu.Lock()
+	f.settled++
+	f.aborted = f.aborted || o.Outcome == ledger.Aborted && f.ctx.Err() != nil
+	f.runs = slices.DeleteFunc(slices.Clone(f.runs), func(r ledger.Run) bool { return r.Serial == o.Serial })
+	f.mu.Unlock()
+	select {
+	case f.changed <- struct{}{}:
+	default:
+	}
+}
+
 // append writes an entry about people down.
 func (f *floor) append(body ledger.Body) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), appendLimit)

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"station/kiosk"
-	"station/ledger"
 	"station/provision"
 )
 
@@ -93,14 +92,12 @@ func (f *floor) direct(ctx context.Context, who kiosk.Who, order kiosk.DirectOrd
 	}
 	f.stand(scans, provision.Running)
 	results := f.app.provision(ctx, f.bench, job{recipe: r, operator: who.ID, trial: order.Trial, unlocks: order.Unlock}, scans, order.Values, watch)
-	f.stand(scans, provision.Occupied)
 	rows := []runJSON{}
 	for _, o := range results {
 		rows = append(rows, resultJSON(o))
-		f.mu.Lock()
-		f.aborted = f.aborted || f.ctx.Err() != nil && o.Outcome == ledger.Aborted
-		f.mu.Unlock()
+		f.settle(o)
 	}
+	f.stand(scans, provision.Occupied)
 	mu.Lock()
 	defer mu.Unlock()
 	tell(directLine{Results: rows})

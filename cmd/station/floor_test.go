@@ -536,10 +536,18 @@ func TestFloorDirect(t *testing.T) {
 	tell := func(v any) {
 		if last = v.(directLine); last.Event != nil {
 			events[last.Event.Serial+" "+string(last.Event.Kind)]++
+			if last.Event.Kind == provision.Started { // as may be at any time
+				if err := f.look(); err != nil {
+					t.Error(err)
+				}
+			}
 		}
 	}
 	if err := f.direct(t.Context(), kiosk.Who{ID: "cli"}, order, tell); err != nil {
 		t.Fatal(err)
+	}
+	if open := f.wall.State().Open; len(open) > 0 {
+		t.Errorf("what has passed is open: %+v", open)
 	}
 	if len(last.Results) != 2 || last.Results[0].Outcome != ledger.Pass || last.Results[1].Outcome != ledger.Pass || last.Results[0].Report == "" {
 		t.Errorf("results %+v", last.Results)

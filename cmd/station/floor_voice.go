@@ -54,20 +54,7 @@ func (v *floorVoice) result(o outcome) {
 	if o.Outcome == ledger.Fail {
 		v.job.hold(provision.Held{Slot: o.Slot, Serial: o.Serial, Run: o.Run})
 	}
-	v.mu.Lock()
-	v.settled++
-	v.aborted = v.aborted || o.Outcome == ledger.Aborted && v.ctx.Err() != nil
-	for i, r := range v.runs { // what it is now the ledger says
-		if r.Serial == o.Serial {
-			v.runs = append(v.runs[:i:i], v.runs[i+1:]...)
-			break
-		}
-	}
-	v.mu.Unlock()
-	select {
-	case v.changed <- struct{}{}:
-	default:
-	}
+	v.settle(o)
 }
 
 // there tells whether a board is in a slot, or may be.
