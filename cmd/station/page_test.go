@@ -119,6 +119,11 @@ func tile(page *kiosktest.Page, slot, serial, outcome string) {
 	page.Wait(fmt.Sprintf(`document.querySelector('[data-slot=%q][data-outcome=%q]')?.innerText.includes(%q)`, slot, outcome, serial))
 }
 
+// passed waits until the page says that so many units of the job have passed.
+func passed(page *kiosktest.Page, units int) {
+	page.Wait(fmt.Sprintf(`document.querySelector("#now .job-count b").innerText === "%d"`, units))
+}
+
 // scanNext waits until the page asks for a serial, or for the board that a simulated station's hands take out as soon as one is scanned, and scans one.
 func scanNext(page *kiosktest.Page, serial string) {
 	page.Wait(`["next-scan", "next-take-out", "next-empty"].includes(document.querySelector("#next").dataset.word)`)
@@ -132,7 +137,7 @@ func TestOperator(t *testing.T) {
 		t.Skip("NOT RUN: the pages are tested once, with cgo")
 	}
 	browser := kiosktest.Start(t)
-	for _, language := range []string{"en", "zh-CN"} {
+	for language, pass := range map[string]string{"en": "PASS", "zh-CN": "合格"} {
 		t.Run(language, func(t *testing.T) {
 			p := newPosition(t)
 			p.page("recipes: .", "language: "+language)
@@ -156,13 +161,13 @@ func TestOperator(t *testing.T) {
 				page.Scan("REJECT")
 				page.Wait(`!document.querySelector('[data-outcome="FAIL"]')`)
 			}
-			page.WaitText("#now .job-count b", "8")
+			passed(page, 8)
 			page.Scan("CLOSE-JOB")
 			page.Wait(`document.querySelector("#next").dataset.word === "next-no-shift"`)
 
 			page.Go(s.url + "/units?text=TB-0007")
 			page.Click(`a[href="/units/TB-0007"]`)
-			page.WaitText("main", "PASS")
+			page.WaitText("main", pass)
 			report := kiosktest.Value[string](page, `document.querySelector('a[href*="/report"]').href`)
 			s.readPDF(page, report, "TB-0007")
 			s.end()
@@ -222,7 +227,7 @@ func TestPageAfterKill(t *testing.T) {
 	page.Click(`#open [data-api="POST /api/v1/resume"]`)
 	tile(page, "1", "TB-0001", "PASS")
 	tile(page, "2", "TB-0002", "PASS")
-	page.WaitText("#now .job-count b", "2")
+	passed(page, 2)
 	again.end()
 	p.expect(exitDone, "audit", "verify")
 	units, _ := p.expect(exitDone, "unit", "list")
