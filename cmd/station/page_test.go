@@ -128,6 +128,7 @@ func passed(page *kiosktest.Page, units int) {
 func scanNext(page *kiosktest.Page, serial string) {
 	page.Wait(`["next-scan", "next-take-out", "next-empty"].includes(document.querySelector("#next").dataset.word)`)
 	page.Scan(serial)
+	page.Wait(fmt.Sprintf(`[...document.querySelectorAll("[data-slot]")].some(e => e.innerText.includes(%q))`, serial)) // what comes next is told with it
 }
 
 // TestOperator is a shift with the page alone: eight boards through four slots, one of which FAILs and is acknowledged by the reject bin's card, a board with a wrong
