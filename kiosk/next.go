@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"station/ledger"
 	"station/provision"
 )
 
@@ -16,6 +17,7 @@ const (
 	NextResumeAll = "next-resume-all" // count, slots, card
 	NextBin       = "next-bin"        // slot, serial, card: its board is out
 	NextTakeFail  = "next-take-fail"  // slot, serial, card: its board is in the slot
+	NextTakeBin   = "next-take-bin"   // slot, serial: its FAIL is acknowledged, and its board is in the slot
 	NextPutIn     = "next-put-in"     // slot, serial
 	NextValue     = "next-value"      // slot, serial, value
 	NextTakeOut   = "next-take-out"   // slot, serial, outcome
@@ -32,11 +34,11 @@ const (
 )
 
 // NextWords are all of them.
-var NextWords = []string{NextReseat, NextDecide, NextResume, NextResumeAll, NextBin, NextTakeFail, NextPutIn, NextValue, NextTakeOut, NextEmpty, NextScan, NextStopped, NextProblem,
+var NextWords = []string{NextReseat, NextDecide, NextResume, NextResumeAll, NextBin, NextTakeFail, NextTakeBin, NextPutIn, NextValue, NextTakeOut, NextEmpty, NextScan, NextStopped, NextProblem,
 	NextWait, NextLook, NextJobFull, NextNoJob, NextNoShift, NextNoSlot}
 
 // nextOf is the one thing to be done now, what is most urgent first: what a person's hands are waited for in a run; boards here that a person decides about, or whose runs broke off;
-// FAILs, those already out first; what was scanned; what is done; the next board. What only another person mends (a slot that is stopped, or that cannot be looked at)
+// FAILs, those already out first, and until their boards are out, acknowledged or not; what was scanned; what is done; the next board. What only another person mends (a slot that is stopped, or that cannot be looked at)
 // comes up where no slot takes a board: the tiles show it anyway. order is that in which slots are named: those first whose FAILs are
 // out, in the order in which they came out, then the one that a board was asked for, then the others as free ones are taken.
 func nextOf(s *State, order []string) Said {
@@ -119,6 +121,11 @@ func nextFail(_ *State, tiles []Tile) *Said {
 	}
 	if t := first(tiles, func(t Tile) bool { return t.Held }); t != nil {
 		return next(NextTakeFail, fmt.Sprintf("take the board of %s, which failed, out of slot %s, put it into the reject bin, and scan the bin's card %s", t.Serial, t.Slot, provision.CardReject), "slot", t.Slot, "serial", t.Serial, "card", provision.CardReject)
+	}
+	if t := first(tiles, func(t Tile) bool {
+		return t.State == provision.Occupied && t.There && t.Result != nil && t.Result.Outcome == ledger.Fail
+	}); t != nil {
+		return next(NextTakeBin, fmt.Sprintf("take the board of %s, which failed, out of slot %s, and put it into the reject bin", t.Serial, t.Slot), "slot", t.Slot, "serial", t.Serial)
 	}
 	return nil
 }

@@ -27,6 +27,7 @@ func TestNext(t *testing.T) {
 		unknown = Tile{State: provision.Occupied, There: true}
 		failed  = Tile{State: provision.Occupied, Serial: "S-4", There: true, Held: true, Result: &Result{Outcome: ledger.Fail}}
 		out     = Tile{State: provision.Free, Serial: "S-5", Held: true, Result: &Result{Outcome: ledger.Fail}}
+		seen    = Tile{State: provision.Occupied, Serial: "S-6", There: true, Result: &Result{Outcome: ledger.Fail}}
 		stopped = Tile{State: provision.Free, Stopped: true}
 		broken  = Tile{State: provision.Unseen, Problem: &Said{Word: "no-programmer"}}
 		unseen  = Tile{State: provision.Unseen}
@@ -51,6 +52,8 @@ func TestNext(t *testing.T) {
 		{"FAILs: what is out is in somebody's hand", job, nil, []Tile{failed, out, armed}, "next-bin card=REJECT serial=S-5 slot=2"},
 		{"a FAIL in its slot, before what was scanned", job, nil, []Tile{armed, failed}, "next-take-fail card=REJECT serial=S-4 slot=2"},
 		{"a FAIL without a job", nil, nil, []Tile{failed}, "next-take-fail card=REJECT serial=S-4 slot=1"},
+		{"a FAIL that was acknowledged, and is in its slot still", job, nil, []Tile{done, seen, armed}, "next-take-bin serial=S-6 slot=2"},
+		{"one of several that nobody acknowledged, first", job, nil, []Tile{seen, failed}, "next-take-fail card=REJECT serial=S-4 slot=2"},
 		{"armed, before what is done, and whatever is stopped", job, nil, []Tile{stopped, done, armed, free}, "next-put-in serial=S-1 slot=3"},
 		{"a value", job, nil, []Tile{done, scanned}, "next-value serial=S-1 slot=2 value=mac"},
 		{"done, before the next", job, nil, []Tile{free, done}, "next-take-out outcome=PASS serial=S-3 slot=2"},
