@@ -118,6 +118,24 @@ func (t Text) remedy(lang string, r *Result) string {
 	return t.first(r.Next, "cause."+r.Cause+".do", "outcome."+string(r.Outcome)+".do")
 }
 
+// nextNeeds is what whoever does a State.Next must be allowed. Who may not is told whom to call. What is not in it is for everybody.
+var nextNeeds = map[string]Action{
+	NextReseat: Scan, NextDecide: Scan, NextResume: Resume, NextResumeAll: Resume, NextBin: Acknowledge, NextTakeFail: Acknowledge, NextPutIn: Scan, NextValue: Scan,
+	NextTakeOut: Scan, NextEmpty: Scan, NextScan: Scan, NextStopped: Release, NextJobFull: CloseJob, NextNoJob: BeginJob, NextNoShift: BeginShift,
+}
+
+// due is the next thing to do, as it is said to whoever looks.
+func (t Text) due(p part) string {
+	s, needs := p.State.Next, nextNeeds[p.State.Next.Word]
+	if needs == "" || p.May(needs) {
+		return t.Said(&s)
+	}
+	if call := "said." + s.Word + ".call"; t.Has(call) {
+		return fill(t[call], s.Facts)
+	}
+	return t.Say("next."+string(may[needs][0]), "next", t.Said(&s))
+}
+
 // other is what was said of a slot that is free, "" where that is but that it is.
 func (t Text) other(s *Said) string {
 	if s != nil && s.Word == provision.WordScanSerial {

@@ -119,6 +119,7 @@ func (p *library) words(lang string, text Text) template.FuncMap {
 		"ptr":       func(s Said) *Said { return &s },
 		"said":      text.Said,
 		"do":        text.Next,
+		"due":       text.due,
 		"other":     text.other,
 		"asset":     p.assets.url,
 		"icon":      icon,

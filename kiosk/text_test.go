@@ -91,6 +91,41 @@ func TestWordsHaveSentences(t *testing.T) {
 	}
 }
 
+// Who may not do what is to be done next is told whom to call, in every language; who may is told to do it.
+func TestNextIsForWhoLooks(t *testing.T) {
+	text := readTexts()["en"]
+	for _, c := range []struct {
+		word string
+		role Role
+		want string
+	}{
+		{NextTakeOut, Operator, "Take GW-1 out of slot 1"},
+		{NextTakeOut, Auditor, "Call an operator: Take GW-1 out of slot 1"},
+		{NextJobFull, Admin, "Call an operator: All 5 are made: close the job"},
+		{NextNoJob, Operator, "No job is open: call a supervisor, who begins one"},
+		{NextNoJob, Supervisor, "Choose what is made: scan a job's card, or begin one on the page Job"},
+		{NextStopped, Operator, "Slot 1 is stopped: call a supervisor, who scans RELEASE:1 when it is right again"},
+		{NextStopped, Anyone, "Slot 1 is stopped: when it is right again, scan RELEASE:1"},
+		{NextWait, Auditor, "Wait: 5 under way"},
+	} {
+		next := Said{Word: c.word, Facts: map[string]string{"slot": "1", "serial": "GW-1", "card": "RELEASE:1", "count": "5"}}
+		if got := text.due(part{State{Next: next}, c.role}); got != c.want {
+			t.Errorf("%s to %s: %q, want %q", c.word, c.role, got, c.want)
+		}
+	}
+	for lang, text := range readTexts() {
+		for _, word := range NextWords {
+			for _, role := range Roles {
+				got := text.due(part{State{Next: Said{Word: word}}, role})
+				own := text.Said(&Said{Word: word})
+				if needs := nextNeeds[word]; (got == own) != (needs == "" || role.May(needs)) || strings.HasPrefix(got, "next.") {
+					t.Errorf("%s: %s to %s: %q", lang, word, role, got)
+				}
+			}
+		}
+	}
+}
+
 func TestSay(t *testing.T) {
 	text := Text{"units": "{n} units in slot {slot}", "units.one": "one unit in slot {slot}", "said.armed": "put {serial} in"}
 	for want, got := range map[string]string{
