@@ -95,7 +95,8 @@ func (f *floor) Do(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kiosk.Answ
 	return a, nil
 }
 
-// ask has do done on the goroutine of a job's line, and returns all that was decided.
+// ask has do done on the goroutine of a job's line, and returns all that was decided. It is not begun once ctx is over, and where it was begun its end is waited for: whatever that goroutine
+// waits for has a limit of its own.
 func (f *floor) ask(ctx context.Context, j *floorJob, who kiosk.Who, do func() []provision.Decision) ([]provision.Decision, error) {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
@@ -103,6 +104,9 @@ func (f *floor) ask(ctx context.Context, j *floorJob, who kiosk.Who, do func() [
 	f.mu.Lock()
 	asks, over := j.asks, j.over
 	f.mu.Unlock()
+	if err := ctx.Err(); err != nil { // or the select below tosses a coin
+		return nil, err
+	}
 	select {
 	case asks <- a:
 	case <-over:
@@ -113,8 +117,13 @@ func (f *floor) ask(ctx context.Context, j *floorJob, who kiosk.Who, do func() [
 	select {
 	case done := <-a.done:
 		return done, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	case <-over: // what was done ended it, or a fault of this program did
+	}
+	select {
+	case done := <-a.done:
+		return done, nil
+	default:
+		return nil, f.over()
 	}
 }
 

@@ -668,3 +668,21 @@ func TestFloorCount(t *testing.T) {
 		}
 	}
 }
+
+// TestFloorGivenUp has whoever closes the job give up before it is done: it stays open, and its line takes what is scanned.
+func TestFloorGivenUp(t *testing.T) {
+	f := newFloored(t, false)
+	f.want("the job", f.do(sup, kiosk.Deed{Action: kiosk.BeginJob, Recipe: "small.yaml"}), "accept "+kiosk.WordJobBegun)
+	f.want("a scan", f.scan("TB-0001"), "accept "+provision.WordPutIn)
+	f.untilResult("1", "TB-0001", ledger.Pass)
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 { // each could be handed over by chance
+		if _, err := f.Do(over, sup, kiosk.Deed{Action: kiosk.CloseJob}); !errors.Is(err, context.Canceled) {
+			t.Fatalf("closing it: %v", err)
+		}
+	}
+	f.want("another", f.scan("TB-0002"), "accept "+provision.WordPutIn)
+	f.untilResult("2", "TB-0002", ledger.Pass)
+	f.want("closing it", f.do(sup, kiosk.Deed{Action: kiosk.CloseJob}), "accept "+kiosk.WordJobClosed)
+}
