@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -149,13 +150,16 @@ func isRecipe(file string) bool {
 // ready says why the station cannot carry a recipe out, nil where it can.
 func (f *floor) ready(ctx context.Context, file string, r *recipes.Recipe, trial bool) *kiosk.Said {
 	err := f.bench.secrets.ready(r, f.bench.db, nil)
+	if signed, _ := f.bench.secrets.lent(r); err == nil && signed && f.bench.server == nil {
+		err = errors.New("the recipe has signed commands, and this station has no key server that makes them")
+	}
 	if err == nil && !trial {
 		err = f.app.askServer(ctx, f.bench, r, nil)
 	}
 	if err == nil {
 		return nil
 	}
-	return said(kiosk.WordJobNotReady, err.Error(), "Call the person who looks after the station.", "file", file, "why", err.Error())
+	return said(kiosk.WordJobNotReady, fmt.Sprintf("the job of %s cannot begin: %v", file, err), "Call the person who looks after the station.", "file", file, "why", err.Error())
 }
 
 func (f *floor) beginJob(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kiosk.Answer, error) {
@@ -172,9 +176,11 @@ func (f *floor) beginJob(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kios
 	}
 	r, why := f.recipeAt(d.Recipe)
 	if why != nil {
+		f.terminal.warn(why.Text)
 		return kiosk.Answer{}, invalid(why)
 	}
 	if why := f.ready(ctx, d.Recipe, r, d.Trial); why != nil {
+		f.terminal.warn(why.Text)
 		return kiosk.Answer{}, conflict(why)
 	}
 	begin := ledger.JobBegin{Job: newJobID(), By: who.ID, Authenticated: who.Authenticated, File: d.Recipe, Recipe: factsOf(r), Quantity: d.Quantity, Trial: d.Trial}

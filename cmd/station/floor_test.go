@@ -214,8 +214,10 @@ func TestFloorJob(t *testing.T) {
 	f := newFloored(t, false)
 	defer f.position.close()
 	defer f.end()
-	if err := os.WriteFile(filepath.Join(f.dir, "wrong.yaml"), []byte("recipe: [\n"), 0o644); err != nil {
-		t.Fatal(err)
+	for file, text := range map[string]string{"wrong.yaml": "recipe: [\n", "signed.yaml": signedSmall} {
+		if err := os.WriteFile(filepath.Join(f.dir, file), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var files []string
 	for _, r := range f.Recipes() {
@@ -224,7 +226,7 @@ func TestFloorJob(t *testing.T) {
 		}
 		files = append(files, fmt.Sprintf("%s %t %t", r.File, r.Problem == "", len(r.Oneway) > 0))
 	}
-	if got, want := strings.Join(files, " "), "config.yaml false false secret.yaml true true small.yaml true false wrong.yaml false false"; got != want {
+	if got, want := strings.Join(files, " "), "config.yaml false false secret.yaml true true signed.yaml true true small.yaml true false wrong.yaml false false"; got != want {
 		t.Errorf("recipes %q, want %q", got, want)
 	}
 	if err := f.Health(); err != nil {
@@ -232,9 +234,10 @@ func TestFloorJob(t *testing.T) {
 	}
 	f.want("a scan without a job", f.scan("TB-0001"), "reject "+kiosk.WordNoJob)
 	f.want("closing none", f.do(op, kiosk.Deed{Action: kiosk.CloseJob}), "refused "+kiosk.WordNoJob)
-	for file, word := range map[string]string{"../small.yaml": kiosk.WordNoRecipe, "boot.bin": kiosk.WordNoRecipe, "none.yaml": kiosk.WordBadRecipe, "secret.yaml": kiosk.WordJobNotReady} {
+	for file, word := range map[string]string{"../small.yaml": kiosk.WordNoRecipe, "boot.bin": kiosk.WordNoRecipe, "none.yaml": kiosk.WordBadRecipe, "secret.yaml": kiosk.WordJobNotReady, "signed.yaml": kiosk.WordJobNotReady} {
 		f.want("a job with "+file, f.do(sup, kiosk.Deed{Action: kiosk.BeginJob, Recipe: file}), "refused "+word)
 	}
+	f.texts.await(t, "the job of signed.yaml cannot begin: the recipe has signed commands, and this station has no key server", 1)
 	f.want("a job for none", f.do(sup, beginSmall(-1)), "refused "+kiosk.WordBadQuantity)
 	f.want("the job", f.do(sup, beginSmall(3)), "accept "+kiosk.WordJobBegun)
 	f.want("a second job", f.do(sup, beginSmall(3)), "refused "+kiosk.WordJobOpen)
