@@ -27,6 +27,7 @@ const (
 	NextProblem   = "next-problem"    // slot
 	NextWait      = "next-wait"       // count
 	NextLook      = "next-look"       // the slots are looked at
+	NextJobWaits  = "next-job-waits"  // file, card: what it lacks is said elsewhere
 	NextJobFull   = "next-job-full"   // count
 	NextNoJob     = "next-no-job"     //
 	NextNoShift   = "next-no-shift"   //
@@ -35,7 +36,7 @@ const (
 
 // NextWords are all of them.
 var NextWords = []string{NextReseat, NextDecide, NextResume, NextResumeAll, NextBin, NextTakeFail, NextTakeBin, NextPutIn, NextValue, NextTakeOut, NextEmpty, NextScan, NextStopped, NextProblem,
-	NextWait, NextLook, NextJobFull, NextNoJob, NextNoShift, NextNoSlot}
+	NextWait, NextLook, NextJobWaits, NextJobFull, NextNoJob, NextNoShift, NextNoSlot}
 
 // nextOf is the one thing to be done now, what is most urgent first: what a person's hands are waited for in a run; boards here that a person decides about, or whose runs broke off;
 // FAILs, those already out first, and until their boards are out, acknowledged or not; what was scanned; what is done; the next board. What only another person mends (a slot that is stopped, or that cannot be looked at)
@@ -164,6 +165,8 @@ func nextJob(s *State, tiles []Tile) *Said {
 		return next(NextNoShift, "begin the shift")
 	case s.Job == nil:
 		return next(NextNoJob, "choose what is made: scan a job's card, or have a supervisor begin one")
+	case s.Job.Waits:
+		return next(NextJobWaits, fmt.Sprintf("the job of %s cannot go on: put right what it lacks and scan the next board, or scan %s", s.Job.File, CardCloseJob), "file", s.Job.File, "card", CardCloseJob)
 	case s.Job.Quantity > 0 && s.Job.Passed >= s.Job.Quantity:
 		return next(NextJobFull, fmt.Sprintf("all %d are made: close the job", s.Job.Quantity), "count", strconv.Itoa(s.Job.Quantity))
 	}

@@ -69,6 +69,7 @@ func TestNext(t *testing.T) {
 		{"one more is needed", &Job{Quantity: 3, Passed: 1}, nil, []Tile{free, runs}, "next-scan slot=1"},
 		{"a run of no job", nil, nil, []Tile{free, runs}, "next-wait count=1"},
 		{"no job", nil, nil, []Tile{free, stopped}, "next-no-job"},
+		{"a job that cannot go on", &Job{File: "a.yaml", Waits: true, Quantity: 1}, nil, []Tile{unseen}, "next-job-waits card=CLOSE-JOB file=a.yaml"},
 		{"excluded slots only", job, nil, []Tile{not}, "next-no-slot"},
 		{"no slot at all", job, nil, nil, "next-no-slot"},
 	} {
@@ -144,7 +145,7 @@ func TestNextAlways(t *testing.T) {
 		})
 		s := stateOf(rapid.SliceOfN(tile, 0, 3).Draw(t, "tiles"))
 		if rapid.Bool().Draw(t, "job") {
-			s.Job = &Job{Quantity: rapid.IntRange(0, 3).Draw(t, "quantity"), Passed: rapid.IntRange(0, 3).Draw(t, "passed")}
+			s.Job = &Job{File: "a.yaml", Waits: rapid.IntRange(0, 4).Draw(t, "waits") == 0, Quantity: rapid.IntRange(0, 3).Draw(t, "quantity"), Passed: rapid.IntRange(0, 3).Draw(t, "passed")}
 		}
 		if rapid.Bool().Draw(t, "shift") {
 			s.Shift = &Shift{}

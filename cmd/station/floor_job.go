@@ -118,7 +118,7 @@ func (j *floorJob) count() (passed, failed, other int) {
 // shown is the job as the wall has it.
 func (j *floorJob) shown() *kiosk.Job {
 	passed, failed, other := j.count()
-	return &kiosk.Job{Recipe: j.Recipe, File: j.File, Quantity: j.Quantity, Trial: j.Trial, By: j.By, Begun: j.begun, Passed: passed, Failed: failed, Other: other, Steps: j.steps}
+	return &kiosk.Job{Recipe: j.Recipe, File: j.File, Quantity: j.Quantity, Trial: j.Trial, By: j.By, Begun: j.begun, Passed: passed, Failed: failed, Other: other, Waits: j.line == nil, Steps: j.steps}
 }
 
 // serialIn is the serial of the unit in a slot, on the goroutine of the line.

@@ -325,7 +325,7 @@ func TestFloorRestart(t *testing.T) {
 	}
 	write(strings.Replace(string(text), "version: ", "version: 1", 1))
 	f.open()
-	if s := f.wall.State(); s.Job == nil || s.Job.Passed != 1 || s.Said == nil || s.Said.Word != kiosk.WordJobChanged {
+	if s := f.wall.State(); s.Job == nil || s.Job.Passed != 1 || s.Said == nil || s.Said.Word != kiosk.WordJobChanged || s.Next.Word != kiosk.NextJobWaits {
 		t.Errorf("job %+v, said %+v", s.Job, s.Said)
 	}
 	f.want("another recipe", f.scan("TB-0002"), "reject "+kiosk.WordJobChanged)
@@ -334,6 +334,9 @@ func TestFloorRestart(t *testing.T) {
 	f.want("no recipe", f.scan("TB-0002"), "reject "+kiosk.WordJobGone)
 	write(string(text))
 	f.want("the recipe of before", f.scan("TB-0002"), "accept "+provision.WordPutIn)
+	if s := f.wall.State(); s.Next.Word == kiosk.NextJobWaits {
+		t.Errorf("next is %+v", s.Next)
+	}
 	f.want("what was given up", f.do(op, kiosk.Deed{Action: kiosk.Cancel}), "accept "+provision.WordGivenUp)
 	f.end()
 	os.Remove(path)
