@@ -100,6 +100,7 @@ func (s *Server) scan(ctx context.Context, in *scanInput) (*answered, error) {
 	if p := s.allow(ctx, patternScan, r.action, v); p != nil {
 		return nil, p
 	}
+	s.o.Wall.Scanned()
 	if r.deed != nil {
 		return answerOf(s.do(ctx, *r.deed))
 	}

@@ -59,6 +59,7 @@ type Wall struct {
 	asked    string   // the slot that the next board was asked for last
 	out      []string // slots whose FAILs wait and whose boards are out, the first one first
 	said     *Said
+	fades    *time.Timer // of said; nil where nothing of it is to go by itself
 	shift    *Shift
 	job      *Job
 	times    stepTimes // of the job
@@ -148,7 +149,13 @@ func (w *Wall) binned() {
 	}
 }
 
-// Said shows what was said of a slot, until its state is another one; of none where slot is "", until something else is said. nil takes it back.
+// saidTime is how long what was said of no slot shows.
+const saidTime = 20 * time.Second
+
+// saidLasts are the words that are true until what they say is mended: they neither go by themselves nor with a scan.
+var saidLasts = []string{WordJobGone, WordJobChanged, WordJobNotReady, WordUnwritten}
+
+// Said shows what was said of a slot, until its state is another one; of none where slot is "", until something else is said, until Scanned, or for saidTime. nil takes it back.
 func (w *Wall) Said(slot string, s *Said) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -165,6 +172,34 @@ func (w *Wall) Said(slot string, s *Said) {
 		w.tell(false, nil, changed...)
 	} else if slot == "" && (s != nil || w.said != nil) {
 		w.said = copied(s)
+		if w.fades != nil {
+			w.fades.Stop()
+			w.fades = nil
+		}
+		if s != nil && !slices.Contains(saidLasts, s.Word) {
+			shown := w.said
+			w.fades = time.AfterFunc(saidTime, func() { w.unsay(shown) })
+		}
+		w.tell(true, nil)
+	}
+}
+
+// Scanned is that somebody scans: what was said of no slot before that goes.
+func (w *Wall) Scanned() {
+	w.mu.Lock()
+	shown := w.said
+	w.mu.Unlock()
+	if shown != nil && !slices.Contains(saidLasts, shown.Word) {
+		w.unsay(shown)
+	}
+}
+
+// unsay takes back what was said of no slot, where that is still the last that was.
+func (w *Wall) unsay(shown *Said) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.said == shown {
+		w.said = nil
 		w.tell(true, nil)
 	}
 }

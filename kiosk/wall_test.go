@@ -2,6 +2,8 @@ package kiosk
 
 import (
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"station/ledger"
 	"station/provision"
@@ -46,4 +48,41 @@ func TestRunOnTheWall(t *testing.T) {
 	if one := tile(); one.Result != nil || one.Serial != "" {
 		t.Errorf("%+v", one)
 	}
+}
+
+// What was said of no slot goes after its time, and with the next scan; what is said again meanwhile has its own time, and what is true until it is mended stays.
+func TestSaidGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := NewWall(WallOptions{Rows: [][]string{{"1"}}})
+		said := func() string {
+			synctest.Wait()
+			if s := w.State().Said; s != nil {
+				return s.Word
+			}
+			return ""
+		}
+		w.Said("", &Said{Word: "twice"})
+		time.Sleep(saidTime / 2)
+		w.Said("", &Said{Word: "twice"})
+		time.Sleep(saidTime - 1)
+		if got := said(); got != "twice" {
+			t.Errorf("before its time: %q", got)
+		}
+		time.Sleep(1)
+		if got := said(); got != "" {
+			t.Errorf("after its time: %q", got)
+		}
+		w.Said("", &Said{Word: "twice"})
+		if w.Scanned(); said() != "" {
+			t.Errorf("after a scan: %q", said())
+		}
+		for _, word := range saidLasts {
+			w.Said("", &Said{Word: word})
+			time.Sleep(time.Hour)
+			if w.Scanned(); said() != word {
+				t.Errorf("%s is gone", word)
+			}
+		}
+		w.Said("", nil)
+	})
 }
