@@ -38,6 +38,7 @@ type moment struct {
 	Title     string         // of a step, as its recipe says it
 	Tone      string         // how it stands there: "", "good", "bad" or "open"
 	Permanent bool
+	Unchecked bool          // nobody checked that it was the person whom it names
 	Result    ledger.Result // of a step
 	Proof     string        // of a step
 	Took      time.Duration // of a step or a whole run, 0 where nobody measured it
@@ -120,14 +121,14 @@ func momentOf(rec ledger.Record) moment {
 		}
 	case ledger.UnitClose:
 		m.Facts["who"], m.Word = b.By, m.Word+"."+b.As
-		m.Tone, m.Text = "open", b.Reason
+		m.Tone, m.Text, m.Unchecked = "open", b.Reason, !b.Authenticated
 	case ledger.ReworkPermit:
 		m.Facts["who"], m.Word = b.By, m.Word+"."+b.Chip
-		m.Text = b.Reason
+		m.Text, m.Unchecked = b.Reason, !b.Authenticated
 		detail("chip", b.UID)
 	case ledger.ReworkWithdrawn:
 		m.Facts = map[string]string{"permit": strconv.FormatInt(b.Permit, 10), "who": b.By}
-		m.Text = b.Reason
+		m.Text, m.Unchecked = b.Reason, !b.Authenticated
 	case ledger.PasswordIntent:
 		sealed(&m, b.Escrow)
 	case ledger.PasswordVoid:

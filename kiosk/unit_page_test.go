@@ -239,3 +239,22 @@ func TestEveryEntryHasAMoment(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 }
+
+// Where nobody checked who decided, the page says so, in its timeline and beside the permission; where somebody did, it does not.
+func TestUncheckedPeople(t *testing.T) {
+	t.Parallel()
+	for _, checked := range []bool{true, false} {
+		a := newAccount()
+		a.add(startOf(runOne), ledger.UnitClose{Run: runOne, Serial: "GW-004711", As: ledger.Scrapped, By: "sv-2", Authenticated: checked},
+			ledger.ReworkPermit{Serial: "GW-004711", By: "sv-2", Chip: ledger.SameChip, Authenticated: checked})
+		a.add(ledger.ReworkWithdrawn{Serial: "GW-004711", By: "sv-2", Permit: a.permits[0].Index, Authenticated: checked},
+			ledger.ReworkPermit{Serial: "GW-004711", By: "sv-2", Chip: ledger.SameChip, Authenticated: checked})
+		want := 5 // four decisions, and the permission that is unused
+		if checked {
+			want = 0
+		}
+		if html := newPages(Options{}).seen(t, "en", "unit", Auditor, a.view(everything)); strings.Count(html, "not checked") != want {
+			t.Errorf("checked %v: said %d times, want %d", checked, strings.Count(html, "not checked"), want)
+		}
+	}
+}
