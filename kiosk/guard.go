@@ -30,10 +30,14 @@ func (s *Server) page(pattern string, a Action, h http.HandlerFunc) {
 func (s *Server) handle(t route, h http.HandlerFunc) {
 	s.routes = append(s.routes, t)
 	s.mux.HandleFunc(t.pattern, func(w http.ResponseWriter, r *http.Request) {
+		p := read(w, r)
 		v := visitorOf(r.Context())
-		p := s.admit(t, v, r)
+		if !v.local { // once the request is here whole: whoever sends it slowly may be somebody else by then
+			v = s.visit(w, r)
+			r = r.WithContext(withVisitor(r.Context(), v))
+		}
 		if p == nil {
-			p = read(w, r)
+			p = s.admit(t, v, r)
 		}
 		if p != nil {
 			s.answer(w, r, p, t.page)

@@ -1,6 +1,7 @@
 package kiosk
 
 import (
+	"io"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -53,6 +54,52 @@ func TestStrangersAreRefused(t *testing.T) {
 		}
 		if policy := w.Header().Get("Content-Security-Policy"); !strings.HasPrefix(policy, "default-src 'none';") || w.Header().Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: headers %v", c.name, w.Header())
+		}
+	}
+}
+
+// Whoever is removed, or has another role, while their request comes in slowly, is not asked for what they were when it began; and of two who change people at once, the one who
+// comes second is looked at then.
+func TestRightsAreThoseOfTheEnd(t *testing.T) {
+	x := newSite(t, Options{})
+	slow := func(who, target, body string, meanwhile func()) *httptest.ResponseRecorder {
+		begin, rest := io.Pipe()
+		r := x.request(who, "POST", target, "")
+		r.Body, r.ContentLength = begin, -1
+		answer := make(chan *httptest.ResponseRecorder)
+		go func() { answer <- x.send(r) }()
+		io.WriteString(rest, body[:1]) // which somebody reads
+		meanwhile()
+		io.WriteString(rest, body[1:])
+		rest.Close()
+		return <-answer
+	}
+	operator := Operator
+	w := slow("sup-1", "/api/v1/jobs", `{"recipe":"blank.yaml","quantity":8}`, func() {
+		if _, err := x.o.People.Change(t.Context(), Who{ID: "adm-1"}, "sup-1", PersonChange{Role: &operator}); err != nil {
+			t.Error(err)
+		}
+	})
+	if w.Code != 403 || tellOf(t, w).Said.Word != "not-your-role" {
+		t.Errorf("a supervisor no more: %d %s", w.Code, w.Body)
+	}
+	w = slow("op-1", "/api/v1/scan", scanned("SN-1"), func() {
+		if err := x.o.People.Remove(t.Context(), Who{ID: "adm-1"}, "op-1"); err != nil {
+			t.Error(err)
+		}
+	})
+	if w.Code != 401 {
+		t.Errorf("nobody any more: %d %s", w.Code, w.Body)
+	}
+	if did := x.station.wanted(); did != nil {
+		t.Errorf("the line was asked %q", did)
+	}
+	was := Who{ID: "sup-1", Authenticated: true}
+	_, added := x.o.People.Add(t.Context(), was, Person{ID: "op-9", Name: "Nina", Role: Admin}, "4719", "")
+	_, changed := x.o.People.Change(t.Context(), was, "adm-1", PersonChange{Role: &operator})
+	for _, err := range []error{added, changed, x.o.People.Remove(t.Context(), was, "aud-1")} {
+		if word(err) != "not-your-role" {
+			t.Errorf("people are changed by who is no admin: %v", err)
 		}
 	}
 }

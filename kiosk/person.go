@@ -143,6 +143,9 @@ func (p *People) Add(ctx context.Context, by Who, person Person, pin, badge stri
 		if len(r.People) == 0 {
 			by = Who{ID: "setup"}
 		}
+		if err := r.mayChange(by); err != nil {
+			return nil, err
+		}
 		if len(r.People) == 0 && person.Role != Admin {
 			return nil, refused(422, WordUserFirst, nil, "the first person is an admin: nobody else could add the others", "Give the role admin.")
 		}
@@ -171,6 +174,9 @@ func (p *People) Add(ctx context.Context, by Who, person Person, pin, badge stri
 // Change changes a person; the last admin stays admin. Another PIN or badge, or none, ends their sessions.
 func (p *People) Change(ctx context.Context, by Who, id string, c PersonChange) (code string, err error) {
 	err = p.update(ctx, func(r *roll) (first []ledger.Body, err error) {
+		if err := r.mayChange(by); err != nil {
+			return nil, err
+		}
 		m := r.member(id)
 		if m == nil {
 			return nil, unknown(id)
@@ -229,6 +235,14 @@ func (p *People) Change(ctx context.Context, by Who, id string, c PersonChange) 
 	return code, nil
 }
 
+// mayChange refuses who was an admin when they asked, and is none now that it is their turn. Who has not signed in is whoever may open the socket, or this file.
+func (r *roll) mayChange(by Who) error {
+	if m := r.member(by.ID); by.Authenticated && (m == nil || !m.Role.May(ChangeUsers)) {
+		return refused(403, "not-your-role", nil, by.ID+" may not do that any more", "Ask somebody who may.")
+	}
+	return nil
+}
+
 // gives tells whether a role may do something that the other may not.
 func (r Role) gives(other Role) bool {
 	for a := range may {
@@ -242,6 +256,9 @@ func (r Role) gives(other Role) bool {
 // Remove ends somebody's sessions and forgets all of them but the id, which nobody gets again; not the last admin.
 func (p *People) Remove(ctx context.Context, by Who, id string) error {
 	return p.update(ctx, func(r *roll) ([]ledger.Body, error) {
+		if err := r.mayChange(by); err != nil {
+			return nil, err
+		}
 		m := r.member(id)
 		if m == nil {
 			return nil, unknown(id)

@@ -112,7 +112,7 @@ func (s *Server) Handler() http.Handler {
 			s.answer(w, r, p, false)
 			return
 		}
-		s.mux.ServeHTTP(w, r.WithContext(withVisitor(r.Context(), s.visit(w, r))))
+		s.mux.ServeHTTP(w, r)
 	})
 }
 
