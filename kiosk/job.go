@@ -16,9 +16,9 @@ type Job struct {
 	Trial    bool          `json:"trial"`
 	By       string        `json:"by"`
 	Begun    time.Time     `json:"begun"`
-	Passed   int           `json:"passed"` // units, each once
-	Failed   int           `json:"failed"` // likewise, and not passed since
-	Other    int           `json:"other"`  // units that ended otherwise, and neither passed nor failed
+	Passed   int           `json:"passed"`          // units, each once
+	Failed   int           `json:"failed"`          // likewise, and not passed since
+	Other    int           `json:"other"`           // units that ended otherwise, and neither passed nor failed
 	Waits    bool          `json:"waits,omitempty"` // it cannot go on as it was begun: its recipe is away or another, or the key server is
 	Steps    []JobStep     `json:"-"`
 }

@@ -2,7 +2,10 @@ package kiosk
 
 import (
 	"log/slog"
+	"maps"
 	"net/http/httptest"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -54,5 +57,25 @@ func TestClockOf(t *testing.T) {
 		if got := clockOf(msOf(ms)); got != want {
 			t.Errorf("%d ms: %s, want %s", ms, got, want)
 		}
+	}
+}
+
+// Every tone that the wall or an answer may have sounds, and no two sound alike.
+func TestTones(t *testing.T) {
+	script, err := assetFiles.ReadFile("assets/tone.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	heard := map[string]Tone{}
+	for _, tone := range slices.Concat(slices.Collect(maps.Values(toneOfUnit)), []Tone{Accept, Reject, Attention}) {
+		motif := regexp.MustCompile(`(?m)^    ` + string(tone) + `: \{ wave: '[a-z]+', notes: (.*) \},$`).FindSubmatch(script)
+		if motif == nil {
+			t.Errorf("%s has no motif", tone)
+			continue
+		}
+		if other, same := heard[string(motif[1])]; same {
+			t.Errorf("%s sounds as %s does", tone, other)
+		}
+		heard[string(motif[1])] = tone
 	}
 }

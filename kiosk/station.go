@@ -62,6 +62,10 @@ const (
 	Silent    Tone = ""
 )
 
+// toneOfUnit is what is heard of a unit: each outcome has a tone of its own.
+var toneOfUnit = map[ledger.Outcome]Tone{ledger.Pass: Passed, ledger.Fail: FailedOne, ledger.Error: "error", ledger.Refused: "refused", ledger.Aborted: "aborted",
+	ledger.Interrupted: "interrupted", ledger.Trial: "trial"}
+
 // Refusal is an error that whoever asked is told, with the status of HTTP that fits it.
 type Refusal struct {
 	Status int // 404, 409, 422

@@ -173,11 +173,5 @@ func (t *tile) result(serial string, r Result, there bool) []Tone {
 	if again {
 		return nil
 	}
-	switch r.Outcome {
-	case ledger.Pass:
-		return []Tone{Passed}
-	case ledger.Fail:
-		return []Tone{FailedOne}
-	}
-	return []Tone{Attention}
+	return []Tone{toneOfUnit[r.Outcome]}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -126,7 +127,7 @@ func (x *world) act(p *place) {
 			x.runs++
 			r := Result{Outcome: ledger.Refused, Cause: "in-two-slots", Run: fmt.Sprintf("%016x", x.runs)}
 			p.shows, p.unit, p.wasIn, p.quiet = &r, "S-0", false, false
-			x.do(p.Slot, func() { x.w.Result(p.Slot, "S-0", &r, false) }, Attention)
+			x.do(p.Slot, func() { x.w.Result(p.Slot, "S-0", &r, false) }, "refused")
 			return
 		}
 		if x.odds(6, "not scanned") {
@@ -147,7 +148,7 @@ func (x *world) act(p *place) {
 		if x.odds(5, "chip elsewhere") { // refused before the line is looked at
 			x.runs++
 			r := Result{Outcome: ledger.Refused, Cause: "in-two-slots", Run: fmt.Sprintf("%016x", x.runs)}
-			x.do(p.Slot, func() { x.w.Result(p.Slot, p.Serial, &r, true) }, Attention)
+			x.do(p.Slot, func() { x.w.Result(p.Slot, p.Serial, &r, true) }, "refused")
 			p.State, p.There, p.shows, p.unit, p.wasIn, p.quiet = provision.Occupied, true, &r, p.Serial, true, false
 			x.do(p.Slot, x.status)
 			return
@@ -201,13 +202,7 @@ func (x *world) end(p *place) {
 	}
 	x.runs++
 	end := provision.Result{Run: fmt.Sprintf("%016x", x.runs), Serial: p.Serial, Slot: p.Slot, Outcome: outcome, Cause: cause}
-	tone := Attention
-	switch outcome {
-	case ledger.Pass:
-		tone = Passed
-	case ledger.Fail:
-		tone = FailedOne
-	}
+	tone := Tone(strings.ToLower(string(outcome)))
 	began := x.w.mustTile(p.Slot).Run != nil
 	r := ResultOf(end)
 	p.shows, p.unit, p.wasIn, p.quiet = &r, p.Serial, p.There, cause == "contact-lost"
