@@ -127,7 +127,7 @@ func (p *library) words(lang string, text Text) template.FuncMap {
 		"ms":        func(ms int64) string { return clockOf(msOf(ms)) },
 		"day":       func(t time.Time) string { return t.Local().Format("2006-01-02") },
 		"clock":     func(t time.Time) string { return t.Local().Format("15:04") },
-		"datetime":  func(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") },
+		"datetime":  func(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 -07:00") },
 		"code":      CodeOf,
 		"lower":     func(o ledger.Outcome) string { return strings.ToLower(string(o)) },
 		"join":      strings.Join,

@@ -2,6 +2,7 @@ package kiosk
 
 import (
 	"fmt"
+	"html"
 	"html/template"
 	"image"
 	"log/slog"
@@ -195,6 +196,28 @@ func (p *pages) seen(t *testing.T, lang, name string, role Role, data any) strin
 		t.Fatalf("%s: %d %s", name, w.Code, w.Body)
 	}
 	return w.Body.String()
+}
+
+// What an auditor needs of a list and of a unit: the zone of its times, why each that did not pass did not, and the report of each run.
+func TestForTheAuditor(t *testing.T) {
+	t.Parallel()
+	p := newPages(Options{})
+	at := time.Date(2026, 11, 26, 8, 0, 0, 0, time.UTC)
+	list := html.UnescapeString(p.seen(t, "en", "units", Auditor, unitsView{Rows: []UnitRow{{Serial: "GW-1", Outcome: ledger.Refused, Cause: "values-differ", Time: at}, {Serial: "GW-2", Outcome: ledger.Trial, Cause: "trial", Time: at}}}))
+	for _, want := range []string{"The unit was begun with other values", at.Local().Format("2006-01-02 15:04:05 -07:00")} {
+		if !strings.Contains(list, want) {
+			t.Errorf("the list has no %q", want)
+		}
+	}
+	if strings.Contains(list, "Stopped before the first permanent step") {
+		t.Error("a cause stands where nothing went wrong")
+	}
+	unit := p.seen(t, "en", "unit", Auditor, reworkedUnit().view(nothing))
+	for _, want := range []string{"report?run=" + runOne + `"`, "report?run=" + runTwo + `"`, "entries 100–103", "entry 104<"} {
+		if !strings.Contains(unit, want) {
+			t.Errorf("the unit has no %q", want)
+		}
+	}
 }
 
 // Each page is rendered whole in each language, with everything that it can show: nothing is inline, and no text is missing.

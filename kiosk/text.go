@@ -11,7 +11,7 @@ import (
 //go:embed text/*.json
 var textFiles embed.FS
 
-// Text is the catalogue of one language: sentences by key, in which {name} stands for a fact. A key that ends in ".one" is its sentence where the fact n is 1.
+// Text is the catalogue of one language: sentences by key, in which {name} stands for a fact. A key that ends in ".one" is its sentence where the fact n, or count, is 1.
 type Text map[string]string
 
 // Languages are those that there is a catalogue of, by the tag of BCP 47.
@@ -72,6 +72,9 @@ func (t Text) Next(s *Said) string { return t.saidAs("do.", s, func(s *Said) str
 func (t Text) saidAs(prefix string, s *Said, english func(*Said) string) string {
 	if s == nil {
 		return ""
+	}
+	if one, ok := t[prefix+s.Word+".one"]; ok && s.Facts["count"] == "1" {
+		return fill(one, s.Facts)
 	}
 	if sentence, ok := t[prefix+s.Word]; ok {
 		return fill(sentence, s.Facts)

@@ -127,13 +127,15 @@ func TestNextIsForWhoLooks(t *testing.T) {
 }
 
 func TestSay(t *testing.T) {
-	text := Text{"units": "{n} units in slot {slot}", "units.one": "one unit in slot {slot}", "said.armed": "put {serial} in"}
+	text := Text{"units": "{n} units in slot {slot}", "units.one": "one unit in slot {slot}", "said.armed": "put {serial} in", "said.full": "all {count}", "said.full.one": "the one"}
 	for want, got := range map[string]string{
 		"3 units in slot {x}":  text.Say("units", "n", 3, "slot", "{x}"),
 		"one unit in slot 2":   text.Say("units", "n", 1, "slot", "2"),
 		"nowhere":              text.Say("nowhere"),
 		"put GW-1 in":          text.Said(&Said{Word: "armed", Facts: map[string]string{"serial": "GW-1"}, Text: "x"}),
 		"what a terminal says": text.Said(&Said{Word: "unheard", Text: "what a terminal says"}),
+		"all 2":                text.Said(&Said{Word: "full", Facts: map[string]string{"count": "2"}}),
+		"the one":              text.Said(&Said{Word: "full", Facts: map[string]string{"count": "1"}}),
 		"":                     text.Next(nil),
 	} {
 		if got != want {

@@ -27,6 +27,9 @@ type chapter struct {
 	To      int64
 }
 
+// Entries is how many places of the ledger that is, of which entries of other units may have some.
+func (c chapter) Entries() int64 { return c.To - c.From + 1 }
+
 // moment is one entry: what stands in a catalogue under units.entry.WORD, with its facts, or what the engine said.
 type moment struct {
 	Time      time.Time

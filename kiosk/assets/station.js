@@ -16,7 +16,7 @@ const station = (() => {
     return sentence.replace(/\{([a-z_]+)\}/g, (whole, name) => facts && name in facts ? facts[name] : whole)
   }
   const say = (key, facts) => fill(text[key] ?? key, facts)
-  const said = s => s.word && text['said.' + s.word] !== undefined ? fill(text['said.' + s.word], s.facts) : s.text ?? ''
+  const said = s => s.facts?.count === '1' && text[`said.${s.word}.one`] ? fill(text[`said.${s.word}.one`], s.facts) : s.word && text['said.' + s.word] !== undefined ? fill(text['said.' + s.word], s.facts) : s.text ?? ''
   const next = s => s.word && text['do.' + s.word] !== undefined ? fill(text['do.' + s.word], s.facts) : s.next ?? ''
 
   // ---- the foot of the page: what was scanned last, and what became of it
