@@ -94,7 +94,7 @@ func (s *Server) addUnits(api huma.API) {
 	records := s.o.Records
 	add(s, api, "GET /api/v1/units", SeeUnits, "Find units", func(_ context.Context, in *findInput) (out *findOutput, err error) {
 		out = &findOutput{}
-		out.Body.Units, out.Body.Next, err = records.Find(in.Text, in.Cursor, in.Limit)
+		out.Body.Units, out.Body.Next, err = find(records, in.Text, in.Cursor, in.Limit)
 		if out.Body.Units == nil {
 			out.Body.Units = []UnitRow{}
 		}

@@ -1,6 +1,7 @@
 package kiosk
 
 import (
+	"errors"
 	"fmt"
 	"html"
 	"html/template"
@@ -217,6 +218,41 @@ func TestForTheAuditor(t *testing.T) {
 		if !strings.Contains(unit, want) {
 			t.Errorf("the unit has no %q", want)
 		}
+	}
+}
+
+// oneSpelling are records that refuse a cursor of another text's pages, as a store does.
+type oneSpelling struct{ *fakeRecords }
+
+func (r oneSpelling) Find(text, cursor string, limit int) ([]UnitRow, string, error) {
+	if !strings.HasPrefix(cursor, text) && cursor != "" {
+		return nil, "", errors.New("no such cursor")
+	}
+	return r.fakeRecords.Find(text, cursor, limit)
+}
+
+// A serial is found in small letters too, page by page; what is there as it was typed comes first, and what is nowhere stays nowhere.
+func TestFindInSmallLetters(t *testing.T) {
+	t.Parallel()
+	records := oneSpelling{&fakeRecords{units: []UnitRow{{Serial: "GW-3"}, {Serial: "GW-2"}, {Serial: "gw-1"}, {Serial: "AB-1"}, {Serial: "AB-0"}}}}
+	for text, want := range map[string]string{"gw-": "gw-1", "GW-": "GW-3 GW-2", "ab-": "AB-1 AB-0", "gw-2": "GW-2", "zz": ""} {
+		var got []string
+		for cursor, first := "", true; first || cursor != ""; first = false {
+			rows, next, err := find(records, text, cursor, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, row := range rows {
+				got = append(got, row.Serial)
+			}
+			cursor = next
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+	if _, _, err := find(records, "gw-", "elsewhere", 1); err == nil {
+		t.Error("a cursor of no page was taken")
 	}
 }
 

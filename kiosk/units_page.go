@@ -19,12 +19,21 @@ type unitsView struct {
 // units answers GET /units?text&cursor.
 func (p *pages) units(w http.ResponseWriter, r *http.Request) {
 	text, cursor := strings.TrimSpace(r.FormValue("text")), r.FormValue("cursor")
-	rows, next, err := p.o.Records.Find(text, cursor, unitsOnPage)
+	rows, next, err := find(p.o.Records, text, cursor, unitsOnPage)
 	if err != nil {
 		p.fault(w, r, err)
 		return
 	}
 	p.show(w, r, http.StatusOK, "units", unitsView{text, rows, cursor, next})
+}
+
+// find finds units. Where nothing begins as it was typed, what begins so in capital letters is found: most labels have no others.
+func find(records Records, text, cursor string, limit int) (rows []UnitRow, next string, err error) {
+	rows, next, err = records.Find(text, cursor, limit)
+	if upper := strings.ToUpper(text); len(rows) == 0 && upper != text && (err == nil || cursor != "") {
+		return records.Find(upper, cursor, limit)
+	}
+	return rows, next, err
 }
 
 // fault says that the ledger could not be read.
