@@ -2,6 +2,7 @@ package kiosk
 
 import (
 	"context"
+	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -94,6 +95,10 @@ func (s *Server) scan(ctx context.Context, in *scanInput) (*answered, error) {
 	switch {
 	case r.badge:
 		return s.enter(ctx, func() (string, Person, error) { return s.o.People.SignInBadge(ctx, in.Body.Code) })
+	case r.misread:
+		p := problem(http.StatusUnprocessableEntity, "badge-misread", "that looks like a badge that was not read whole", "Scan it again.")
+		s.note(patternScan, Anybody, v, p)
+		return nil, p
 	case r.signOff:
 		return s.leave(ctx, "card")
 	}

@@ -1,8 +1,10 @@
 package kiosk
 
 import (
+	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"station/provision"
 )
@@ -33,6 +35,7 @@ var CardCodes = []CardCode{
 type reading struct {
 	action  Action // what scanning it is
 	badge   bool   // it signs somebody in
+	misread bool   // it may be a badge that was read wrongly: nobody is to see it
 	signOff bool   // it signs off who is signed in
 	deed    *Deed  // what it wants done; nil for what the line reads
 }
@@ -57,7 +60,33 @@ func (s *Server) readCode(code string) reading {
 			return reading{action: c.Action}
 		}
 	}
-	return reading{action: Scan}
+	return reading{action: Scan, misread: !strings.HasPrefix(code, provision.LabelSlot) && s.likeBadge(code)}
+}
+
+// longBase32 is how many characters of base32 in a row are taken for a part of a badge of ours. Hexadecimal digits alone are none: they are values.
+const longBase32 = 20
+
+// likeBadge tells whether a code that is no badge may have one in it: our badges as a whole or most of their secret, in any case, with anything around them; another form's in another
+// case, with what cannot be printed around it, or twice. The page has the first half of the rule (station.js).
+func (s *Server) likeBadge(code string) bool {
+	if strings.Contains(strings.ToUpper(code), badgePrefix) {
+		return true
+	}
+	for _, run := range strings.FieldsFunc(code, func(c rune) bool { return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '2' <= c && c <= '7') }) {
+		if len(run) >= longBase32 && strings.Trim(run, "ABCDEFabcdef234567") != "" {
+			return true
+		}
+	}
+	if s.anyCase == nil {
+		return false
+	}
+	parts := strings.FieldsFunc(code, func(c rune) bool { return c == ' ' || !unicode.IsPrint(c) })
+	if len(parts) == 1 {
+		if half := len(parts[0]) / 2; parts[0][:half] == parts[0][half:] {
+			parts[0] = parts[0][:half]
+		}
+	}
+	return len(parts) > 0 && !slices.ContainsFunc(parts, func(p string) bool { return !s.anyCase.MatchString(p) })
 }
 
 // jobOf reads the code of the card of a job: its file may have colons in it. One that has no quantity, or no file, is no such card.

@@ -94,7 +94,7 @@ var codes = map[string]permission{
 	"JOB:blank.yaml":      {who: "os", action: "scan"}, // no card of a job
 	"SIGN-OFF":            {who: "osua"},
 	badgeOf("sup-1"):      {who: "*osua"},
-	"BADGE:":              {who: "os", action: "scan"},
+	"BADGE:":              {who: "*osua", status: 422}, // may be a badge: nobody's to see
 	"release:1":           {who: "os", action: "scan"}, // the line's to refuse
 	"JOB:a:b.yaml:000012": {who: "s", action: "begin-job"},
 }

@@ -104,6 +104,10 @@ func TestScanning(t *testing.T) {
 		t.Error("a scan pressed a button")
 	}
 
+	page.Scan("adge:" + strings.ToLower(badgeOf("op-1"))[6:])
+	page.Wait(`document.getElementById("echo").dataset.tone === "reject" && document.getElementById("echo-code").textContent === "••••••"`)
+	scanned("a badge that was not read whole")
+
 	var many []string
 	for i := range 20 {
 		code := fmt.Sprintf("GW-1%05d", i)

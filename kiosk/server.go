@@ -77,10 +77,11 @@ type Server struct {
 	document  *huma.OpenAPI
 	key       []byte // of the tokens; every start has another one
 	cross     *http.CrossOriginProtection
-	changes   *rate // of what changes something, by session or address
-	signIns   *rate // of attempts to sign in, by address
-	allIns    *rate // and of all addresses together
-	refusals  *rate // of entries about what was refused, by user
+	anyCase   *regexp.Regexp // Options.Badge in any case, nil like it
+	changes   *rate          // of what changes something, by session or address
+	signIns   *rate          // of attempts to sign in, by address
+	allIns    *rate          // and of all addresses together
+	refusals  *rate          // of entries about what was refused, by user
 	verifying sync.Mutex
 	pages     *pages
 	settingUp sync.Mutex
@@ -96,6 +97,9 @@ func New(o Options) *Server {
 	}
 	rand.Read(s.key) // never fails
 	o.People.Form = o.Badge
+	if o.Badge != nil {
+		s.anyCase = regexp.MustCompile("(?i:" + o.Badge.String() + ")")
+	}
 	s.pages = newPages(o)
 	s.refused = s.pages.refused
 	s.addAPI()
