@@ -77,7 +77,7 @@ func (s *Server) addPeople(api huma.API) {
 		return out, nil
 	})
 	add(s, api, "POST /api/v1/session", Anybody, "Sign in, by badge or by name and PIN", func(ctx context.Context, in *signInInput) (*answered, error) {
-		return s.enter(ctx, func() (string, Person, error) {
+		return s.enter(ctx, !isMade(in.Body.Badge), func() (string, Person, error) {
 			if in.Body.Badge != "" {
 				return s.o.People.SignInBadge(ctx, in.Body.Badge)
 			}
@@ -117,10 +117,10 @@ func userAnswer(id, word, text string) func(code string, err error) (*userOutput
 	}
 }
 
-// mayTry counts an attempt to sign in, or refuses it.
-func (s *Server) mayTry(v visitor) *Problem {
+// mayTry counts an attempt to sign in, or refuses it. What nobody guesses is not counted for all addresses together: strangers would keep everybody out.
+func (s *Server) mayTry(v visitor, guessable bool) *Problem {
 	wait := s.signIns.take(v.address)
-	if wait == 0 {
+	if wait == 0 && guessable {
 		wait = s.allIns.take("")
 	}
 	if wait > 0 && !v.local {
@@ -137,9 +137,9 @@ func (s *Server) reload(token, word, text string, who Person) *answered {
 }
 
 // enter signs somebody in on the page that asks, and whoever was signed in there off.
-func (s *Server) enter(ctx context.Context, signIn func() (token string, who Person, err error)) (*answered, error) {
+func (s *Server) enter(ctx context.Context, guessable bool, signIn func() (token string, who Person, err error)) (*answered, error) {
 	v := visitorOf(ctx)
-	p := s.mayTry(v)
+	p := s.mayTry(v, guessable)
 	if p == nil && s.o.People.None() {
 		p = setUpFirst()
 	}
@@ -182,7 +182,7 @@ func (s *Server) setUp(ctx context.Context, in *setUpInput) (*answered, error) {
 	s.settingUp.Lock()
 	defer s.settingUp.Unlock()
 	v := visitorOf(ctx)
-	p := s.mayTry(v)
+	p := s.mayTry(v, true)
 	switch {
 	case p != nil:
 	case !s.o.People.None():

@@ -314,6 +314,16 @@ func TestHaste(t *testing.T) {
 				t.Fatalf("sign-in from address %d: %d", i, w.Code)
 			}
 		}
+		for i := range 12 { // badges that nobody guesses are not kept out, but from where too many come
+			r := x.request("", "POST", "/api/v1/scan", scanned(badgeOf("op-1")))
+			if r.RemoteAddr = fmt.Sprintf("[2001:db8::%d]:1000", i+1); i == 11 {
+				r.RemoteAddr = "[2001:db8:0:1::1]:1000"
+			}
+			w := x.send(r)
+			if late := i == 10; (w.Code == 429) != late || !late && w.Code != 200 {
+				t.Fatalf("badge %d: %d", i, w.Code)
+			}
+		}
 	})
 }
 

@@ -21,6 +21,12 @@ const (
 	longestBadge  = 128
 )
 
+// isMade tells whether a code has the form of those that are made here: 130 random bits, which nobody guesses.
+func isMade(code string) bool {
+	secret, is := strings.CutPrefix(code, badgePrefix)
+	return is && len(secret) == badgeSize && strings.Trim(secret, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
+}
+
 // setBadge gives a badge, or takes it for "". code is that of a new one.
 func (p *People) setBadge(r *roll, m *member, badge string) (code string, err error) {
 	switch {

@@ -80,7 +80,7 @@ type Server struct {
 	anyCase   *regexp.Regexp // Options.Badge in any case, nil like it
 	changes   *rate          // of what changes something, by session or address
 	signIns   *rate          // of attempts to sign in, by address
-	allIns    *rate          // and of all addresses together
+	allIns    *rate          // and of all addresses together, but for badges that nobody guesses
 	refusals  *rate          // of entries about what was refused, by user
 	verifying sync.Mutex
 	pages     *pages

@@ -8,8 +8,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -31,8 +31,8 @@ type visitor struct {
 	Token  string // for the pages that are rendered for them
 
 	session string // the cookie's, "" for none; it may have ended
-	address string
-	local   bool // over the socket of this PC
+	address string // by addressOf
+	local   bool   // over the socket of this PC
 }
 
 type visitorKey struct{}
@@ -111,10 +111,15 @@ func cookieOf(r *http.Request, name string) string {
 	return ""
 }
 
+// addressOf is where a request comes from: of version 6 the network of 64 bits, of which one PC has all addresses.
 func addressOf(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return r.RemoteAddr
 	}
-	return host
+	a := at.Addr().Unmap().WithZone("")
+	if a.Is4() {
+		return a.String()
+	}
+	return netip.PrefixFrom(a, 64).Masked().String()
 }
