@@ -11,13 +11,15 @@ const (
 	heartbeatEvery = 10 * time.Second // so that a page knows within 15 s that nobody is there any more
 	streamLimit    = 5 * time.Second  // for each write to be taken
 	maxStreams     = 64
+	maxOwn         = 16 // streams of one person, or of one address where nobody has signed in
 )
 
 // stream answers with the changes of a wall as server-sent events, until whoever asked is gone, does not take them, or the wall is closed. render makes the messages of a change; where
 // it returns nil, whoever asked may not see more, and the stream ends. First of all, and every 10 s, there is an event "heartbeat", with the start of the program, by which a page knows whether it
 // is of an earlier one, and the version of the State that was told last.
 func stream(wall *Wall, w http.ResponseWriter, r *http.Request, render func(Change) []byte) {
-	changes, stop, ok := wall.watch(maxStreams)
+	who := visitorOf(r.Context())
+	changes, stop, ok := wall.watch(who.key(), maxOwn, maxStreams)
 	if !ok {
 		w.Header().Set("Retry-After", "10")
 		http.Error(w, "too many pages are open", http.StatusServiceUnavailable)

@@ -2,6 +2,7 @@ package kiosk
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -175,6 +176,33 @@ func TestStreamEnds(t *testing.T) {
 			t.Errorf("who may not see more is told %s %s", event, data)
 		}
 	})
+}
+
+// TestOneTakesNotAllStreams: one person has some, and whoever else comes has theirs.
+func TestOneTakesNotAllStreams(t *testing.T) {
+	w := NewWall(WallOptions{})
+	ask := func(v visitor) int {
+		ctx, gone := context.WithCancel(withVisitor(t.Context(), v))
+		gone()
+		rec := httptest.NewRecorder()
+		stream(w, rec, httptest.NewRequest("GET", "/", nil).WithContext(ctx), changeMessage)
+		return rec.Code
+	}
+	auditor := visitor{Person: &Person{ID: "aud-1"}, address: "192.0.2.1"}
+	for range maxOwn {
+		if status := ask(auditor); status != http.StatusOK {
+			t.Fatalf("%d", status)
+		}
+		w.watch(auditor.key(), maxOwn, maxStreams)
+	}
+	if status := ask(auditor); status != http.StatusServiceUnavailable || w.watching() != maxOwn {
+		t.Errorf("one more: %d, and %d are watching", status, w.watching())
+	}
+	for _, v := range []visitor{{Person: &Person{ID: "op-1"}, address: "192.0.2.1"}, {address: "192.0.2.1"}} {
+		if status := ask(v); status != http.StatusOK {
+			t.Errorf("%s: %d", v.key(), status)
+		}
+	}
 }
 
 // TestTooManyStreams: the one after the last is told to come again.

@@ -27,23 +27,32 @@ const (
 )
 
 // watcher is somebody who watches. The channel has room for one change; what comes before it was taken is added to it.
-type watcher struct{ changes chan Change }
+type watcher struct {
+	who     string
+	changes chan Change
+}
 
 // Watch tells of every change from now on, the whole State first, until stop is called or the wall is closed; then changes is closed. Whoever reads slowly gets the newest State and
 // all that changed since they read last; of equal tones of a slot that they did not hear yet, one.
 func (w *Wall) Watch() (changes <-chan Change, stop func()) {
-	changes, stop, _ = w.watch(0)
+	changes, stop, _ = w.watch("", 0, 0)
 	return changes, stop
 }
 
-// watch is Watch where fewer than limit are watching, 0 for any number.
-func (w *Wall) watch(limit int) (changes <-chan Change, stop func(), ok bool) {
+// watch is Watch where fewer than limit are watching, and less than own of them are the same one; 0 for any number.
+func (w *Wall) watch(who string, own, limit int) (changes <-chan Change, stop func(), ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if limit > 0 && len(w.watchers) >= limit {
+	theirs := 0
+	for x := range w.watchers {
+		if x.who == who {
+			theirs++
+		}
+	}
+	if limit > 0 && len(w.watchers) >= limit || own > 0 && theirs >= own {
 		return nil, nil, false
 	}
-	x := &watcher{make(chan Change, 1)}
+	x := &watcher{who, make(chan Change, 1)}
 	if w.closed {
 		close(x.changes)
 		return x.changes, func() {}, true
