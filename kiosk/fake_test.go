@@ -256,7 +256,7 @@ func newSite(t testing.TB, o Options) *site {
 	}
 	o.Station, o.Records, o.Wall = x.station, x.records, cmp.Or(o.Wall, NewWall(WallOptions{Station: "line-1", Simulated: true, Now: time.Now}))
 	o.Language = cmp.Or(o.Language, "en")
-	o.Scanner.Suffix = cmp.Or(o.Scanner.Suffix, "Enter")
+	o.Scanner.Suffix, o.Scanner.Gap = cmp.Or(o.Scanner.Suffix, "Enter"), cmp.Or(o.Scanner.Gap, 35*time.Millisecond)
 	o.Badge = cmp.Or(o.Badge, regexp.MustCompile(`^BADGE:[A-Z2-7]{26}$`))
 	o.Log = slog.New(slog.NewTextHandler(x.log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp/kb"
+
 	"station/kiosk/kiosktest"
 	"station/ledger"
 	"station/provision"
@@ -55,6 +57,54 @@ func openSite(t *testing.T, started time.Time) *site {
 	wall := NewWall(WallOptions{Station: "line-1", Simulated: true, Started: started, Rows: [][]string{{"1", "2"}}})
 	wall.Slots([]provision.SlotStatus{{Slot: "1", State: provision.Free}, {Slot: "2", State: provision.Free}})
 	return newSite(t, Options{Open: true, People: nobodyYet(t, func(context.Context, ledger.Body) error { return nil }), Wall: wall})
+}
+
+// A code that does not come whole is thrown away, and its tail is none; what comes whole is taken, slowly too where nobody can type.
+func TestScansInPieces(t *testing.T) {
+	c := newCounter(t)
+	page := kiosktest.Start(t).Open(t, c.url+"/", 1280, 800)
+	page.Wait(`document.getElementById("link").classList.contains("up")`)
+	const quick, slow, rest = 4 * time.Millisecond, 60 * time.Millisecond, 60 * time.Millisecond
+	away := `document.activeElement.blur() || true`
+	field := `document.getElementById("hand-code").focus() || true`
+	for _, x := range []struct {
+		what, focus  string
+		apart, pause time.Duration
+		parts        []string
+		taken        string // "" for a rejected one
+	}{
+		{"a slow scanner, nothing has the focus", away, slow, 0, []string{"GW-000309\r"}, "GW-000309"},
+		{"a short pause, nothing has the focus", away, quick, rest, []string{"PCBA-", "20260001\r"}, "PCBA-20260001"},
+		{"a pause", away, quick, 400 * time.Millisecond, []string{"PCBA-", "20260001\r"}, ""},
+		{"a tabulator inside", away, quick, quick, []string{"GW-000309\t020000000101\r"}, ""},
+		{"a key that is no character", away, quick, quick, []string{"A", kb.F2, "GW-000309\r"}, ""},
+		{"a dead key at first", away, quick, quick, []string{"\u2603", "GW-000309\r"}, ""},
+		{"no end", away, quick, quick, []string{"GW-000309"}, ""},
+		{"two, of which the first is cut", away, quick, quick, []string{"GW-", kb.F2, "000309\r", "GW-000310\r"}, ""},
+		{"a pause in a field", field, quick, rest, []string{"PCBA-", "20260001\r"}, ""},
+		{"a pause soon after the beginning, in a field", field, quick, rest, []string{"PC", "BA-20260001\r"}, ""},
+		{"a tabulator inside, in a field", field, quick, quick, []string{"GW-000309\t020000000101\r"}, ""},
+		{"a key that is no character, in a field", field, quick, quick, []string{"A", kb.F2, "GW-000309\r"}, ""},
+		{"no end, in a field", field, quick, quick, []string{"GW-000309"}, ""},
+	} {
+		page.Wait(x.focus)
+		page.Wait(`station.heard.length = 0, document.getElementById("echo").dataset.tone = "", true`)
+		page.Keys(x.apart, x.pause, x.parts...)
+		want, tone := []string(nil), "reject"
+		if x.taken != "" {
+			want, tone = []string{"scan " + x.taken + " by unnamed"}, "accept"
+		}
+		page.Wait(fmt.Sprintf(`station.heard.length > 0 && document.getElementById("echo").dataset.tone === %q`, tone))
+		if got := c.station.wanted(); !slices.Equal(got, want) {
+			t.Errorf("%s: the station was asked for %q, want %q", x.what, got, want)
+		}
+		if got := kiosktest.Value[string](page, `station.heard.join()`); got != tone {
+			t.Errorf("%s: heard %q, want %q", x.what, got, tone)
+		}
+		if got := kiosktest.Value[string](page, `document.getElementById("hand-code").value`); got != "" {
+			t.Errorf("%s: the field has %q", x.what, got)
+		}
+	}
 }
 
 // What a scanner types is a scan whatever has the focus, and what fingers type is not; a scan is sent once, in order, and not after 10 s without a connection.

@@ -36,10 +36,11 @@ type Options struct {
 	Direct func(ctx context.Context, who Who, order DirectOrder, tell func(any)) error
 }
 
-// Scanner is what a wedge scanner types around each code.
+// Scanner is how a wedge scanner types: what around each code, and how fast.
 type Scanner struct {
-	Prefix string // "" for nothing
-	Suffix string // the name of a key: "Enter" or "Tab"
+	Prefix string        // "" for nothing
+	Suffix string        // the name of a key: "Enter" or "Tab"
+	Gap    time.Duration // between two of its keys at most, while a field has the focus
 }
 
 // DirectOrder is what `station run RECIPE --slot ...` asks for.

@@ -6,12 +6,15 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 
+	"station/kiosk"
 	"station/yamltext"
 )
 
@@ -19,10 +22,20 @@ import (
 type pageConfig struct {
 	Language string
 	Rows     [][]string // slots as they stand at the line; "" is a place without one
-	Scanner  struct{ Prefix, Suffix string }
+	Scanner  scannerConfig
 	Badge    string // a regular expression of the whole code
 	Recipes  string // folder of those that a job may have
 	TLS      struct{ Cert, Key string }
+}
+
+// scannerConfig is how the scanner types.
+type scannerConfig struct {
+	Prefix, Suffix string
+	Gap            int // ms between two keys at most, while a field has the focus
+}
+
+func (s scannerConfig) kiosk() kiosk.Scanner {
+	return kiosk.Scanner{Prefix: s.Prefix, Suffix: scannerSuffixes[s.Suffix], Gap: time.Duration(s.Gap) * time.Millisecond}
 }
 
 // What a page has that the configuration does not say.
@@ -30,6 +43,7 @@ const (
 	pageLanguage = "en"
 	pageBadge    = `^BADGE:[A-Z2-7]{26}$`
 	pageRecipes  = "recipes"
+	pageGap      = 35 // of which fingers need twice as much
 )
 
 var pageLanguages = []string{pageLanguage, "zh-CN"}
@@ -42,6 +56,7 @@ func (p *pageConfig) resolve(dir string, slots []slot) {
 	p.Language = cmp.Or(p.Language, pageLanguage)
 	p.Badge = cmp.Or(p.Badge, pageBadge)
 	p.Scanner.Suffix = cmp.Or(p.Scanner.Suffix, "enter")
+	p.Scanner.Gap = cmp.Or(p.Scanner.Gap, pageGap)
 	for _, path := range []*string{&p.TLS.Cert, &p.TLS.Key} {
 		*path = beside(dir, *path)
 	}
@@ -59,8 +74,11 @@ func (p *pageConfig) resolve(dir string, slots []slot) {
 	}
 }
 
-// longestPrefix is of a scanner, in characters.
-const longestPrefix = 8
+// Of a scanner: the longest prefix in characters, and the gaps in ms. Fingers come within a longer one too.
+const (
+	longestPrefix           = 8
+	shortestGap, longestGap = 5, 100
+)
 
 // checkPage finds every mistake in the section page. slots are the names of all slots, nil where they are wrong themselves.
 func checkPage(pg *yamltext.Page, n *yaml.Node, slots []string) {
@@ -114,7 +132,7 @@ func checkText(pg *yamltext.Page, found map[string]yamltext.Field, key string, w
 }
 
 func checkScanner(pg *yamltext.Page, n *yaml.Node) {
-	found, _ := pg.Group(n, n, "the scanner", nil, []string{"prefix", "suffix"}, nil)
+	found, _ := pg.Group(n, n, "the scanner", nil, []string{"prefix", "suffix", "gap"}, nil)
 	if f, ok := found["prefix"]; ok && f.Value.Value != "" { // "" is none
 		checkText(pg, found, "prefix", func(s string) string {
 			if utf8.RuneCountInString(s) > longestPrefix || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
@@ -126,6 +144,12 @@ func checkScanner(pg *yamltext.Page, n *yaml.Node) {
 	checkText(pg, found, "suffix", func(s string) string {
 		if scannerSuffixes[s] == "" {
 			return fmt.Sprintf("suffix %s is neither enter nor tab", yamltext.Quote(s))
+		}
+		return ""
+	})
+	checkText(pg, found, "gap", func(s string) string {
+		if ms, err := strconv.Atoi(s); err != nil || ms < shortestGap || ms > longestGap {
+			return fmt.Sprintf("gap %s: want %d to %d, in ms", yamltext.Quote(s), shortestGap, longestGap)
 		}
 		return ""
 	})

@@ -80,7 +80,7 @@ func (a *app) serveFrom(ctx context.Context, b *bench, simHands bool) error {
 	}
 	o := kiosk.Options{
 		People: people, Language: b.config.Page.Language, Badge: regexp.MustCompile(b.config.Page.Badge), Log: slog.New(slog.NewTextHandler(a.stderr, nil)),
-		Scanner: kiosk.Scanner{Prefix: b.config.Page.Scanner.Prefix, Suffix: scannerSuffixes[b.config.Page.Scanner.Suffix]},
+		Scanner: b.config.Page.Scanner.kiosk(),
 		Open:    b.simulated && isLoopback(host),
 	}
 	said := servingJSON{}

@@ -126,7 +126,7 @@ const station = (() => {
     if (status === 401 || s.word === 'token' || answer?.reload) setTimeout(again, 500)
   }
 
-  listen(root.dataset.prefix || '', root.dataset.suffix || 'Enter', take, (code, key, facts) => {
+  listen({ prefix: root.dataset.prefix, suffix: root.dataset.suffix, gap: Number(root.dataset.gap) }, take, (code, key, facts) => {
     echo(shown(code), 'reject', say(key, facts), say(key + '.do'))
     play('reject')
   })

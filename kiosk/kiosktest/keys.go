@@ -21,17 +21,23 @@ const (
 // Scan types a code and Enter as a wedge scanner does, whatever has the focus.
 func (p *Page) Scan(code string) {
 	p.t.Helper()
-	p.press(code+"\r", scanned)
+	p.press(scanned, 0, code+"\r")
+}
+
+// Keys types parts of a code as a scanner does whose keys are so far apart, and who pauses between the parts. "\r" is Enter.
+func (p *Page) Keys(apart, pause time.Duration, parts ...string) {
+	p.t.Helper()
+	p.press(apart, pause, parts...)
 }
 
 // Type types as fingers do.
 func (p *Page) Type(text string) {
 	p.t.Helper()
-	p.press(text, typed)
+	p.press(typed, 0, text)
 }
 
-// press sends keys whose times are so far apart.
-func (p *Page) press(text string, apart time.Duration) {
+// press sends keys whose times are so far apart, and those of two parts further.
+func (p *Page) press(apart, pause time.Duration, parts ...string) {
 	p.t.Helper()
 	// The browser does not take events from before others, and a pause lies between two bursts.
 	p.keys = p.keys.Add(time.Second / 2)
@@ -39,16 +45,21 @@ func (p *Page) press(text string, apart time.Duration) {
 		p.keys = now
 	}
 	var keys []chromedp.Action[chromedp.Void]
-	for _, r := range text {
-		p.keys = p.keys.Add(apart)
-		events := kb.Encode(r)
-		if len(events) == 3 { // the character goes with the key: sent by itself it would be typed even where the page has prevented that
-			events[0].Text, events[0].UnmodifiedText = events[1].Text, events[1].UnmodifiedText
-			events = []*input.DispatchKeyEventParams{events[0], events[2]}
+	for i, part := range parts {
+		if i > 0 {
+			p.keys = p.keys.Add(pause)
 		}
-		for _, k := range events {
-			k.Timestamp = input.TimeSinceEpoch(float64(p.keys.UnixNano()) / 1e9)
-			keys = append(keys, call(input.DispatchKeyEvent, *k))
+		for _, r := range part {
+			p.keys = p.keys.Add(apart)
+			events := kb.Encode(r)
+			if len(events) == 3 { // the character goes with the key: sent by itself it would be typed even where the page has prevented that
+				events[0].Text, events[0].UnmodifiedText = events[1].Text, events[1].UnmodifiedText
+				events = []*input.DispatchKeyEventParams{events[0], events[2]}
+			}
+			for _, k := range events {
+				k.Timestamp = input.TimeSinceEpoch(float64(p.keys.UnixNano()) / 1e9)
+				keys = append(keys, call(input.DispatchKeyEvent, *k))
+			}
 		}
 	}
 	p.do(keys...)
