@@ -11,6 +11,7 @@ import (
 type scanInput struct {
 	Body struct {
 		Code string `json:"code" minLength:"1" maxLength:"1024" doc:"as the scanner types it, without what it types around it"`
+		ID   string `json:"id,omitempty" maxLength:"64" doc:"of this scan alone: where it is sent again within a minute, it is answered as before and not done again"`
 	}
 }
 
@@ -106,8 +107,10 @@ func (s *Server) scan(ctx context.Context, in *scanInput) (*answered, error) {
 		return nil, p
 	}
 	s.o.Wall.Scanned()
-	if r.deed != nil {
-		return answerOf(s.do(ctx, *r.deed))
-	}
-	return answerOf(s.o.Station.Scan(ctx, v.Who, in.Body.Code))
+	return s.taken.once(ctx, scanID{v.Token + v.Who.ID, in.Body.ID, in.Body.Code}, func() (*answered, error) {
+		if r.deed != nil {
+			return answerOf(s.do(ctx, *r.deed))
+		}
+		return answerOf(s.o.Station.Scan(ctx, v.Who, in.Body.Code))
+	})
 }

@@ -22,7 +22,8 @@ import (
 type counter struct {
 	*site
 	url     string
-	away    atomic.Bool // requests are not answered
+	away    atomic.Bool  // requests are not answered
+	deaf    atomic.Int32 // so many scans are taken, and the answer is lost
 	handler atomic.Pointer[http.Handler]
 	server  *httptest.Server
 }
@@ -32,6 +33,12 @@ func newCounter(t *testing.T) *counter {
 	c.handler.Store(&c.site.handler)
 	c.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c.away.Load() {
+			conn, _, _ := http.NewResponseController(w).Hijack()
+			conn.Close()
+			return
+		}
+		if r.URL.Path == "/api/v1/scan" && c.deaf.Add(-1) >= 0 {
+			(*c.handler.Load()).ServeHTTP(httptest.NewRecorder(), r)
 			conn, _, _ := http.NewResponseController(w).Hijack()
 			conn.Close()
 			return
@@ -174,6 +181,12 @@ func TestScanning(t *testing.T) {
 	c.away.Store(false)
 	scanned("what waited for the connection", "GW-000003", "GW-000004")
 	page.Wait(up)
+
+	c.deaf.Store(2)
+	page.Scan("GW-000007")
+	page.Wait(`document.getElementById("echo").dataset.tone === "accept" && document.getElementById("echo-code").innerText === "GW-000007"`)
+	scanned("an answer that was lost", "GW-000007")
+	c.deaf.Store(0)
 
 	c.cut()
 	page.Wait(`!document.getElementById("lost").hidden`)

@@ -83,6 +83,7 @@ type Server struct {
 	signIns   *rate          // of attempts to sign in, by address
 	allIns    *rate          // and of all addresses together, but for badges that nobody guesses
 	refusals  *rate          // of entries about what was refused, by user
+	taken     takenScans
 	verifying sync.Mutex
 	pages     *pages
 	settingUp sync.Mutex
@@ -94,7 +95,7 @@ type Server struct {
 func New(o Options) *Server {
 	s := &Server{
 		o: o, mux: http.NewServeMux(), key: make([]byte, 32), cross: http.NewCrossOriginProtection(),
-		changes: newRate(20, 60), signIns: newRate(10.0/60, 10), allIns: newRate(1, 60), refusals: newRate(1, 10),
+		taken: takenScans{scans: map[scanID]*takenScan{}}, changes: newRate(20, 60), signIns: newRate(10.0/60, 10), allIns: newRate(1, 60), refusals: newRate(1, 10),
 	}
 	rand.Read(s.key) // never fails
 	o.People.Form = o.Badge

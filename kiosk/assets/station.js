@@ -73,7 +73,7 @@ const station = (() => {
       return
     }
     if (!isBadge && !at('echo')) return
-    scans.push({ code, isBadge, shown: isBadge ? say('scan.badge') : shown(code), at: now() })
+    scans.push({ id: crypto.getRandomValues(new Uint32Array(4)).join('-'), code, isBadge, shown: isBadge ? say('scan.badge') : shown(code), at: now() })
     if (scans.length > 1) echo(scans.at(-1).shown, 'wait', say('scan.waits', { n: scans.length - 1 }))
     send()
   }
@@ -89,18 +89,17 @@ const station = (() => {
   async function sendOne(scan) {
     for (let first = true; ; first = false) {
       const left = patience - (now() - scan.at)
-      if (left <= 0) return refuse(scan, 'scan.lost')
-      if (lost && !first) { await pause(100); continue }
+      if (left <= 0) return refuse(scan, first ? 'scan.lost' : 'scan.unknown')
       if (first) echo(scan.shown, 'wait', say('scan.sent'))
       try {
-        const { status, answer, wait } = scan.isBadge ? await ask('POST', '/api/v1/session', { badge: scan.code }, left) : await ask('POST', '/api/v1/scan', { code: scan.code }, left)
+        const { status, answer, wait } = scan.isBadge ? await ask('POST', '/api/v1/session', { badge: scan.code }, left) : await ask('POST', '/api/v1/scan', { code: scan.code, id: scan.id }, left)
         if (status === 429) { await pause(Math.min(wait * 1000, left)); continue }
         return answered(scan, status, answer)
       } catch (e) {
-        if (e.name === 'TimeoutError') return refuse(scan, 'scan.unknown') // it may have been taken
+        if (e.name === 'TimeoutError') return refuse(scan, 'scan.unknown')
         lose()
         echo(scan.shown, 'wait', say('scan.held'))
-        await pause(400)
+        await pause(400) // and again, whatever the stream does: the station knows a scan by its id
       }
     }
   }
