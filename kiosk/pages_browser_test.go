@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"station/kiosk/kiosktest"
 	"station/ledger"
@@ -93,6 +94,14 @@ func TestBadgeIsShownOnce(t *testing.T) {
 	server := httptest.NewServer(x.handler)
 	t.Cleanup(server.CloseClientConnections)
 	page := kiosktest.Start(t).Open(t, server.URL+"/signin", 1280, 800)
+	page.Expect("401")
+	page.Wait(`window.same = true`)
+	page.Scan(badgeOf("nobody"))
+	page.WaitText("[data-problem]", "That was not right. Try again: scan the badge, or name and PIN.")
+	time.Sleep(time.Second)
+	if !kiosktest.Value[bool](page, `window.same === true && document.querySelector("[data-problem]").innerText !== ""`) {
+		t.Error("why a badge was refused stood a moment, and then the page was loaded anew")
+	}
 	page.Scan(badgeOf("adm-1"))
 	page.Wait(`location.pathname === "/"`)
 	page.Go(server.URL + "/users")
@@ -119,7 +128,6 @@ func TestBadgeIsShownOnce(t *testing.T) {
 	page.WaitText(".who", "Lin")
 
 	page.Go(server.URL + "/units")
-	page.Expect("401")
 	if err := x.Server.o.People.Remove(t.Context(), Who{ID: "adm-1"}, "op-2"); err != nil {
 		t.Fatal(err)
 	}

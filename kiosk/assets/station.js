@@ -21,9 +21,21 @@ const station = (() => {
 
   // ---- the foot of the page: what was scanned last, and what became of it
 
+  let told = null
+
+  // sentences are what is said and what is to be done, one after the other.
+  const stop = root.lang === 'zh-CN' ? '。' : '. '
+  const sentences = (what, todo) => [what, todo].filter(Boolean).join(stop).replace(/([.。!?！？])(\. |。)/g, (_, end) => end === '。' ? end : end + ' ')
+
+  // echo says it in the foot; a page to sign in with has none, and says why not where it says that of a PIN.
   function echo(code, tone, what, todo) {
+    told = [code, tone, what, todo]
     const foot = at('echo')
-    if (!foot) return
+    if (!foot) {
+      const problem = document.querySelector('[data-problem]')
+      if (problem) problem.textContent = tone === 'reject' ? sentences(what, todo) : ''
+      return
+    }
     foot.dataset.tone = tone
     if (code !== null) at('echo-code').textContent = code
     at('echo-said').textContent = what
@@ -48,8 +60,7 @@ const station = (() => {
 
   // again loads the page anew, and keeps what its foot says.
   function again() {
-    const foot = at('echo')
-    if (foot && foot.dataset.tone) sessionStorage.setItem('echo', JSON.stringify([at('echo-code').textContent, foot.dataset.tone, at('echo-said').textContent, at('echo-next').textContent]))
+    if (told) sessionStorage.setItem('echo', JSON.stringify(told))
     location.reload()
   }
 
@@ -119,10 +130,8 @@ const station = (() => {
       return
     }
     echo(scan.shown, sound || 'accept', said(s), next(s))
-    const problem = document.querySelector('[data-problem]')
-    if (!ok && scan.isBadge && problem) problem.textContent = [said(s), next(s)].filter(Boolean).join(' ')
     play(sound)
-    if (status === 401 || s.word === 'token' || answer?.reload) setTimeout(again, 500)
+    if (status === 401 && !scan.isBadge || s.word === 'token' || answer?.reload) setTimeout(again, 500)
   }
 
   listen({ prefix: root.dataset.prefix, suffix: root.dataset.suffix, gap: Number(root.dataset.gap) }, take, (code, key, facts) => {
@@ -173,9 +182,8 @@ const station = (() => {
         if (e.dispatchEvent(event)) then(e)
         return
       }
-      const words = [said(s), next(s)].filter(Boolean)
-      if (problem) problem.textContent = words.join('. ').replace(/([.。!?])\. /g, '$1 ')
-      echo('', 'reject', words[0] ?? say('act.refused'), words[1])
+      if (problem) problem.textContent = sentences(said(s), next(s))
+      echo('', 'reject', said(s) || say('act.refused'), next(s))
       play('reject')
       if (status === 401 && path !== '/api/v1/session' || s.word === 'token') setTimeout(again, 800)
     } catch {
