@@ -76,6 +76,25 @@ func (w *Wall) watching() int {
 	return len(w.watchers)
 }
 
+// The wall of a page goes on in the page's language, whatever was chosen since.
+func TestLiveHasThePagesLanguage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newSite(t, Options{})
+		for query, want := range map[string]string{"": "zh-CN", "?lang=en": "en", "?lang=zh-CN": "zh-CN", "?lang=xx": "zh-CN"} {
+			r := x.request("op-1", "GET", "/live"+query, "")
+			r.AddCookie(&http.Cookie{Name: languageCookie, Value: "zh-CN"})
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			body := x.send(r.WithContext(ctx)).Body.String()
+			cancel()
+			for _, lang := range Languages {
+				if has := strings.Contains(body, x.Server.pages.texts[lang]["said.next-no-shift"]); has != (lang == want) {
+					t.Errorf("%q: in %s: %v\n%s", query, lang, has, body)
+				}
+			}
+		}
+	})
+}
+
 // TestStream: the whole state, then what changes, and a heartbeat every 10 s, for longer than the server lets any other answer take; until the wall is closed.
 func TestStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

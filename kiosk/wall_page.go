@@ -96,9 +96,12 @@ func (p *pages) change(lang string, role Role, c Change) []byte {
 	return message("", b.Bytes())
 }
 
-// live answers GET /live.
+// live answers GET /live?lang=LANG in the language of the page that asks: another page may have chosen another since.
 func (s *Server) live(w http.ResponseWriter, r *http.Request) {
-	who, lang := visitorOf(r.Context()), s.pages.language(r)
+	who, lang := visitorOf(r.Context()), r.URL.Query().Get("lang")
+	if s.pages.texts[lang] == nil {
+		lang = s.pages.language(r)
+	}
 	stream(s.o.Wall, w, r, func(c Change) []byte {
 		if !s.still(who) {
 			return nil
