@@ -91,7 +91,7 @@ func faceOf(t Tile) string {
 	case t.State == provision.Free && t.Stopped:
 		return "stopped"
 	}
-	return string(cmp.Or(t.State, provision.Unseen))
+	return string(cmp.Or(t.State, Unwatched))
 }
 
 // what of a result: its cause in one sentence. English is what the catalogue says too; the engine's own sentence stands beside it, with its numbers.

@@ -7,6 +7,7 @@ const (
 	WordJobFull      = "job-full"           // code, passed, running, quantity: of units
 	WordJobBegun     = "job-begun"          // recipe
 	WordJobClosed    = "job-closed"         // recipe, passed, failed
+	WordJobLost      = "job-closed-lost"    // recipe, passed, failed, serial: was scanned and not put in
 	WordJobGone      = "job-recipe-gone"    // file, why
 	WordJobChanged   = "job-recipe-changed" // file
 	WordJobNotReady  = "job-not-ready"      // file, why
@@ -36,7 +37,7 @@ const (
 
 // StationWords are all of them.
 var StationWords = []string{
-	WordNoJob, WordJobOpen, WordJobFull, WordJobBegun, WordJobClosed, WordJobGone, WordJobChanged, WordJobNotReady, WordNoRecipe, WordBadRecipe, WordBadQuantity,
+	WordNoJob, WordJobOpen, WordJobFull, WordJobBegun, WordJobClosed, WordJobLost, WordJobGone, WordJobChanged, WordJobNotReady, WordNoRecipe, WordBadRecipe, WordBadQuantity,
 	WordUnderWay, WordFailsWait,
 	WordShiftBegun, WordShiftFound, WordShiftEnded, WordShiftLeft, WordNoShift,
 	WordBegun, WordGoOn, WordStops, WordNotRunning, WordTaken, WordUnreadable, WordHands,

@@ -8,6 +8,9 @@ import (
 	"station/provision"
 )
 
+// Unwatched is the state of a slot that nobody looks at, since no job is open. What its tile showed before stays, until the next look.
+const Unwatched provision.SlotState = "unwatched"
+
 // Tile is one place of the wall.
 type Tile struct {
 	Slot     string              `json:"slot"`              // "" for a place without one
@@ -89,7 +92,18 @@ func (t *tile) status(s provision.SlotStatus, now time.Time) []Tone {
 	if s.State != was {
 		t.Said = nil
 	}
-	t.State, t.There, t.Stopped, t.Held, t.UID = s.State, s.There, s.Stopped, s.Held, s.UID
+	t.State, t.Stopped, t.Held = s.State, s.Stopped, s.Held
+	if s.State == Unwatched || s.State == provision.Unseen && !s.Held {
+		t.run, t.ahead, t.had = nil, false, t.Result != nil // and where it is found empty, the result goes
+		if t.Result == nil {
+			t.Serial, t.heard = "", ended{}
+		}
+		return tones
+	}
+	if was == provision.Unseen && s.UID != t.UID && !s.Held {
+		t.Result, t.heard = nil, ended{} // of another chip
+	}
+	t.There, t.UID = s.There, s.UID
 	switch s.State {
 	case provision.Scanned, provision.Armed:
 		t.clear()

@@ -81,7 +81,7 @@ func NewWall(o WallOptions) *Wall {
 	for _, row := range o.Rows {
 		for _, name := range row {
 			if name != "" {
-				w.tiles[name] = &tile{Tile: Tile{Slot: name, Excluded: slices.Contains(o.Excluded, name), State: provision.Unseen}}
+				w.tiles[name] = &tile{Tile: Tile{Slot: name, Excluded: slices.Contains(o.Excluded, name), State: Unwatched}}
 				w.order = append(w.order, name)
 			}
 		}

@@ -86,3 +86,33 @@ func TestSaidGoes(t *testing.T) {
 		w.Said("", nil)
 	})
 }
+
+// TestUnwatched: what a tile shows stays while nobody looks at its slot, and goes where the next look finds the slot empty, or another chip.
+func TestUnwatched(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		found provision.SlotStatus
+		stays bool
+	}{
+		{"the same chip", provision.SlotStatus{Slot: "1", State: provision.Occupied, There: true, UID: "a1"}, true},
+		{"another", provision.SlotStatus{Slot: "1", State: provision.Occupied, There: true, UID: "b2"}, false},
+		{"none", provision.SlotStatus{Slot: "1", State: provision.Free}, false},
+	} {
+		w := NewWall(WallOptions{Rows: [][]string{{"1"}}})
+		w.Slots([]provision.SlotStatus{{Slot: "1", State: provision.Occupied, There: true, UID: "a1"}})
+		w.Result("1", "S-1", &Result{Outcome: ledger.Fail, Run: "r"}, true)
+		for _, state := range []provision.SlotState{Unwatched, provision.Unseen} {
+			w.Slots([]provision.SlotStatus{{Slot: "1", State: state}})
+			if got := w.mustTile("1"); got.State != state || got.Result == nil || got.Serial != "S-1" || !got.There || faceOf(got) != "result" {
+				t.Errorf("%s: %s is shown as %+v", c.name, state, got)
+			}
+		}
+		w.Slots([]provision.SlotStatus{c.found})
+		if got := w.mustTile("1"); (got.Result != nil) != c.stays || (got.Serial == "S-1") != c.stays || got.There != c.found.There {
+			t.Errorf("%s: shown as %+v", c.name, got)
+		}
+	}
+	if got := NewWall(WallOptions{Rows: [][]string{{"1"}}}).mustTile("1"); faceOf(got) != "unwatched" {
+		t.Errorf("at first it is shown as %q", faceOf(got))
+	}
+}

@@ -142,7 +142,7 @@ func (f *floor) directable(order kiosk.DirectOrder, scans, files []pair) error {
 func (f *floor) stand(scans []pair, state provision.SlotState) {
 	var all []provision.SlotStatus
 	for _, name := range f.bench.config.usable() {
-		s := provision.SlotStatus{Slot: name, State: provision.Unseen}
+		s := provision.SlotStatus{Slot: name, State: kiosk.Unwatched}
 		if i := slices.IndexFunc(scans, func(p pair) bool { return p.slot == name }); i >= 0 {
 			s.State, s.Serial, s.There = state, scans[i].value, true
 		}

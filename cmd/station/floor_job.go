@@ -27,7 +27,7 @@ type floorJob struct {
 	begun  time.Time
 	recipe *recipes.Recipe // nil where it cannot be carried out as it was begun
 	steps  []kiosk.JobStep
-	last   map[string]lastRun // by slot, of before this program's start, until the slot was looked at
+	seen   map[string]bool // slots that its line looked at, on the goroutine of the line
 
 	asks  chan ask
 	line  *scanning     // nil while nothing can be scanned
@@ -39,14 +39,8 @@ type floorJob struct {
 	held  []provision.Held          // FAILs that nobody acknowledged
 }
 
-// lastRun is how the last run in a slot ended.
-type lastRun struct {
-	serial, uid string
-	result      kiosk.Result
-}
-
 func newFloorJob(begin ledger.JobBegin, begun time.Time) *floorJob {
-	return &floorJob{JobBegin: begin, begun: begun, last: map[string]lastRun{}, units: map[string]ledger.Outcome{}}
+	return &floorJob{JobBegin: begin, begun: begun, seen: map[string]bool{}, units: map[string]ledger.Outcome{}}
 }
 
 // ended counts a unit.
@@ -80,6 +74,18 @@ func (j *floorJob) heldSerials() []string {
 		all = append(all, h.Serial)
 	}
 	return all
+}
+
+// heldIn is the run of the FAIL that waits in a slot, "" for none.
+func (j *floorJob) heldIn(slot string) string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, h := range j.held {
+		if h.Slot == slot {
+			return h.Run
+		}
+	}
+	return ""
 }
 
 // counts tells whether an outcome says more of a unit than that it was not done.
@@ -215,6 +221,7 @@ func (f *floor) start(j *floorJob, r *recipes.Recipe) error {
 	f.mu.Lock()
 	j.recipe, j.steps, j.asks, j.line, j.lines, j.over = r, stepsOf(r), s.asks, s, w.lines, make(chan struct{})
 	f.mu.Unlock()
+	f.wall.Slots(s.line.Slots())
 	f.wall.Job(nil) // one that could not go on had no steps
 	f.wall.Job(j.shown())
 	f.wall.Said("", nil)
@@ -268,8 +275,10 @@ func (f *floor) closeJob(ctx context.Context, who kiosk.Who) (kiosk.Answer, erro
 	if j == nil {
 		return kiosk.Answer{}, conflict(noJob())
 	}
+	lost := ""
 	if f.lineOf(j) != nil {
-		if err := f.stop(ctx, j, who); err != nil {
+		var err error
+		if lost, err = f.stop(ctx, j, who); err != nil {
 			return kiosk.Answer{}, err
 		}
 	}
@@ -287,17 +296,24 @@ func (f *floor) closeJob(ctx context.Context, who kiosk.Who) (kiosk.Answer, erro
 	f.mu.Unlock()
 	f.wall.Job(nil)
 	f.wall.Said("", nil)
+	if lost != "" {
+		return kiosk.Answer{Tone: kiosk.Attention, Said: *said(kiosk.WordJobLost, fmt.Sprintf("the job is closed: %s, %d passed and %d failed; %s was scanned and not put in", j.Recipe.Title, passed, failed, lost),
+			"It was not begun.", "recipe", j.Recipe.Title, "passed", fmt.Sprint(passed), "failed", fmt.Sprint(failed), "serial", lost)}, nil
+	}
 	return kiosk.Answer{Tone: kiosk.Accept, Said: *said(kiosk.WordJobClosed, fmt.Sprintf("the job is closed: %s, %d passed and %d failed", j.Recipe.Title, passed, failed), "",
 		"recipe", j.Recipe.Title, "passed", fmt.Sprint(passed), "failed", fmt.Sprint(failed))}, nil
 }
 
-// stop ends the line of a job where nothing is under way in it and no FAIL waits. f.deeds is held.
-func (f *floor) stop(ctx context.Context, j *floorJob, who kiosk.Who) error {
+// stop ends the line of a job where nothing is under way in it and no FAIL waits. lost is the unit that was scanned and not put in, "" for none. f.deeds is held.
+func (f *floor) stop(ctx context.Context, j *floorJob, who kiosk.Who) (lost string, err error) {
 	var running, fails []string
-	_, err := f.ask(ctx, j, who, func() []provision.Decision {
+	_, err = f.ask(ctx, j, who, func() []provision.Decision {
 		for _, s := range j.line.line.Slots() {
-			if s.State == provision.Running {
+			switch s.State {
+			case provision.Running:
 				running = append(running, s.Slot)
+			case provision.Scanned, provision.Armed:
+				lost = s.Serial
 			}
 		}
 		if fails = j.heldSerials(); len(running)+len(fails) > 0 {
@@ -308,11 +324,11 @@ func (f *floor) stop(ctx context.Context, j *floorJob, who kiosk.Who) error {
 	})
 	switch {
 	case err != nil:
-		return err
+		return "", err
 	case len(running) > 0:
-		return conflict(said(kiosk.WordUnderWay, "runs are under way in slots "+names(running), "Wait until they have ended, or stop them.", "slots", names(running)))
+		return "", conflict(said(kiosk.WordUnderWay, "runs are under way in slots "+names(running), "Wait until they have ended, or stop them.", "slots", names(running)))
 	case len(fails) > 0:
-		return conflict(said(kiosk.WordFailsWait, "the FAIL of "+names(fails)+" is not acknowledged", "Put the board into the reject bin, and scan "+provision.CardReject+".", "serials", names(fails)))
+		return "", conflict(said(kiosk.WordFailsWait, "the FAIL of "+names(fails)+" is not acknowledged", "Put the board into the reject bin, and scan "+provision.CardReject+".", "serials", names(fails)))
 	}
 	close(j.lines)
 	<-j.over
@@ -320,14 +336,14 @@ func (f *floor) stop(ctx context.Context, j *floorJob, who kiosk.Who) error {
 	j.line, f.slots = nil, nil
 	clear(f.blind)
 	f.mu.Unlock()
-	var unseen []provision.SlotStatus
+	var left []provision.SlotStatus
 	for _, name := range f.bench.config.usable() {
 		f.wall.Problem(name, nil)
 		f.wall.Said(name, nil)
-		unseen = append(unseen, provision.SlotStatus{Slot: name, State: provision.Unseen})
+		left = append(left, provision.SlotStatus{Slot: name, State: kiosk.Unwatched})
 	}
-	f.wall.Slots(unseen)
-	return nil
+	f.wall.Slots(left)
+	return lost, nil
 }
 
 // Recipes are those of the folder.

@@ -66,7 +66,7 @@ func (f *floor) goOn(ctx context.Context, j *floorJob) (why *kiosk.Said) {
 // recountStep is how many entries are read at once.
 const recountStep = 1000
 
-// recount counts the units of a job by the entries from an index on, and finds the FAILs that nobody acknowledged and the last run of each slot.
+// recount counts the units of a job by the entries from an index on, and finds the FAILs that nobody acknowledged.
 func (f *floor) recount(j *floorJob, from int64) error {
 	size, err := f.bench.db.Size()
 	if err != nil {
@@ -113,25 +113,39 @@ func (j *floorJob) endedIn(b ledger.RunEnd) {
 	if b.Outcome == ledger.Fail {
 		j.hold(provision.Held{Slot: b.Slot, Serial: b.Serial, Run: b.Run})
 	}
-	r := kiosk.Result{Outcome: b.Outcome, Cause: b.Cause, Message: b.Message, Next: b.Next, Run: b.Run, Code: kiosk.CodeOf(b.Run), Duration: b.Duration,
-		Report: b.Outcome != ledger.Refused}
-	l := lastRun{serial: b.Serial, result: r}
-	if b.Chip != nil {
-		l.uid = b.Chip.UID
-	}
-	j.last[b.Slot] = l
 }
 
-// recall shows the last result of a slot that was looked at for the first time since the program's start: where the same chip is still in it, or its FAIL waits.
-func (j *floorJob) recall(wall *kiosk.Wall, all []provision.SlotStatus) {
+// recall shows, in a slot that the line of a job looked at for the first time, how the run ended that was there last: where its FAIL waits, or where the chip is still in it. It is called
+// on the goroutine of the line.
+func (f *floor) recall(j *floorJob, all []provision.SlotStatus) {
 	for _, s := range all {
-		l, is := j.last[s.Slot]
-		if !is || s.State == provision.Unseen {
+		if s.State == provision.Unseen || j.seen[s.Slot] {
 			continue
 		}
-		delete(j.last, s.Slot)
-		if s.Held || s.There && s.State == provision.Occupied && s.UID == l.uid && l.uid != "" {
-			wall.Result(s.Slot, l.serial, &l.result, s.There)
+		j.seen[s.Slot] = true
+		r, err := f.lastIn(j, s)
+		if err != nil {
+			f.terminal.warn(fmt.Sprintf("slot %s: how its last run ended cannot be read: %v", s.Slot, err))
+		} else if r != nil && r.End != nil && r.Slot == s.Slot {
+			e := r.End
+			f.wall.Result(s.Slot, r.Serial, &kiosk.Result{Outcome: e.Outcome, Cause: e.Cause, Message: e.Message, Next: e.Next, Run: r.ID, Code: kiosk.CodeOf(r.ID), Duration: e.Duration,
+				Report: e.Outcome != ledger.Refused}, s.There)
 		}
 	}
+}
+
+// lastIn is the run whose FAIL waits in a slot, or the newest one of the chip that is in it; nil for neither.
+func (f *floor) lastIn(j *floorJob, s provision.SlotStatus) (*ledger.Run, error) {
+	if s.Held {
+		r, err := f.bench.db.Run(j.heldIn(s.Slot))
+		return &r, err
+	}
+	if s.State != provision.Occupied || s.UID == "" {
+		return nil, nil
+	}
+	runs, err := f.bench.db.Runs("", s.UID)
+	if len(runs) == 0 {
+		return nil, err
+	}
+	return &runs[len(runs)-1], err
 }

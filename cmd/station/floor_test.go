@@ -349,6 +349,43 @@ func TestFloorRestart(t *testing.T) {
 	}
 }
 
+// TestFloorLeft closes a job with a board in a slot and a unit that was scanned: the tile shows its PASS without a job, in the next one, and after a restart in a job that did not make it.
+func TestFloorLeft(t *testing.T) {
+	t.Parallel()
+	f := newFloored(t, true)
+	defer f.position.close()
+	defer func() { f.end() }()
+	if s := f.tile("1").State; s != kiosk.Unwatched {
+		t.Errorf("without a job slot 1 is %s", s)
+	}
+	f.want("the job", f.do(sup, beginSmall(0)), "accept "+kiosk.WordJobBegun)
+	f.want("TB-0001", f.scan("TB-0001"), "accept "+provision.WordPutIn)
+	f.want("its board", f.scan("in 1=TB-0001"), "accept "+kiosk.WordBegun)
+	run := f.untilResult("1", "TB-0001", ledger.Pass).Result.Run
+	f.want("TB-0002", f.scan("TB-0002"), "accept "+provision.WordPutIn)
+	a, err := f.Do(t.Context(), op, kiosk.Deed{Action: kiosk.CloseJob})
+	if err != nil || a.Word != kiosk.WordJobLost || a.Facts["serial"] != "TB-0002" {
+		t.Errorf("the close: %+v, %v", a, err)
+	}
+	if tile := f.tile("1"); tile.State != kiosk.Unwatched || !tile.There || tile.Result == nil || tile.Result.Run != run || tile.Serial != "TB-0001" {
+		t.Errorf("after the close slot 1 is %+v", tile)
+	}
+	if tile := f.tile("2"); tile.State != kiosk.Unwatched || tile.There || tile.Serial != "" {
+		t.Errorf("after the close slot 2 is %+v", tile)
+	}
+	f.want("the next job", f.do(sup, beginSmall(0)), "accept "+kiosk.WordJobBegun)
+	if tile := f.untilResult("1", "TB-0001", ledger.Pass); tile.Result.Run != run {
+		t.Errorf("in the next job slot 1 is %+v", tile)
+	}
+	f.end()
+	f.open()
+	if tile := f.untilResult("1", "TB-0001", ledger.Pass); tile.Result.Run != run || tile.Result.Code == "" || !tile.Result.Report {
+		t.Errorf("after the restart slot 1 is %+v", tile)
+	}
+	f.want("out", f.scan("out 1"), "accept "+provision.WordScanSerial)
+	f.until("slot 1 is empty", func(s kiosk.State) bool { t, _ := s.Tile("1"); return t.Result == nil && t.State == provision.Free })
+}
+
 // TestFloorFail is a FAIL on a line whose slots are looked at: its slot waits, over a restart of the station too, until the board is in the reject bin; no job is closed before, and a
 // shift that ends names it. A programmer that is missing keeps its own slot from being used, and nothing else.
 func TestFloorFail(t *testing.T) {

@@ -95,5 +95,5 @@ func (v *floorVoice) stands(line *provision.Line) {
 	v.showOpen()
 	v.mu.Unlock()
 	v.wall.Slots(all)
-	v.job.recall(v.wall, all)
+	v.recall(v.job, all)
 }
