@@ -50,7 +50,7 @@ type cardsView struct {
 func newCardsView(rows [][]Tile, files []RecipeFile, recipe string, quantity int) cardsView {
 	v := cardsView{Recipe: recipe, Quantity: quantity}
 	for _, c := range []struct{ word, code string }{
-		{"reject", provision.CardReject}, {"resume", provision.CardResume}, {"cancel", provision.CardCancel}, {"close-job", CardCloseJob}, {"sign-off", CardSignOff},
+		{"reject", provision.CardReject}, {"resume", provision.CardResume}, {"cancel", provision.CardCancel}, {"close-job", CardCloseJob}, {"begin-shift", CardBeginShift}, {"end-shift", CardEndShift}, {"sign-off", CardSignOff},
 	} {
 		v.Commands = append(v.Commands, newCard(c.word, c.code, cardWidth, nil))
 	}

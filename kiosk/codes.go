@@ -11,9 +11,11 @@ import (
 
 // Codes of cards that the line never sees. Those that it does are in package provision.
 const (
-	CardSignOff  = "SIGN-OFF"
-	CardCloseJob = "CLOSE-JOB"
-	CardJob      = "JOB:" // goes on with a recipe's file, ":" and a quantity: begins that job
+	CardSignOff    = "SIGN-OFF"
+	CardBeginShift = "BEGIN-SHIFT"
+	CardEndShift   = "END-SHIFT"
+	CardCloseJob   = "CLOSE-JOB"
+	CardJob        = "JOB:" // goes on with a recipe's file, ":" and a quantity: begins that job
 )
 
 // CardCode is one that can be printed as it is.
@@ -28,6 +30,8 @@ var CardCodes = []CardCode{
 	{provision.CardResume, Resume},
 	{provision.CardCancel, Cancel},
 	{CardCloseJob, CloseJob},
+	{CardBeginShift, BeginShift},
+	{CardEndShift, EndShift},
 	{CardSignOff, Anybody},
 }
 
@@ -47,8 +51,6 @@ func (s *Server) readCode(code string) reading {
 		return reading{badge: true}
 	case code == CardSignOff:
 		return reading{signOff: true}
-	case code == CardCloseJob:
-		return reading{action: CloseJob, deed: &Deed{Action: CloseJob}}
 	case strings.HasPrefix(code, provision.CardRelease):
 		return reading{action: Release}
 	}
@@ -56,9 +58,15 @@ func (s *Server) readCode(code string) reading {
 		return reading{action: BeginJob, deed: &d}
 	}
 	for _, c := range CardCodes {
-		if c.Code == code {
-			return reading{action: c.Action}
+		if c.Code != code {
+			continue
 		}
+		r := reading{action: c.Action}
+		switch c.Action {
+		case CloseJob, BeginShift, EndShift:
+			r.deed = &Deed{Action: c.Action, Card: true}
+		}
+		return r
 	}
 	return reading{action: Scan, misread: !strings.HasPrefix(code, provision.LabelSlot) && s.likeBadge(code)}
 }

@@ -45,6 +45,9 @@ func (f *fakeStation) Do(_ context.Context, who Who, d Deed) (Answer, error) {
 	case Acknowledge, Release, Stop:
 		what = append(what, d.Slot)
 	}
+	if d.Card {
+		what = append(what, "card")
+	}
 	return f.ask(strings.Join(what, " "), who)
 }
 

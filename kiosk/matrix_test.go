@@ -89,6 +89,8 @@ var codes = map[string]permission{
 	"CANCEL":              {who: "os", action: "cancel"},
 	"REJECT":              {who: "os", action: "acknowledge"},
 	"CLOSE-JOB":           {who: "os", action: "close-job"},
+	"BEGIN-SHIFT":         {who: "os", action: "begin-shift"},
+	"END-SHIFT":           {who: "os", action: "end-shift"},
 	"RELEASE:1":           {who: "s", action: "release"},
 	"JOB:blank.yaml:8":    {who: "s", action: "begin-job"},
 	"JOB:blank.yaml":      {who: "os", action: "scan"}, // no card of a job

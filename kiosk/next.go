@@ -30,7 +30,7 @@ const (
 	NextJobWaits  = "next-job-waits"  // file, card: what it lacks is said elsewhere
 	NextJobFull   = "next-job-full"   // count
 	NextNoJob     = "next-no-job"     //
-	NextNoShift   = "next-no-shift"   //
+	NextNoShift   = "next-no-shift"   // card
 	NextNoSlot    = "next-no-slot"    // none is used
 )
 
@@ -162,7 +162,7 @@ func nextJob(s *State, tiles []Tile) *Said {
 	case busy > 0 && (s.Job == nil || s.Job.Quantity > 0 && s.Job.Passed+busy >= s.Job.Quantity):
 		return waiting(busy)
 	case s.Job == nil && s.Shift == nil:
-		return next(NextNoShift, "begin the shift")
+		return noShift()
 	case s.Job == nil:
 		return next(NextNoJob, "choose what is made: scan a job's card, or have a supervisor begin one")
 	case s.Job.Waits:
@@ -188,11 +188,19 @@ func waiting(busy int) *Said {
 	return next(NextWait, fmt.Sprintf("wait: %d under way", busy), "count", strconv.Itoa(busy))
 }
 
-func nextFree(_ *State, tiles []Tile) *Said {
+func noShift() *Said {
+	return next(NextNoShift, "begin the shift: scan "+CardBeginShift, "card", CardBeginShift)
+}
+
+// nextFree is the next board, or, where nothing is under way, the shift that nobody began.
+func nextFree(s *State, tiles []Tile) *Said {
 	takes := func(t Tile) bool { return t.State == provision.Free && !t.Stopped && !t.Held && t.Problem == nil }
 	t := first(tiles, takes)
 	if t == nil {
 		return nil
+	}
+	if s.Shift == nil && underWay(tiles) == 0 {
+		return noShift()
 	}
 	return next(NextScan, fmt.Sprintf("scan the next board, for slot %s", t.Slot), "slot", t.Slot)
 }

@@ -80,15 +80,17 @@ func TestNext(t *testing.T) {
 		}
 	}
 	s := stateOf([]Tile{free})
-	if got := told(nextOf(&s, namesOf(&s))); got != "next-no-shift" {
+	if got := told(nextOf(&s, namesOf(&s))); got != "next-no-shift card=BEGIN-SHIFT" {
 		t.Errorf("neither shift nor job: %s", got)
 	}
 	s.Job = job
-	if got := told(nextOf(&s, namesOf(&s))); got != "next-scan slot=1" {
-		t.Errorf("a job and no shift: %s", got)
+	for want, tiles := range map[string][]Tile{"next-no-shift card=BEGIN-SHIFT": {free}, "next-scan slot=1": {free, runs}, "next-take-out outcome=PASS serial=S-3 slot=2": {free, done}} {
+		if s.Rows = stateOf(tiles).Rows; told(nextOf(&s, namesOf(&s))) != want {
+			t.Errorf("a job and no shift: %s, want %s", told(nextOf(&s, namesOf(&s))), want)
+		}
 	}
 	s = stateOf([]Tile{free, free, free})
-	s.Job = job
+	s.Job, s.Shift = job, shift
 	if got := told(nextOf(&s, []string{"3", "1", "2"})); got != "next-scan slot=3" {
 		t.Errorf("a line that takes slot 3 first: %s", got)
 	}

@@ -75,12 +75,13 @@ func TestPagesInABrowser(t *testing.T) {
 		t.Errorf("wanted %q, want %q", got, want)
 	}
 
+	page.Resize(1280, 1200)
 	page.Go(server.URL + "/cards")
-	page.Wait(`document.querySelectorAll(".code-card .barcode").length === 5`)
+	page.Wait(`document.querySelectorAll(".code-card .barcode").length === 7`)
 	file := filepath.Join(t.TempDir(), "cards.png")
 	page.Picture(file)
 	got := readFiles(t, file)
-	for _, code := range []string{"REJECT", "RESUME", "CANCEL", "CLOSE-JOB", "SIGN-OFF"} {
+	for _, code := range []string{"REJECT", "RESUME", "CANCEL", "CLOSE-JOB", "BEGIN-SHIFT", "END-SHIFT", "SIGN-OFF"} {
 		if !slices.Contains(got, code) {
 			t.Errorf("%s is not read from the screen, but %q", code, got)
 		}

@@ -147,7 +147,7 @@ func TestCardsAreRead(t *testing.T) {
 	t.Parallel()
 	rows := [][]Tile{{{Slot: "1"}, {Slot: "2", Excluded: true}, {}}, {{Slot: "left bench"}}}
 	v := newCardsView(rows, []RecipeFile{{File: "gateway-boot.yaml", Recipe: bootRecipe}, {File: "bad.yaml", Problem: "no"}}, "gateway-boot.yaml", 250)
-	want := []string{"REJECT", "RESUME", "CANCEL", "CLOSE-JOB", "SIGN-OFF", "SLOT:1", "SLOT:left bench", "RELEASE:1", "RELEASE:left bench", "JOB:gateway-boot.yaml:250"}
+	want := []string{"REJECT", "RESUME", "CANCEL", "CLOSE-JOB", "BEGIN-SHIFT", "END-SHIFT", "SIGN-OFF", "SLOT:1", "SLOT:left bench", "RELEASE:1", "RELEASE:left bench", "JOB:gateway-boot.yaml:250"}
 	var codes []string
 	var pictures []image.Image
 	for _, c := range cardsOf(v) {

@@ -13,6 +13,7 @@ type shiftView struct {
 	Shift    *Shift
 	Checks   []checkLine
 	Wrong    int        // checks that failed
+	Sure     bool       // who ends it is asked before: something is left
 	Left     []leftUnit // units that are not done with: FAILs that nobody acknowledged, what is open, what is under way
 	CanBegin bool
 	CanEnd   bool
@@ -42,7 +43,7 @@ var checkWords = map[string]string{"mirror": "mirror", "checkpoint": "checkpoint
 
 // foundWords are what was found that the catalogue has. The rest has numbers and names in it, and stands in English.
 var foundWords = map[string]string{
-	"empty": "empty", "a board is in it": "board", ledger.MirrorNone: "none", ledger.MirrorSecondDisk: "second-disk", ledger.MirrorSameDisk: "same-disk", ledger.MirrorAway: "away",
+	"empty": "empty", "a board is in it": "board", "its FAIL is not acknowledged": "held", "stopped after three in a row": "stopped", ledger.MirrorNone: "none", ledger.MirrorSecondDisk: "second-disk", ledger.MirrorSameDisk: "same-disk", ledger.MirrorAway: "away",
 }
 
 func newShiftView(s State, may func(Action) bool) shiftView {
@@ -62,6 +63,7 @@ func newShiftView(s State, may func(Action) bool) shiftView {
 	var running []leftUnit
 	for _, row := range s.Rows {
 		for _, t := range row {
+			v.Sure = v.Sure || t.There
 			switch {
 			case t.Held:
 				v.Left = append(v.Left, leftUnit{Word: "held", Outcome: ledger.Fail, Serial: t.Serial, Slot: t.Slot, CanAcknowledge: may(Acknowledge)})
@@ -78,6 +80,7 @@ func newShiftView(s State, may func(Action) bool) shiftView {
 		v.Left = append(v.Left, u)
 	}
 	v.Left = append(v.Left, running...)
+	v.Sure = v.Sure || len(v.Left) > 0 || s.Job != nil
 	return v
 }
 

@@ -33,6 +33,7 @@ type Deed struct {
 	Recipe   string // BeginJob: file name in the folder of recipes
 	Quantity int    // BeginJob: units that are to pass; 0 for as many as come
 	Trial    bool   // BeginJob: stop before the first permanent step
+	Card     bool   // CloseJob, EndShift: by a card, which is to be scanned once more where there is something left; whoever presses a button was asked before
 }
 
 // Answer is what became of a scan or a deed, to be echoed where it was made.

@@ -2,44 +2,47 @@ package kiosk
 
 // Words of what a Station says itself (Said.Word), besides provision.Words. Behind each are the facts that its sentence names; "why" is an English sentence.
 const (
-	WordNoJob        = "no-job"             //
-	WordJobOpen      = "job-open"           // recipe: its title
-	WordJobFull      = "job-full"           // code, passed, running, quantity: of units
-	WordJobBegun     = "job-begun"          // recipe
-	WordJobClosed    = "job-closed"         // recipe, passed, failed
-	WordJobLost      = "job-closed-lost"    // recipe, passed, failed, serial: was scanned and not put in
-	WordJobGone      = "job-recipe-gone"    // file, why
-	WordJobChanged   = "job-recipe-changed" // file
-	WordJobNotReady  = "job-not-ready"      // file, why
-	WordNoRecipe     = "no-such-recipe"     // file
-	WordBadRecipe    = "recipe-wrong"       // file, why
-	WordBadQuantity  = "quantity-wrong"     // quantity
-	WordUnderWay     = "runs-under-way"     // slots: their names
-	WordFailsWait    = "fails-wait"         // serials
-	WordShiftBegun   = "shift-begun"        //
-	WordShiftFound   = "shift-found"        // why: what was found that is not in order
-	WordShiftEnded   = "shift-ended"        //
-	WordShiftLeft    = "shift-left"         // serials: of the units that are not settled
-	WordNoShift      = "no-shift"           //
-	WordBegun        = "begun"              // slot, serial
-	WordGoOn         = "runs-go-on"         // count
-	WordStops        = "run-stops"          // slot, serial
-	WordNotRunning   = "not-running"        // slot
-	WordTaken        = "taken"              // code
-	WordUnreadable   = "unreadable"         // why
-	WordHands        = "hands"              // why: of the hands of a simulated station
-	WordCannotLook   = "cannot-look"        // slot, why
-	WordTrouble      = "trouble"            // why
-	WordEnds         = "station-ends"       //
-	WordUnwritten    = "unwritten"          // why: the ledger did not take it
-	WordRunsDirectly = "runs-directly"      //
+	WordNoJob          = "no-job"             //
+	WordJobOpen        = "job-open"           // recipe: its title
+	WordJobFull        = "job-full"           // code, passed, running, quantity: of units
+	WordJobBegun       = "job-begun"          // recipe
+	WordJobClosed      = "job-closed"         // recipe, passed, failed
+	WordCloseAgain     = "close-again"        // passed, quantity, card
+	WordCloseAgainOpen = "close-again-open"   // passed, card: the job is for as many as come
+	WordJobLost        = "job-closed-lost"    // recipe, passed, failed, serial: was scanned and not put in
+	WordJobGone        = "job-recipe-gone"    // file, why
+	WordJobChanged     = "job-recipe-changed" // file
+	WordJobNotReady    = "job-not-ready"      // file, why
+	WordNoRecipe       = "no-such-recipe"     // file
+	WordBadRecipe      = "recipe-wrong"       // file, why
+	WordBadQuantity    = "quantity-wrong"     // quantity
+	WordUnderWay       = "runs-under-way"     // slots: their names
+	WordFailsWait      = "fails-wait"         // serials
+	WordShiftBegun     = "shift-begun"        //
+	WordShiftFound     = "shift-found"        // why: what was found that is not in order
+	WordShiftEnded     = "shift-ended"        //
+	WordShiftLeft      = "shift-left"         // serials: of the units that are not settled; slots with boards; recipe of the open job; "–" for none
+	WordShiftAgain     = "shift-again"        // likewise, and card
+	WordNoShift        = "no-shift"           //
+	WordBegun          = "begun"              // slot, serial
+	WordGoOn           = "runs-go-on"         // count
+	WordStops          = "run-stops"          // slot, serial
+	WordNotRunning     = "not-running"        // slot
+	WordTaken          = "taken"              // code
+	WordUnreadable     = "unreadable"         // why
+	WordHands          = "hands"              // why: of the hands of a simulated station
+	WordCannotLook     = "cannot-look"        // slot, why
+	WordTrouble        = "trouble"            // why
+	WordEnds           = "station-ends"       //
+	WordUnwritten      = "unwritten"          // why: the ledger did not take it
+	WordRunsDirectly   = "runs-directly"      //
 )
 
 // StationWords are all of them.
 var StationWords = []string{
-	WordNoJob, WordJobOpen, WordJobFull, WordJobBegun, WordJobClosed, WordJobLost, WordJobGone, WordJobChanged, WordJobNotReady, WordNoRecipe, WordBadRecipe, WordBadQuantity,
+	WordNoJob, WordJobOpen, WordJobFull, WordJobBegun, WordJobClosed, WordCloseAgain, WordCloseAgainOpen, WordJobLost, WordJobGone, WordJobChanged, WordJobNotReady, WordNoRecipe, WordBadRecipe, WordBadQuantity,
 	WordUnderWay, WordFailsWait,
-	WordShiftBegun, WordShiftFound, WordShiftEnded, WordShiftLeft, WordNoShift,
+	WordShiftBegun, WordShiftFound, WordShiftEnded, WordShiftLeft, WordShiftAgain, WordNoShift,
 	WordBegun, WordGoOn, WordStops, WordNotRunning, WordTaken, WordUnreadable, WordHands,
 	WordCannotLook, WordTrouble, WordEnds, WordUnwritten, WordRunsDirectly,
 }

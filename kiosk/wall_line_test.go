@@ -93,7 +93,9 @@ func (b *bench) obey(next Said) {
 		if b.line.State(slot) != provision.Running {
 			b.t.Fatalf("%q, and slot %s is %s", next.Text, slot, b.line.State(slot))
 		}
-	case NextTakeOut, NextEmpty:
+	case NextNoShift:
+		b.w.Shift(&Shift{})
+	case NextTakeOut, NextTakeBin, NextEmpty:
 		if b.in[slot] == "" {
 			b.t.Fatalf("%q, and it is empty", next.Text)
 		}
@@ -149,7 +151,7 @@ steps:
 		b.did(nil)
 		for range rapid.IntRange(0, 120).Draw(t, "events") {
 			slot := rapid.SampledFrom(b.slots).Draw(t, "slot")
-			switch rapid.SampledFrom([]string{"look", "scan", "put", "take", "end", "end", "card"}).Draw(t, "event") {
+			switch rapid.SampledFrom([]string{"look", "scan", "put", "take", "end", "end", "card", "button"}).Draw(t, "event") {
 			case "look":
 				b.did(b.line.Seen(slot, b.in[slot] != "", b.in[slot]))
 			case "scan":
@@ -165,6 +167,8 @@ steps:
 				if all := b.running(); len(all) > 0 {
 					b.end(rapid.SampledFrom(all).Draw(t, "running"), rapid.SampledFrom([]ledger.Outcome{ledger.Pass, ledger.Fail, ledger.Fail, ledger.Error, ledger.Refused}).Draw(t, "outcome"))
 				}
+			case "button":
+				b.did(b.line.Acknowledge(slot))
 			case "card":
 				b.scan(rapid.SampledFrom([]string{provision.CardReject, provision.CardCancel, provision.LabelSlot + slot, provision.CardRelease + slot}).Draw(t, "card"))
 			}

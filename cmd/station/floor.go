@@ -34,6 +34,7 @@ type floor struct {
 	changed  chan struct{} // asks for another look at the ledger
 
 	deeds sync.Mutex // held by who begins or ends a job or a shift, or runs units without a job
+	again cardAgain  // likewise
 
 	mu      sync.Mutex
 	job     *floorJob // nil for none

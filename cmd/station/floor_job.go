@@ -267,20 +267,27 @@ func (f *floor) lineOf(j *floorJob) *scanning {
 	return j.line
 }
 
-// closeJob ends the job. What was scanned and not begun is given up.
-func (f *floor) closeJob(ctx context.Context, who kiosk.Who) (kiosk.Answer, error) {
+// closeJob ends the job. What was scanned and not begun is given up. A card does so where all are made, or where it is scanned once more.
+func (f *floor) closeJob(ctx context.Context, who kiosk.Who, card bool) (kiosk.Answer, error) {
 	f.deeds.Lock()
 	defer f.deeds.Unlock()
 	j := f.present()
 	if j == nil {
 		return kiosk.Answer{}, conflict(noJob())
 	}
-	lost := ""
+	var lost string
+	var asks *kiosk.Said
+	if card {
+		asks = f.closeAsks(j, who)
+	}
 	if f.lineOf(j) != nil {
 		var err error
-		if lost, err = f.stop(ctx, j, who); err != nil {
+		if lost, err = f.stop(ctx, j, who, asks == nil); err != nil {
 			return kiosk.Answer{}, err
 		}
+	}
+	if asks != nil {
+		return kiosk.Answer{Tone: kiosk.Attention, Said: *asks}, nil
 	}
 	runs, err := f.bench.db.OpenRuns()
 	if err != nil {
@@ -304,8 +311,8 @@ func (f *floor) closeJob(ctx context.Context, who kiosk.Who) (kiosk.Answer, erro
 		"recipe", j.Recipe.Title, "passed", fmt.Sprint(passed), "failed", fmt.Sprint(failed))}, nil
 }
 
-// stop ends the line of a job where nothing is under way in it and no FAIL waits. lost is the unit that was scanned and not put in, "" for none. f.deeds is held.
-func (f *floor) stop(ctx context.Context, j *floorJob, who kiosk.Who) (lost string, err error) {
+// stop ends the line of a job where nothing is under way in it and no FAIL waits, and where sure. lost is the unit that was scanned and not put in, "" for none. f.deeds is held.
+func (f *floor) stop(ctx context.Context, j *floorJob, who kiosk.Who, sure bool) (lost string, err error) {
 	var running, fails []string
 	_, err = f.ask(ctx, j, who, func() []provision.Decision {
 		for _, s := range j.line.line.Slots() {
@@ -316,7 +323,7 @@ func (f *floor) stop(ctx context.Context, j *floorJob, who kiosk.Who) (lost stri
 				lost = s.Serial
 			}
 		}
-		if fails = j.heldSerials(); len(running)+len(fails) > 0 {
+		if fails = j.heldSerials(); len(running)+len(fails) > 0 || !sure {
 			return nil
 		}
 		j.line.asks = nil
@@ -329,6 +336,9 @@ func (f *floor) stop(ctx context.Context, j *floorJob, who kiosk.Who) (lost stri
 		return "", conflict(said(kiosk.WordUnderWay, "runs are under way in slots "+names(running), "Wait until they have ended, or stop them.", "slots", names(running)))
 	case len(fails) > 0:
 		return "", conflict(said(kiosk.WordFailsWait, "the FAIL of "+names(fails)+" is not acknowledged", "Put the board into the reject bin, and scan "+provision.CardReject+".", "serials", names(fails)))
+	}
+	if !sure {
+		return "", nil
 	}
 	close(j.lines)
 	<-j.over

@@ -47,11 +47,11 @@ func (f *floor) Do(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kiosk.Answ
 	case kiosk.BeginJob:
 		return f.beginJob(ctx, who, d)
 	case kiosk.CloseJob:
-		return f.closeJob(ctx, who)
+		return f.closeJob(ctx, who, d.Card)
 	case kiosk.BeginShift:
 		return f.beginShift(ctx, who)
 	case kiosk.EndShift:
-		return f.endShift(who)
+		return f.endShift(who, d.Card)
 	}
 	if needsSlot := d.Action == kiosk.Acknowledge || d.Action == kiosk.Release || d.Action == kiosk.Stop; needsSlot && !slices.Contains(f.bench.config.usable(), d.Slot) {
 		return kiosk.Answer{}, &kiosk.Refusal{Status: http.StatusNotFound, Said: *said(provision.WordNoSuchSlot, fmt.Sprintf("there is no slot %q", d.Slot), "", "other", d.Slot)}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,8 +38,8 @@ func (f *floor) beginShift(ctx context.Context, who kiosk.Who) (kiosk.Answer, er
 	return kiosk.Answer{Tone: kiosk.Accept, Said: *said(kiosk.WordShiftBegun, "the shift has begun, and all is in order", "")}, nil
 }
 
-// endShift names the units that are not settled.
-func (f *floor) endShift(who kiosk.Who) (kiosk.Answer, error) {
+// endShift names what is left: units that are not settled, boards in slots, the open job. A card ends the shift where nothing is, or where it is scanned once more.
+func (f *floor) endShift(who kiosk.Who, card bool) (kiosk.Answer, error) {
 	f.deeds.Lock()
 	defer f.deeds.Unlock()
 	f.mu.Lock()
@@ -56,14 +57,36 @@ func (f *floor) endShift(who kiosk.Who) (kiosk.Answer, error) {
 		return kiosk.Answer{}, err
 	}
 	end := ledger.ShiftEnd{By: who.ID, Authenticated: who.Authenticated, Open: serialsOf(runs), Held: held}
+	units, slots, recipe := slices.Concat(end.Open, end.Held), f.boards(), ""
+	if job != nil {
+		recipe = job.Recipe.Title
+	}
+	left := len(units)+len(slots) > 0 || job != nil
+	facts := []string{"serials", orNone(names(units)), "slots", orNone(names(slots)), "recipe", orNone(recipe)}
+	text := fmt.Sprintf("units that are not settled: %s; boards in slots: %s; job: %s", facts[1], facts[3], facts[5])
+	if card && left && !f.again.scanned("end shift "+who.ID, time.Now()) {
+		return kiosk.Answer{Tone: kiosk.Attention, Said: *said(kiosk.WordShiftAgain, text+": scan "+kiosk.CardEndShift+" again to end the shift", "", append(facts, "card", kiosk.CardEndShift)...)}, nil
+	}
 	if err := f.append(end); err != nil {
 		return kiosk.Answer{}, err
 	}
 	f.setShift(nil)
-	if left := slices.Concat(end.Open, end.Held); len(left) > 0 {
-		return kiosk.Answer{Tone: kiosk.Attention, Said: *said(kiosk.WordShiftLeft, "the shift has ended, and these units are not settled: "+names(left), "Hand them over by name.", "serials", names(left))}, nil
+	if left {
+		return kiosk.Answer{Tone: kiosk.Attention, Said: *said(kiosk.WordShiftLeft, "the shift has ended; "+text, "Hand it over by name.", facts...)}, nil
 	}
 	return kiosk.Answer{Tone: kiosk.Accept, Said: *said(kiosk.WordShiftEnded, "the shift has ended, and every unit is settled", "")}, nil
+}
+
+func orNone(s string) string { return cmp.Or(s, "–") }
+
+// boards are the slots with boards that nothing is under way with, as the wall has them.
+func (f *floor) boards() (slots []string) {
+	for _, t := range slices.Concat(f.wall.State().Rows...) {
+		if t.There && t.State != provision.Running {
+			slots = append(slots, t.Slot)
+		}
+	}
+	return slots
 }
 
 func (f *floor) setShift(s *kiosk.Shift) {
@@ -83,7 +106,8 @@ func (f *floor) checks(ctx context.Context) []ledger.Check {
 func (f *floor) checkSlots(ctx context.Context) []ledger.Check {
 	names := f.bench.config.usable()
 	all := make([]ledger.Check, len(names))
-	if j := f.present(); j != nil && f.lineOf(j) != nil {
+	j := f.present()
+	if j != nil && f.lineOf(j) != nil {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		for i, name := range names {
@@ -91,6 +115,13 @@ func (f *floor) checkSlots(ctx context.Context) []ledger.Check {
 			for _, s := range f.slots {
 				if s.Slot == name && s.State != provision.Unseen {
 					all[i].OK, all[i].Text = true, boardText(s.There)
+				}
+				switch {
+				case s.Slot != name:
+				case s.Held:
+					all[i].OK, all[i].Text = false, slotHeld
+				case s.Stopped:
+					all[i].OK, all[i].Text = false, slotStopped
 				}
 			}
 			if why := f.blind[name]; why != "" {
@@ -111,6 +142,8 @@ func (f *floor) checkSlots(ctx context.Context) []ledger.Check {
 			switch {
 			case err != nil:
 				all[i] = ledger.Check{Name: "slot " + name, Text: err.Error()}
+			case j != nil && j.heldIn(name) != "":
+				all[i] = ledger.Check{Name: "slot " + name, Text: slotHeld}
 			case f.bench.rack.Volts(name) == 0:
 				all[i] = ledger.Check{Name: "slot " + name, Text: "it does not say which voltage its fixture gives"}
 			default:
@@ -121,6 +154,12 @@ func (f *floor) checkSlots(ctx context.Context) []ledger.Check {
 	wg.Wait()
 	return all
 }
+
+// What a check says of a slot that takes no board. The pages know both.
+const (
+	slotHeld    = "its FAIL is not acknowledged"
+	slotStopped = "stopped after three in a row"
+)
 
 func boardText(there bool) string {
 	if there {

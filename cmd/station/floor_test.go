@@ -363,7 +363,14 @@ func TestFloorLeft(t *testing.T) {
 	f.want("its board", f.scan("in 1=TB-0001"), "accept "+kiosk.WordBegun)
 	run := f.untilResult("1", "TB-0001", ledger.Pass).Result.Run
 	f.want("TB-0002", f.scan("TB-0002"), "accept "+provision.WordPutIn)
-	a, err := f.Do(t.Context(), op, kiosk.Deed{Action: kiosk.CloseJob})
+	card := kiosk.Deed{Action: kiosk.CloseJob, Card: true}
+	f.want("the card", f.do(op, card), "attention "+kiosk.WordCloseAgainOpen)
+	f.want("the card, read twice", f.do(op, card), "attention "+kiosk.WordCloseAgainOpen)
+	if s := f.wall.State(); s.Job == nil || s.Rows[0][1].State != provision.Armed {
+		t.Errorf("a card that only asked did %+v", s)
+	}
+	f.again.at = f.again.at.Add(-2 * time.Second)
+	a, err := f.Do(t.Context(), op, card)
 	if err != nil || a.Word != kiosk.WordJobLost || a.Facts["serial"] != "TB-0002" {
 		t.Errorf("the close: %+v, %v", a, err)
 	}
@@ -373,7 +380,15 @@ func TestFloorLeft(t *testing.T) {
 	if tile := f.tile("2"); tile.State != kiosk.Unwatched || tile.There || tile.Serial != "" {
 		t.Errorf("after the close slot 2 is %+v", tile)
 	}
+	f.want("the shift", f.do(op, kiosk.Deed{Action: kiosk.BeginShift, Card: true}), "accept "+kiosk.WordShiftBegun)
+	card.Action = kiosk.EndShift
+	f.want("the end of the shift", f.do(op, card), "attention "+kiosk.WordShiftAgain)
 	f.want("the next job", f.do(sup, beginSmall(0)), "accept "+kiosk.WordJobBegun)
+	f.again.at = f.again.at.Add(-2 * time.Second)
+	a, err = f.Do(t.Context(), op, card)
+	if err != nil || a.Word != kiosk.WordShiftLeft || a.Facts["serials"] != "–" || a.Facts["slots"] != "1" || a.Facts["recipe"] != f.wall.State().Job.Recipe.Title || f.wall.State().Shift != nil {
+		t.Errorf("the end of the shift: %+v, %v", a, err)
+	}
 	if tile := f.untilResult("1", "TB-0001", ledger.Pass); tile.Result.Run != run {
 		t.Errorf("in the next job slot 1 is %+v", tile)
 	}
@@ -417,6 +432,9 @@ func TestFloorFail(t *testing.T) {
 	f.want("the card too early", f.scan(provision.CardReject), "reject "+provision.WordTakeOutFirst)
 	f.want("its slot", f.scan("SLOT:1"), "reject "+provision.WordSlotHeld)
 	f.want("the end of the shift", f.do(op, kiosk.Deed{Action: kiosk.EndShift}), "attention "+kiosk.WordShiftLeft)
+	if got := f.checkSlots(t.Context())[0]; got.OK || got.Text != slotHeld {
+		t.Errorf("slot 1 is found as %+v", got)
+	}
 	f.out("1")
 	f.until("slot 1 is empty", func(s kiosk.State) bool { t, _ := s.Tile("1"); return !t.There })
 	f.end()
@@ -441,7 +459,7 @@ func TestFloorFail(t *testing.T) {
 	f.put("1", "TB-0002", nor.Options{}, nor.Faults{})
 	f.untilResult("1", "TB-0002", ledger.Pass)
 	f.want("one too many", f.scan("TB-0003"), "reject "+kiosk.WordJobFull)
-	f.want("the close", f.do(op, kiosk.Deed{Action: kiosk.CloseJob}), "accept "+kiosk.WordJobClosed)
+	f.want("the close, all being made", f.do(op, kiosk.Deed{Action: kiosk.CloseJob, Card: true}), "accept "+kiosk.WordJobClosed)
 
 	acks, ends, shifts := entries[ledger.FailAcknowledged](f), entries[ledger.JobEnd](f), entries[ledger.ShiftEnd](f)
 	if len(acks) != 1 || acks[0].Serial != "TB-0001" || acks[0].Slot != "1" || acks[0].By != "op-1" || acks[0].How != "card" || !acks[0].Authenticated {
@@ -681,6 +699,24 @@ func TestFloorMany(t *testing.T) {
 	}
 	if len(by) != people || by["op-0"] != each || by["op-3"] != each {
 		t.Errorf("runs %v", by)
+	}
+}
+
+// TestCardAgain: a card that was scanned once more counts within its time, and not where a scanner read it twice, nor another's, nor a third time.
+func TestCardAgain(t *testing.T) {
+	var c cardAgain
+	at := time.Unix(1e9, 0)
+	for i, s := range []struct {
+		after time.Duration
+		what  string
+		want  bool
+	}{
+		{0, "a", false}, {300 * time.Millisecond, "a", false}, {time.Second, "b", false}, {2 * time.Second, "b", true}, {2 * time.Second, "b", false}, {11 * time.Second, "b", false}, {10 * time.Second, "b", true},
+	} {
+		at = at.Add(s.after)
+		if got := c.scanned(s.what, at); got != s.want {
+			t.Errorf("scan %d: %t", i, got)
+		}
 	}
 }
 

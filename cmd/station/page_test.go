@@ -124,9 +124,9 @@ func passed(page *kiosktest.Page, units int) {
 	page.Wait(fmt.Sprintf(`document.querySelector("#now .job-count b").innerText === "%d"`, units))
 }
 
-// scanNext waits until the page asks for a serial, or for the board that a simulated station's hands take out as soon as one is scanned, and scans one.
+// scanNext waits until the page asks for a serial, for the shift that nobody began, or for the board that a simulated station's hands take out as soon as one is scanned, and scans one.
 func scanNext(page *kiosktest.Page, serial string) {
-	page.Wait(`["next-scan", "next-take-out", "next-empty"].includes(document.querySelector("#next").dataset.word)`)
+	page.Wait(`["next-scan", "next-no-shift", "next-take-out", "next-empty"].includes(document.querySelector("#next").dataset.word)`)
 	page.Scan(serial)
 	page.Wait(fmt.Sprintf(`[...document.querySelectorAll("[data-slot]")].some(e => e.innerText.includes(%q))`, serial)) // what comes next is told with it
 }
@@ -149,6 +149,8 @@ func TestOperator(t *testing.T) {
 				t.Fatalf("the page is in %q", got)
 			}
 			page.Wait(`document.querySelector("#next").dataset.word === "next-no-shift"`)
+			page.Scan("BEGIN-SHIFT")
+			page.Wait(`document.querySelector("#next").dataset.word === "next-no-job"`)
 			page.Scan("JOB:small.yaml:8")
 			for n := 1; n <= 9; n++ {
 				scanNext(page, fmt.Sprintf("TB-%04d", n))
@@ -164,7 +166,7 @@ func TestOperator(t *testing.T) {
 			}
 			passed(page, 8)
 			page.Scan("CLOSE-JOB")
-			page.Wait(`document.querySelector("#next").dataset.word === "next-no-shift"`)
+			page.Wait(`document.querySelector("#next").dataset.word === "next-no-job"`)
 
 			page.Go(s.url + "/units?text=TB-0007")
 			page.Click(`a[href="/units/TB-0007"]`)
