@@ -347,6 +347,33 @@ func TestVerifyOneAtATime(t *testing.T) {
 	}
 }
 
+// What a check of the ledger found is said in a sentence: that it holds and how much of it there is, or the first thing that is wrong.
+func TestVerifySays(t *testing.T) {
+	type finding struct {
+		What string `json:"what"`
+	}
+	type document struct { // the part of `station audit verify --json` that is said
+		Entries  int       `json:"entries"`
+		Signed   int       `json:"signed"`
+		Findings []finding `json:"findings"`
+		Store    string    `json:"store"`
+	}
+	for _, c := range []struct {
+		d    document
+		ok   bool
+		want string
+	}{
+		{document{Entries: 12, Signed: 11}, true, "accept The ledger holds: 12 entries recomputed, 11 of them signed"},
+		{document{Findings: []finding{{"entry 4 is altered"}, {"entry 5 too"}}, Store: "rows"}, false, "attention The ledger does not hold: entry 4 is altered"},
+		{document{Store: "a row of unit GW-1 is another one"}, false, "attention The ledger does not hold: a row of unit GW-1 is another one"},
+	} {
+		a, err := verified(c.d, c.ok)
+		if got := string(a.Tone) + " " + readTexts()["en"].Said(&a.Said); err != nil || got != c.want {
+			t.Errorf("%q, want %q (%v)", got, c.want, err)
+		}
+	}
+}
+
 // A report may be shown by a browser and run nothing; a station that is not well says so, and why only to its log.
 func TestReportAndHealth(t *testing.T) {
 	x := stocked(t, Options{})

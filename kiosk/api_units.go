@@ -1,8 +1,10 @@
 package kiosk
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -74,6 +76,7 @@ type reworkInput struct {
 
 type verifyOutput struct {
 	Body struct {
+		Answer
 		OK       bool `json:"ok"`
 		Document any  `json:"document" doc:"as of station audit verify --json"`
 	}
@@ -143,5 +146,37 @@ func (s *Server) verify(ctx context.Context, _ *none) (out *verifyOutput, err er
 	defer s.verifying.Unlock()
 	out = &verifyOutput{}
 	out.Body.Document, out.Body.OK, err = s.o.Records.Verify(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out.Body.Answer, err = verified(out.Body.Document, out.Body.OK)
 	return out, err
+}
+
+// verified says in a sentence what the document says.
+func verified(document any, ok bool) (Answer, error) {
+	var d struct {
+		Entries, Signed int64
+		Findings        []struct{ What string }
+		Store           string
+	}
+	b, err := json.Marshal(document)
+	if err == nil {
+		err = json.Unmarshal(b, &d)
+	}
+	if err != nil {
+		return Answer{}, err
+	}
+	if ok {
+		entries, signed := fmt.Sprint(d.Entries), fmt.Sprint(d.Signed)
+		return accepted("ledger-holds", "the ledger holds: "+entries+" entries recomputed, "+signed+" of them signed", "", "entries", entries, "signed", signed), nil
+	}
+	why := ""
+	for _, f := range d.Findings {
+		why = cmp.Or(why, f.What)
+	}
+	why = cmp.Or(why, d.Store)
+	a := accepted("ledger-broken", "the ledger does not hold: "+why, "Stop the line, and call the person who looks after the station.", "why", why)
+	a.Tone = Attention
+	return a, nil
 }

@@ -42,6 +42,7 @@ func besideGallery() []picture {
 			Rework: i == 2, Time: at.Add(-time.Duration(i*47) * time.Second)})
 	}
 	rows[4].Closed = ledger.Scrapped
+	rows[2].Cause, rows[4].Cause, rows[5].Cause, rows[6].Cause, rows[8].Cause = "verify-mismatch", "password-torn", "contact-absent", "values-differ", "aborted"
 	proof := func(n int) Proof {
 		return Proof{Entries: n, Proven: n, Size: 11873, Root: "uB4qVb1kAAYg1eF0Q9yqk3gC6oS0d3m4T6C2ZbN0y2E=", Signer: "station/line-3+8f2a11c0+AbCdEfGhIjKlMnOpQrStUvWxYz0123456789abcdefg="}
 	}

@@ -172,7 +172,7 @@ const station = (() => {
     e.setAttribute('aria-busy', 'true')
     await catalogue
     try {
-      const { status, answer } = await ask(method, path, form ? fields(form) : method === 'DELETE' ? undefined : {})
+      const { status, answer } = await ask(method, path, form ? fields(form) : method === 'DELETE' ? undefined : {}, Number(e.dataset.limit) || undefined)
       const s = saidOf(answer)
       if (status < 300) {
         const sound = answer?.tone ?? 'accept'
