@@ -1,10 +1,12 @@
 package provision
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"station/recipes"
 )
@@ -91,8 +93,7 @@ func (l *Line) scan(now time.Time, code string) {
 		_, name, _ := strings.Cut(code, ":")
 		l.named(name)
 	case !serial:
-		v := wrongSerial(l.recipe, code)
-		l.notTaken(WordNotSerial, v.message, v.next, "code", code, "pattern", l.recipe.SerialPattern())
+		l.noSerial(code)
 	case s.state == Armed && code == s.serial && now.Sub(l.armed) < repeatTime:
 		l.twice(code) // the first was followed by values
 	case s.state == Armed && code == s.serial:
@@ -129,6 +130,27 @@ func (l *Line) complete(now time.Time, s *lineSlot) {
 		return
 	}
 	l.do(Decision{Do: Arm, Word: WordPutIn, Slot: s.name, Serial: s.serial, Message: "put the board of " + s.serial + " in"})
+}
+
+// noSerial tells of a code that is nothing here, and what may be behind it.
+func (l *Line) noSerial(code string) {
+	if other := otherCase(code); other != code && (l.known(other)) {
+		l.notTaken(WordOtherCase, fmt.Sprintf("%s is nothing here, and %s would be", code, other), "Switch Caps Lock off, then scan it again.", "code", code, "other", other)
+		return
+	}
+	v := wrongSerial(l.recipe, code)
+	like := cmp.Or(l.recipe.SerialExample(), l.recipe.SerialPattern())
+	l.notTaken(WordNotSerial, v.message, v.next+" It looks like "+like+".", "code", code, "like", like)
+}
+
+// otherCase is a code as it would be without Caps Lock.
+func otherCase(code string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsUpper(r) {
+			return unicode.ToLower(r)
+		}
+		return unicode.ToUpper(r)
+	}, code)
 }
 
 // value is a code that was scanned where a value was asked for.

@@ -21,7 +21,8 @@ const (
 	// Of codes.
 	WordTwice      = "twice"           // code
 	WordTwoCodes   = "two-codes"       // code, other
-	WordNotSerial  = "not-a-serial"    // code, pattern
+	WordNotSerial  = "not-a-serial"    // code, like: an example of a serial, or the recipe's pattern
+	WordOtherCase  = "other-case"      // code, other: what it would be without Caps Lock
 	WordNotValue   = "not-a-value"     // serial, code, value, why: an English sentence
 	WordNoSuchSlot = "no-such-slot"    // other
 	WordNoSlotFree = "no-slot-free"    // code
@@ -71,7 +72,7 @@ const (
 var Words = []string{
 	WordScanSerial, WordScanValue, WordPutIn, WordDone, WordOpenHere, WordFound, WordNotScanned, WordLeftIn,
 	WordSerialElsewhere, WordChipElsewhere, WordNoBoard,
-	WordTwice, WordTwoCodes, WordNotSerial, WordNotValue, WordNoSuchSlot, WordNoSlotFree, WordWaitsBoard, WordWaitsFirst, WordGivenUp, WordNoValue, WordNoCancel,
+	WordTwice, WordTwoCodes, WordNotSerial, WordOtherCase, WordNotValue, WordNoSuchSlot, WordNoSlotFree, WordWaitsBoard, WordWaitsFirst, WordGivenUp, WordNoValue, WordNoCancel,
 	WordSlotStopped, WordSlotHeld, WordSlotUnseen, WordSlotOccupied, WordSlotRunning,
 	WordOutRunning, WordOutLost,
 	WordStoppedBoards, WordStoppedContacts, WordStoppedFixture, WordReleased, WordNotStopped,

@@ -17,7 +17,7 @@ import (
 var names = map[string]string{
 	WordScanSerial: "slot", WordScanValue: "serial slot value", WordPutIn: "serial slot", WordDone: "outcome serial slot", WordOpenHere: "serial slot", WordFound: "slot", WordNotScanned: "slot",
 	WordLeftIn: "serial slot", WordSerialElsewhere: "other serial slot", WordChipElsewhere: "other serial slot uid", WordNoBoard: "serial slot why",
-	WordTwice: "code", WordTwoCodes: "code other", WordNotSerial: "code pattern", WordNotValue: "code serial value why", WordNoSuchSlot: "other", WordNoSlotFree: "code", WordWaitsBoard: "code serial slot",
+	WordTwice: "code", WordTwoCodes: "code other", WordNotSerial: "code like", WordOtherCase: "code other", WordNotValue: "code serial value why", WordNoSuchSlot: "other", WordNoSlotFree: "code", WordWaitsBoard: "code serial slot",
 	WordWaitsFirst: "serial slot", WordGivenUp: "serial", WordNoValue: "serial value", WordNoCancel: "",
 	WordSlotStopped: "slot", WordSlotHeld: "slot", WordSlotUnseen: "slot", WordSlotOccupied: "slot", WordSlotRunning: "slot",
 	WordOutRunning: "serial slot", WordOutLost: "serial slot",
@@ -117,7 +117,7 @@ func everySentence(t *testing.T) (all []Decision) {
 	see("1", "U1")
 	see("1", "")
 	see("2", "")
-	scan("S1", "S2", "S1S2", "t", "SLOT:7")
+	scan("S1", "S2", "S1S2", "!", "SLOT:7", "s7")
 	take(l.Failed("1", "its file is damaged"))
 	scan("S1")
 	see("1", "US1")
@@ -177,4 +177,24 @@ func everySentence(t *testing.T) (all []Decision) {
 	see("1", "US9")
 	take(l.Resume([]ledger.Run{valuedRun}))
 	return all
+}
+
+// TestOtherCase: what would be a serial or a card without Caps Lock is said to be so, and no more than that is done with it.
+func TestOtherCase(t *testing.T) {
+	l := NewLine(editedRecipe(t, "MT25QL256ABA", full, "serial: '^S[0-9]+$'", "serial: '^GW-[0-9]{6}$'"), []string{"a", "B"}, nil)
+	for _, slot := range []string{"a", "B"} {
+		l.Seen(slot, false, "")
+	}
+	for code, want := range map[string]string{"gw-000305": "other-case GW-000305", "slot:A": "other-case SLOT:a", "release:b": "other-case RELEASE:B", "resume": "other-case RESUME", "slot:9": "not-a-serial GW-123456",
+		"gw-1": "not-a-serial GW-123456", "123": "not-a-serial GW-123456"} {
+		got := ""
+		for _, d := range l.Scan(time.Unix(1e9, 0), code) {
+			if d.Word != WordScanSerial {
+				got += d.Word + " " + d.Facts["other"] + d.Facts["like"]
+			}
+		}
+		if got != want || l.State("a") != Free || l.State("B") != Free {
+			t.Errorf("%s: %q, want %q", code, got, want)
+		}
+	}
 }
