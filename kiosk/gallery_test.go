@@ -55,9 +55,9 @@ func gallery() []picture {
 			Result: &Result{Outcome: o, Cause: cause, Message: message, Next: next, Run: "3f9a12c4b8e07d51", Code: "3f9a12c4", Duration: 47_300, Report: true}}
 	}
 	bin := "Put the board into the reject bin; it needs disposition."
-	writing := run("1", "GW-000121", Running{Phase: "writing", Step: 1, Of: 6, Title: "Write boot", Percent: 64, Overall: 31, Elapsed: 22_000, Remaining: 49_000})
-	verifying := run("2", "GW-000122", Running{Phase: "verifying", Step: 2, Of: 6, Title: "Write identity", Percent: 8, Overall: 58, Elapsed: 41_000, Remaining: 29_000})
-	permanent := run("3", "GW-000123", Running{Phase: "step-began", Step: 5, Of: 6, Title: "Set the password and switch its mode on", Permanent: true, Percent: -1, Overall: 88, Elapsed: 66_000, Remaining: 9_000})
+	writing := run("1", "GW-000121", Running{Phase: "writing", Step: 1, Of: 6, StepKind: "write", Title: "Write boot", Percent: 64, Overall: 31, Elapsed: 22_000, Remaining: 49_000})
+	verifying := run("2", "GW-000122", Running{Phase: "verifying", Step: 2, Of: 6, StepKind: "write", Title: "Write identity", Percent: 8, Overall: 58, Elapsed: 41_000, Remaining: 29_000})
+	permanent := run("3", "GW-000123", Running{Phase: "step-began", Step: 5, Of: 6, StepKind: "password", Title: "Set the password and switch its mode on", Permanent: true, Percent: -1, Overall: 88, Elapsed: 66_000, Remaining: 9_000})
 	pass := ended("1", "GW-000117", ledger.Pass, "", "Every step was confirmed on the chip.", "")
 	fail := ended("2", "GW-000118", ledger.Fail, "verify-mismatch", "Verify failed at 0x012A40: wanted 5A, the chip holds 52.", bin)
 	errored := ended("3", "GW-000119", ledger.Error, "contact-unstable", "The contact is unstable: the chip answers differently each time.", "Reseat the board; if it happens again, clean slot 3.")

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"station/ledger"
+	"station/provision"
 )
 
 // may lets whoever looks do these, and nothing else.
@@ -218,6 +219,27 @@ func TestForTheAuditor(t *testing.T) {
 		if !strings.Contains(unit, want) {
 			t.Errorf("the unit has no %q", want)
 		}
+	}
+}
+
+// A step is said by its kind where the page is not in English, and its title in English stands beside it; a kind that no catalogue has leaves the title.
+func TestStepInThePagesLanguage(t *testing.T) {
+	t.Parallel()
+	p := newPages(Options{})
+	for _, c := range []struct{ lang, kind, want string }{
+		{"en", "write", "<strong class=\"run-title\">write boot</strong>"},
+		{"zh-CN", "write", "<strong class=\"run-title\">写入 <small class=\"english\" lang=\"en\">write boot</small></strong>"},
+		{"zh-CN", "of a later version", "<strong class=\"run-title\">write boot</strong>"},
+	} {
+		wall := NewWall(WallOptions{Rows: [][]string{{"1"}}})
+		wall.Slots([]provision.SlotStatus{{Slot: "1", State: provision.Running, Serial: "GW-1", There: true}})
+		wall.Event(provision.Event{Kind: provision.StepBegan, Slot: "1", Serial: "GW-1", Step: 1, Of: 2, StepKind: c.kind, Title: "write boot"})
+		if got := string(p.change(c.lang, Operator, Change{State: wall.State(), Tiles: []string{"1"}})); !strings.Contains(got, c.want) {
+			t.Errorf("%s: no %q in %s", c.lang, c.want, got)
+		}
+	}
+	if unit := p.seen(t, "zh-CN", "unit", Auditor, passedUnit().view(nothing)); !strings.Contains(unit, "写入 <small class=\"english\" lang=\"en\">write boot (4 MiB)</small>") {
+		t.Error("the timeline has the step's title alone")
 	}
 }
 

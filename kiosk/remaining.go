@@ -11,6 +11,7 @@ type Running struct {
 	Phase     string    `json:"phase"` // an EventKind, or a move: "identified", "reading", "writing", "verifying", "reseat"; "" before anything was told
 	Step      int       `json:"step"`  // 1 is the first; 0 before it
 	Of        int       `json:"of"`
+	StepKind  string    `json:"step_kind"` // of the step, as its recipe names it: "write"
 	Title     string    `json:"title"`     // of the step
 	Permanent bool      `json:"permanent"` // the present step cannot be undone
 	Percent   int       `json:"percent"`   // of the present move of the step, -1 where it has no measure
@@ -43,7 +44,7 @@ func (r *running) event(ev provision.Event, now time.Time) {
 	case provision.Resumed, provision.Undone:
 		r.again = true
 	case provision.StepBegan:
-		r.Step, r.Of, r.Title, r.Permanent, r.Percent = ev.Step, ev.Of, ev.Title, ev.Permanent, -1
+		r.Step, r.Of, r.StepKind, r.Title, r.Permanent, r.Percent = ev.Step, ev.Of, ev.StepKind, ev.Title, ev.Permanent, -1
 		r.stepAt, r.ended, r.size = now, false, 0
 	case provision.StepEnded:
 		r.ended = true
@@ -52,7 +53,7 @@ func (r *running) event(ev provision.Event, now time.Time) {
 		r.Percent, r.size = -1, 0
 	case provision.Progress:
 		if r.Step == 0 && ev.Step > 0 { // whoever began to listen late
-			r.Step, r.Of, r.Title = ev.Step, ev.Of, ev.Title
+			r.Step, r.Of, r.StepKind, r.Title = ev.Step, ev.Of, ev.StepKind, ev.Title
 		}
 		r.progress(ev, now)
 	}

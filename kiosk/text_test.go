@@ -3,6 +3,7 @@ package kiosk
 import (
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -123,6 +124,29 @@ func TestNextIsForWhoLooks(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Every kind of step has its word: the kinds are those of package recipes.
+func TestStepKindsHaveWords(t *testing.T) {
+	files, err := filepath.Glob("../recipes/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kind, found := regexp.MustCompile(`\) Kind\(\) string +\{ return "([a-z_]+)" \}`), 0
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range kind.FindAllStringSubmatch(string(b), -1) {
+			if found++; !readTexts()["zh-CN"].Has("step." + m[1]) {
+				t.Errorf("no catalogue has step.%s", m[1])
+			}
+		}
+	}
+	if found < 17 {
+		t.Errorf("only %d kinds found", found)
 	}
 }
 

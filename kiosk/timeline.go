@@ -38,6 +38,7 @@ type moment struct {
 	Facts     map[string]string
 	Outcome   ledger.Outcome // of the end of a run
 	Step      string         // "3/9", "" for what is no step
+	StepKind  string         // of a step, as its recipe names it
 	Title     string         // of a step, as its recipe says it
 	Tone      string         // how it stands there: "", "good", "bad" or "open"
 	Permanent bool
@@ -107,7 +108,7 @@ func momentOf(rec ledger.Record) moment {
 		detail("chip", b.Chip.UID)
 		detail("fixture", b.Fixture)
 	case ledger.RunStep:
-		m.Step, m.Title, m.Result, m.Proof = fmt.Sprintf("%d/%d", b.N, b.Of), b.Title, b.Result, b.Proof
+		m.Step, m.StepKind, m.Title, m.Result, m.Proof = fmt.Sprintf("%d/%d", b.N, b.Of), b.Step, b.Title, b.Result, b.Proof
 		m.Permanent, m.Took, m.Details = b.Permanent, time.Duration(b.Duration)*time.Millisecond, b.Facts
 		m.Tone = "good"
 		if b.Result == ledger.Failed {

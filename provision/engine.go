@@ -91,6 +91,7 @@ type run struct {
 	already *ledger.Run   // an earlier run that did all of this
 	started bool          // run.start or run.resume is durable
 	n, of   int
+	kind    string // of the present step
 	title   string
 
 	held   []func() error  // gives back what the run holds, until it is settled
@@ -364,6 +365,9 @@ func (r *run) emit(ev Event) {
 	ev.Slot, ev.Serial, ev.Time = r.o.Slot, r.o.Serial, time.Now()
 	if ev.Step == 0 {
 		ev.Step, ev.Of = r.n, r.of
+	}
+	if ev.Step > 0 {
+		ev.StepKind = r.kind
 	}
 	r.e.o.Watch(ev)
 }

@@ -507,3 +507,26 @@ func TestNotGivenBack(t *testing.T) {
 		}
 	}
 }
+
+// What happens in a step comes with the step's kind, and what happens outside of steps with none.
+func TestEventsHaveTheStepsKind(t *testing.T) {
+	r := recipe(t, 1, full)
+	var kinds []string
+	l := newLine(t, Options{Watch: func(ev Event) {
+		want := ""
+		if ev.Step > 0 {
+			want = r.Steps()[ev.Step-1].Kind()
+		}
+		if ev.StepKind != want {
+			t.Errorf("%s of step %d: kind %q, want %q", ev.Kind, ev.Step, ev.StepKind, want)
+		}
+		if ev.Kind == StepBegan {
+			kinds = append(kinds, ev.StepKind)
+		}
+	}})
+	l.socket.put("1", fresh(t, 1, nor.Options{}))
+	l.want(l.run(r, "1", "S1"), ledger.Pass, "")
+	if len(kinds) != len(r.Steps()) || len(kinds) < 3 {
+		t.Errorf("%d steps began: %q", len(kinds), kinds)
+	}
+}

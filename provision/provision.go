@@ -104,6 +104,7 @@ type Event struct {
 	Serial    string
 	Time      time.Time
 	Step, Of  int    // 1 is the first step; 0 outside steps
+	StepKind  string // of the step, as its recipe names it (recipes.Step); "" outside steps
 	Title     string // of the step, or the sentence of the event
 	Permanent bool   // the step cannot be undone on this chip
 	// Done and Total measure the present move of a step, in bytes. Verifying starts from 0 again.

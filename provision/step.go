@@ -55,7 +55,7 @@ func (r *run) walk(ctx context.Context) error {
 		if r.o.Trial && s.Permanent() {
 			return &verdict{ledger.Trial, "trial", "Everything before the first permanent step was confirmed: " + s.Title() + " was not begun.", "Run it without --trial to provision the unit."}
 		}
-		r.n, r.title = i+1, s.Title()
+		r.n, r.kind, r.title = i+1, s.Kind(), s.Title()
 		r.emit(Event{Kind: StepBegan, Title: r.title, Permanent: s.Permanent()})
 		entry := ledger.RunStep{Run: r.id, Serial: r.o.Serial, N: r.n, Of: r.of, Step: s.Kind(), Title: r.title, Permanent: s.Permanent(),
 			Started: time.Now().UTC().Format(ledger.TimeFormat), Facts: []ledger.Fact{}}
