@@ -32,8 +32,9 @@ type picture struct {
 	data       any
 	high       bool
 	lost       bool
-	open       string // slot whose details are open
-	scanned    string // code and answer at the foot
+	open       string   // slot whose details are open
+	scanned    string   // code and answer at the foot
+	size       [2]int64 // of the window; where it is not given, those of a line
 }
 
 var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
@@ -100,6 +101,18 @@ func gallery() []picture {
 		many = append(many, row)
 	}
 	one := base([]Tile{at(fail, "1")})
+	var long [][]Tile
+	for y := range 4 {
+		var row []Tile
+		for x := range 4 {
+			kind := at(kinds[(y*4+x)*7%len(kinds)], fmt.Sprint(y*4+x+1))
+			if kind.Serial != "" {
+				kind.Serial = fmt.Sprintf("PCBA-2026-11-26-LINE3-%06d", 4711+y*4+x)
+			}
+			row = append(row, kind)
+		}
+		long = append(long, row)
+	}
 
 	return append([]picture{
 		{name: "wall-idle", page: "wall", state: next(started, "next-no-job")},
@@ -110,6 +123,8 @@ func gallery() []picture {
 		{name: "wall-hands", page: "wall", state: next(hands, "next-reseat", "serial", "GW-000129", "slot", "2")},
 		{name: "wall-8", page: "wall", state: next(eight, "next-put-in", "serial", "GW-000127", "slot", "8")},
 		{name: "wall-32", page: "wall", state: next(base(many...), "next-scan", "slot", "4")},
+		{name: "wall-long", page: "wall", state: next(base(long...), "next-scan", "slot", "4"), size: [2]int64{1024, 768}},
+		{name: "wall-zoomed", page: "wall", state: next(outcomes, "next-take-fail", "serial", "GW-000118", "slot", "2", "card", "REJECT"), size: [2]int64{640, 400}},
 		{name: "wall-1", page: "wall", state: next(one, "next-take-fail", "serial", "GW-000118", "slot", "1", "card", "REJECT")},
 		{name: "wall-fail-card", page: "wall", state: next(outcomes, "next-take-fail", "serial", "GW-000118", "slot", "2", "card", "REJECT"), open: "2"},
 		{name: "wall-contrast", page: "wall", state: next(eight, "next-put-in", "serial", "GW-000127", "slot", "8"), high: true},
@@ -137,18 +152,24 @@ func (p *pages) draw(pic picture, lang string) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// Every picture can be drawn in every language, nothing in it is inline or of another host, and no sentence is missing. With -write they are taken in a browser: `make pictures`.
-func TestGallery(t *testing.T) {
-	p := newPages(Options{Language: "en", Log: slog.New(slog.DiscardHandler)})
+// still answers what drawn pages ask for by themselves, of a station in which nothing happens.
+func (p *pages) still() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.Handle("GET /assets/", p.assets)
-	mux.HandleFunc("GET /", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }) // what pages ask for by themselves
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("GET /live", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		fmt.Fprintf(w, "event: heartbeat\ndata: {}\n\n")
 		http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	})
+	return mux
+}
+
+// Every picture can be drawn in every language, nothing in it is inline or of another host, and no sentence is missing. With -write they are taken in a browser: `make pictures`.
+func TestGallery(t *testing.T) {
+	p := newPages(Options{Language: "en", Log: slog.New(slog.DiscardHandler)})
+	mux := p.still()
 	for _, pic := range gallery() {
 		for _, lang := range Languages {
 			b, err := p.draw(pic, lang)
@@ -184,7 +205,11 @@ func TestGallery(t *testing.T) {
 			page.Go(server.URL + "/" + lang + "/" + pic.name)
 			page.Wait(`document.fonts.status === "loaded"`)
 			pic.arrange(page)
-			for _, size := range [][2]int64{{1280, 800}, {1920, 1080}} {
+			sizes := [][2]int64{{1280, 800}, {1920, 1080}}
+			if pic.size[0] != 0 {
+				sizes = [][2]int64{pic.size}
+			}
+			for _, size := range sizes {
 				page.Resize(size[0], size[1])
 				page.Picture(filepath.Join(*write, fmt.Sprintf("%s-%s-%d.webp", pic.name, lang, size[0])))
 			}

@@ -40,7 +40,11 @@ func (p part) Looks() [][]look {
 			if x < len(row) {
 				t = row[x]
 			}
-			looks[y] = append(looks[y], look{Tile: t, ID: fmt.Sprintf("tile-%d-%d", y, x), Face: faceOf(t), Role: p.Role})
+			l := look{Tile: t, ID: fmt.Sprintf("tile-%d-%d", y, x), Face: faceOf(t), Role: p.Role}
+			if l.Face == "open" {
+				l.Serial = cmp.Or(l.Serial, t.Said.Facts["serial"])
+			}
+			looks[y] = append(looks[y], l)
 		}
 	}
 	return looks
@@ -92,6 +96,36 @@ func faceOf(t Tile) string {
 		return "stopped"
 	}
 	return string(cmp.Or(t.State, Unwatched))
+}
+
+// longest is how many letters of a serial a tile shows at most.
+const longest = 32
+
+// lettersOf is the class of a serial's element, by how many letters it has.
+func lettersOf(serial string) string {
+	for _, n := range []int{10, 16, 22} {
+		if len(serial) <= n {
+			return fmt.Sprintf("n%d", n)
+		}
+	}
+	return fmt.Sprintf("n%d", longest)
+}
+
+// ending is a serial as a tile shows it: where it is longer than fits, its end, which is where serials differ.
+func ending(serial string) string {
+	r := []rune(serial)
+	if len(r) <= longest {
+		return serial
+	}
+	return "…" + string(r[len(r)-longest+1:])
+}
+
+// short is the word of a result's cause, for tiles too small for its sentence. It is English; other catalogues have short sentences.
+func short(lang string, r *Result) string {
+	if lang != Languages[0] {
+		return ""
+	}
+	return r.Cause
 }
 
 // what of a result: its cause in one sentence. English is what the catalogue says too; the engine's own sentence stands beside it, with its numbers.

@@ -140,6 +140,9 @@ func (p *library) words(lang string, text Text) template.FuncMap {
 		"detail":    text.detail,
 		"why":       text.why,
 		"remedy":    func(r *Result) string { return text.remedy(lang, r) },
+		"short":     func(r *Result) string { return short(lang, r) },
+		"letters":   lettersOf,
+		"ending":    ending,
 		"faceClass": faceClass,
 		"dict":      dict,
 		"languageName": func(lang string) string {
