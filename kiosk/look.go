@@ -78,7 +78,7 @@ func (p part) Dense() string {
 }
 
 func faceOf(t Tile) string {
-	busy := t.State == provision.Scanned || t.State == provision.Armed || t.State == provision.Running
+	busy := t.State == provision.Scanned || t.State == provision.Armed || t.State == provision.Running && t.Run != nil // a run's end is heard of before the line knows it
 	switch {
 	case t.Slot == "":
 		return "place"

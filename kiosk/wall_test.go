@@ -1,6 +1,9 @@
 package kiosk
 
 import (
+	"bytes"
+	"regexp"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,6 +50,38 @@ func TestRunOnTheWall(t *testing.T) {
 	says(NextScan)
 	if one := tile(); one.Result != nil || one.Serial != "" {
 		t.Errorf("%+v", one)
+	}
+}
+
+// A tile is never empty, in whatever order the engine and the line tell of a run: the engine may have ended it before the line says that it runs, and the line knows of its end later.
+func TestNoTileIsEmpty(t *testing.T) {
+	status := func(state provision.SlotState) func(*Wall) {
+		return func(w *Wall) {
+			w.Slots([]provision.SlotStatus{{Slot: "1", State: state, Serial: "GW-1", There: state != provision.Armed}})
+		}
+	}
+	event := func(ev provision.Event) func(*Wall) {
+		ev.Slot, ev.Serial = "1", "GW-1"
+		return func(w *Wall) { w.Event(ev) }
+	}
+	armed, runs, done := status(provision.Armed), status(provision.Running), status(provision.Occupied)
+	began := event(provision.Event{Kind: provision.Started})
+	ended := event(provision.Event{Kind: provision.Ended, Result: &provision.Result{Run: "0123456789abcdef", Outcome: ledger.Pass}})
+	back := func(w *Wall) { w.Result("1", "GW-1", nil, true) }
+	words := regexp.MustCompile(`class="(face-word|run-title|result-word)[ n0-9]*">[^<]`)
+	for name, order := range map[string][]func(*Wall){"as it is": {armed, runs, began, ended, done}, "the line late": {armed, began, ended, runs, done}, "taken back": {armed, runs, began, ended, back, done}} {
+		w := NewWall(WallOptions{Rows: [][]string{{"1"}}})
+		for i, do := range order {
+			do(w)
+			var b bytes.Buffer
+			if err := theLibrary().pages["en"]["wall"].ExecuteTemplate(&b, "tile", (part{State: w.State()}).Looks()[0][0]); err != nil {
+				t.Fatal(err)
+			}
+			face, _, _ := strings.Cut(b.String(), `class="more"`)
+			if i > 0 && !words.MatchString(face) {
+				t.Errorf("%s, %d: the tile is empty:\n%s", name, i, face)
+			}
+		}
 	}
 }
 
