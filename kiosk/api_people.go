@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"html/template"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -187,7 +188,7 @@ func (s *Server) setUp(ctx context.Context, in *setUpInput) (*answered, error) {
 	case p != nil:
 	case !s.o.People.None():
 		p = problem(http.StatusConflict, "set-up-done", "there are users already", "Sign in, or ask an admin.")
-	case !s.o.Open && (s.o.SetUp == "" || subtle.ConstantTimeCompare([]byte(in.Body.Code), []byte(s.o.SetUp)) == 0):
+	case !s.o.Open && (s.o.SetUp == "" || subtle.ConstantTimeCompare([]byte(strings.ToUpper(strings.TrimSpace(in.Body.Code))), []byte(s.o.SetUp)) == 0):
 		p = problem(http.StatusForbidden, "set-up-code", "that is not the code", "It stands where the station was started.")
 	}
 	if p != nil {

@@ -25,7 +25,7 @@ type Options struct {
 	Log      *slog.Logger
 	// Open says that whoever asks may do everything while there are no people: a simulated station that answers on loopback only.
 	Open bool
-	// SetUp is the code that whoever makes the first user has to know. It is not asked for where Open.
+	// SetUp is the code that whoever makes the first user has to know, in capitals; small letters are taken as well. It is not asked for where Open.
 	SetUp string
 	// TLS says that the pages are served over it.
 	TLS bool
