@@ -109,13 +109,21 @@ func (s *Server) allow(ctx context.Context, pattern string, a Action, v visitor)
 	return p
 }
 
-// note logs what was refused. Codes, PINs and tokens are never in it.
+// note logs what was refused: of who is refused over and over, some, and then how many were not. Codes, PINs and tokens are never in it.
 func (s *Server) note(pattern string, a Action, v visitor, p *Problem) {
+	if s.notes.take(v.key()) > 0 {
+		s.unnoted.Add(1)
+		return
+	}
 	user := "-"
 	if v.Person != nil {
 		user = v.Person.ID
 	}
-	s.o.Log.Warn("refused", "route", pattern, "action", string(a), "user", user, "cause", p.Said.Word)
+	facts := []any{"route", pattern, "action", string(a), "user", user, "cause", p.Said.Word}
+	if n := s.unnoted.Swap(0); n > 0 {
+		facts = append(facts, "more", n) // before this one, of anybody
+	}
+	s.o.Log.Warn("refused", facts...)
 }
 
 // read takes the request in whole, before anything is done.

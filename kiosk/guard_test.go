@@ -5,6 +5,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // What is for another host, or comes from another site, does not get to any route.
@@ -102,4 +104,28 @@ func TestRightsAreThoseOfTheEnd(t *testing.T) {
 			t.Errorf("people are changed by who is no admin: %v", err)
 		}
 	}
+}
+
+// A stranger does not fill the log: it has the first refusals, and says later how many more there were. Others' are there meanwhile.
+func TestLogOfRefusals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newSite(t, Options{})
+		for range 1000 {
+			if w := x.ask("", "GET", "/api/v1/state", ""); w.Code != 401 {
+				t.Fatalf("%d %s", w.Code, w.Body)
+			}
+		}
+		if n := len(x.log.lines()); n != 60 {
+			t.Errorf("%d lines of 1000 refusals, want 60", n)
+		}
+		x.ask("op-1", "GET", "/api/v1/users", "")
+		if lines := x.log.lines(); len(lines) != 1 || !strings.Contains(lines[0], "user=op-1") || !strings.HasSuffix(lines[0], " more=940") {
+			t.Errorf("somebody else's: %q", lines)
+		}
+		time.Sleep(10 * time.Second)
+		x.ask("", "GET", "/api/v1/state", "")
+		if lines := x.log.lines(); len(lines) != 1 || strings.Contains(lines[0], "more=") {
+			t.Errorf("10 s later: %q", lines)
+		}
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"regexp"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -82,6 +83,8 @@ type Server struct {
 	changes   *rate          // of what changes something, by session or address
 	signIns   *rate          // of attempts to sign in, by address
 	allIns    *rate          // and of all addresses together, but for badges that nobody guesses
+	notes     *rate          // of lines in the log about what was refused, by session or address
+	unnoted   atomic.Int64   // such that the log does not have, since the last that it has
 	refusals  *rate          // of entries about what was refused, by user
 	taken     takenScans
 	verifying sync.Mutex
@@ -96,6 +99,7 @@ func New(o Options) *Server {
 	s := &Server{
 		o: o, mux: http.NewServeMux(), key: make([]byte, 32), cross: http.NewCrossOriginProtection(),
 		taken: takenScans{scans: map[scanID]*takenScan{}}, changes: newRate(20, 60), signIns: newRate(10.0/60, 10), allIns: newRate(1, 60), refusals: newRate(1, 10),
+		notes: newRate(0.1, 60),
 	}
 	rand.Read(s.key) // never fails
 	o.People.Form = o.Badge
@@ -114,7 +118,7 @@ func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.setHeaders(w.Header())
 		if p := s.strange(r); p != nil {
-			s.note(fmt.Sprintf("%s %.100s", r.Method, r.URL.Path), Anybody, visitor{}, p)
+			s.note(fmt.Sprintf("%s %.100s", r.Method, r.URL.Path), Anybody, visitor{address: addressOf(r)}, p)
 			s.answer(w, r, p, false)
 			return
 		}
