@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strconv"
 	"strings"
@@ -93,16 +94,7 @@ func checkPage(pg *yamltext.Page, n *yaml.Node, slots []string) {
 		}
 		return ""
 	})
-	checkText(pg, found, "badge", func(s string) string {
-		_, err := regexp.Compile(s)
-		switch {
-		case err != nil:
-			return fmt.Sprintf("badge %s is no regular expression: %v", yamltext.Quote(s), err)
-		case !strings.HasPrefix(s, "^") || !strings.HasSuffix(s, "$"):
-			return fmt.Sprintf("badge %s has to be the whole of a code, from ^ to $: another code that looks like a badge would sign somebody in", yamltext.Quote(s))
-		}
-		return ""
-	})
+	checkText(pg, found, "badge", wrongBadge)
 	checkText(pg, found, "recipes", func(string) string { return "" })
 	if f, ok := found["scanner"]; ok {
 		checkScanner(pg, f.Value)
@@ -116,6 +108,30 @@ func checkPage(pg *yamltext.Page, n *yaml.Node, slots []string) {
 	if f, ok := found["rows"]; ok {
 		checkRows(pg, f.Value, slots)
 	}
+}
+
+// strangeInBadge is what a browser reads differently in a regular expression, or not at all: groups but (?:, escapes but \d, \w and those of signs, classes by name, "]" as the first of
+// a class, and what is not ASCII.
+var strangeInBadge = regexp.MustCompile(`\(\?[^:]|\\[^dw[:punct:]]|\[:|\[\^?\]|[^ -~]`)
+
+// wrongBadge tells what is wrong with the form of badges, "" for nothing: Go and the page have to read the same in it, and in that the whole of a code.
+func wrongBadge(s string) string {
+	re, err := syntax.Parse(s, syntax.Perl)
+	if err != nil {
+		return fmt.Sprintf("badge %s is no regular expression: %v", yamltext.Quote(s), err)
+	}
+	if found := strangeInBadge.FindString(s); found != "" {
+		return fmt.Sprintf("badge %s has %s, which a browser does not read as this program does: use [ ], ( ), |, { }, ?, *, +, ., \\d and \\w", yamltext.Quote(s), yamltext.Quote(found))
+	}
+	if n := len(re.Sub); re.Op != syntax.OpConcat || n < 3 || re.Sub[0].Op != syntax.OpBeginText || re.Sub[n-1].Op != syntax.OpEndText || slices.ContainsFunc(re.Sub[1:n-1], hasEnd) {
+		return fmt.Sprintf("badge %s has to be the whole of a code, from ^ to $, with ( ) around what | is between: another code that looks like a badge would sign somebody in", yamltext.Quote(s))
+	}
+	return ""
+}
+
+// hasEnd tells whether ^ or $ is anywhere in a part of a regular expression.
+func hasEnd(re *syntax.Regexp) bool {
+	return re.Op == syntax.OpBeginText || re.Op == syntax.OpEndText || slices.ContainsFunc(re.Sub, hasEnd)
 }
 
 // checkText reads one value of a group, where it is there.
