@@ -40,6 +40,9 @@ func (c *config) pageTLS(host string, now time.Time) (_ *tls.Config, hosts []str
 			return nil, nil, "", exit(exitError, fmt.Errorf("the certificate of the page cannot be made: %w", err))
 		}
 	}
+	if info, err := os.Stat(keyFile); err == nil && info.Mode().Perm()&0o027 != 0 { // a group may be one that keeps keys
+		return nil, nil, "", exit(exitRefused, fmt.Errorf("the key of the page's certificate, %s, is not its owner's alone: its mode is %#o; run chmod 0600 on it, and think about who may have read it", keyFile, info.Mode().Perm()))
+	}
 	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
 		return nil, nil, "", exit(exitRefused, fmt.Errorf("the certificate of the page cannot be used: %w", err))

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -43,6 +44,15 @@ func TestPageCertificate(t *testing.T) {
 	if second == first {
 		t.Error("it was not made again before it ends")
 	}
+	key := filepath.Join(c.Data, "tls", "key.pem")
+	for mode, good := range map[os.FileMode]bool{0o600: true, 0o640: true, 0o644: false, 0o620: false, 0o602: false} { // one of its group may be what a host's keys are for
+		if err := os.Chmod(key, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, _, err := c.pageTLS("", now.Add(796*24*time.Hour)); (err == nil) != good || err != nil && !strings.Contains(err.Error(), "chmod 0600") {
+			t.Errorf("a key of mode %v: %v", mode, err)
+		}
+	}
 	cert := filepath.Join(c.Data, "tls", "cert.pem")
 	if err := os.Remove(cert); err != nil { // as a death between the two files leaves it
 		t.Fatal(err)
@@ -59,7 +69,7 @@ func TestPageCertificate(t *testing.T) {
 	if text, err := os.ReadFile(cert); err != nil || string(text) != "none" {
 		t.Errorf("%q, %v", text, err)
 	}
-	c.Page.TLS.Cert, c.Page.TLS.Key = cert, filepath.Join(c.Data, "tls", "key.pem")
+	c.Page.TLS.Cert, c.Page.TLS.Key = cert, key
 	if _, _, _, err := c.pageTLS("", now); err == nil {
 		t.Error("a certificate of one's own that is none is no error")
 	}
