@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -142,11 +143,12 @@ func (s *Server) strange(r *http.Request) *Problem {
 	if err != nil {
 		host = trimBrackets(r.Host)
 	}
-	hosts := s.o.Hosts
-	if len(hosts) == 0 {
-		hosts = []string{"localhost", "127.0.0.1", "::1"}
+	here := slices.ContainsFunc(s.o.Hosts, func(h string) bool { return isHost(h, host) })
+	if len(s.o.Hosts) == 0 {
+		at, err := netip.ParseAddr(host)
+		here = strings.EqualFold(host, "localhost") || err == nil && at.Unmap().IsLoopback() // no name is made to point there where an address is asked for
 	}
-	if !slices.ContainsFunc(hosts, func(h string) bool { return isHost(h, host) }) {
+	if !here {
 		return problem(http.StatusMisdirectedRequest, "wrong-host", "this station does not go by that name", "Open the address that it printed when it was started.")
 	}
 	if s.cross.Check(r) != nil {

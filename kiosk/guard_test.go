@@ -41,6 +41,10 @@ func TestStrangersAreRefused(t *testing.T) {
 		{"one of version 6", "GET", "[::1]:8080", "", 200, ""},
 		{"one of version 6 at the usual port", "GET", "[::1]", "", 200, ""},
 		{"a name that was made to point here", "GET", "station.example:8080", "", 421, "wrong-host"},
+		{"another address of this PC", "GET", "127.0.0.5:8080", "", 200, ""},
+		{"one of version 4 in version 6", "GET", "[::ffff:127.0.0.1]:8080", "", 200, ""},
+		{"the same as browsers write it", "GET", "[::ffff:7f00:1]:8080", "", 200, ""},
+		{"another PC's address", "GET", "192.0.2.1:8080", "", 421, "wrong-host"},
 		{"none", "GET", "", "", 421, "wrong-host"},
 		{"a page of another site", "POST", "localhost:8080", "http://example.com", 403, "other-site"},
 	} {
