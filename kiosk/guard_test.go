@@ -1,6 +1,7 @@
 package kiosk
 
 import (
+	"context"
 	"io"
 	"net/http/httptest"
 	"strings"
@@ -132,4 +133,43 @@ func TestLogOfRefusals(t *testing.T) {
 			t.Errorf("10 s later: %q", lines)
 		}
 	})
+}
+
+// Who signed off, or has another role, does not go on to watch.
+func TestStreamsEndWithRights(t *testing.T) {
+	for _, path := range []string{"/live", "/api/v1/events"} {
+		synctest.Test(t, func(t *testing.T) {
+			x := newSite(t, Options{})
+			supervisor := Supervisor
+			for who, end := range map[string]func() error{
+				"aud-1": func() error { return x.o.People.SignOut(t.Context(), x.sessions["aud-1"], "button") },
+				"op-1": func() error {
+					_, err := x.o.People.Change(t.Context(), Who{ID: "adm-1"}, "op-1", PersonChange{Role: &supervisor})
+					return err
+				},
+			} {
+				ctx, cancel := context.WithCancel(t.Context())
+				ended := make(chan *httptest.ResponseRecorder, 1)
+				go func() { ended <- x.send(x.request(who, "GET", path, "").WithContext(ctx)) }()
+				synctest.Wait()
+				x.o.Wall.Mirror("copied to the mirror")
+				synctest.Wait()
+				if x.o.Wall.watching() != 1 {
+					t.Fatalf("%s: %s does not watch", path, who)
+				}
+				if err := end(); err != nil {
+					t.Error(err)
+				}
+				x.o.Wall.Mirror("fails for " + who)
+				synctest.Wait()
+				if x.o.Wall.watching() != 0 {
+					t.Errorf("%s: %s goes on to watch", path, who)
+				}
+				cancel()
+				if w := <-ended; w.Code != 200 || strings.Contains(w.Body.String(), "fails for "+who) {
+					t.Errorf("%s: %s was told %d %s", path, who, w.Code, w.Body)
+				}
+			}
+		})
+	}
 }

@@ -8,6 +8,9 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -199,6 +202,33 @@ func TestMatrixHasEveryRoute(t *testing.T) {
 		}
 	}
 	t.Logf("%d routes, %d of them in the document, %d codes", len(have), n, len(codes))
+}
+
+// No route gets past the guard, and so past the matrix, which has what the guard knows: a mux is given patterns in three places. They are handle, and what the socket has besides
+// (all of handle's, and POST /api/v1/runs, which nobody asks for over the network: TestLocal).
+func TestNoRoutePastTheGuard(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	call := regexp.MustCompile(`\.Handle(?:Func)?\(.*,`)
+	for _, f := range files {
+		if strings.HasSuffix(f, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range call.FindAllString(string(text), -1) {
+			found = append(found, f+" "+c)
+		}
+	}
+	want := []string{"guard.go .HandleFunc(t.pattern, func(w http.ResponseWriter,", `server.go .Handle("/",`, `server.go .HandleFunc("POST /api/v1/runs",`}
+	if !slices.Equal(found, want) {
+		t.Errorf("routes are added by %q, want %q", found, want)
+	}
 }
 
 // Who may, may, and everybody else is refused: with the status, a line in the log that names route, action, person and cause, and, of who is signed in, an entry. What
