@@ -157,6 +157,24 @@ func TestUnknownIsToldTheSame(t *testing.T) {
 	}
 }
 
+// Names of nobody are one in all ways of writing them that are one for names of somebody: else they could be told apart.
+func TestFold(t *testing.T) {
+	for _, pair := range [][2]string{{"ſue", "SUE"}, {"\u212Aarl", "karl"}, {"ΣΊΣΥΦΟΣ", "σίσυφος"}, {"ß", "SS"}, {"İ", "i"}, {"王", "王"}, {"a", "b"}, {"\xff", "\xfe"}} {
+		if one, same := fold(pair[0]) == fold(pair[1]), strings.EqualFold(pair[0], pair[1]); one != same {
+			t.Errorf("%q and %q are one: %v, and for names %v", pair[0], pair[1], one, same)
+		}
+	}
+	c := staffed(t)
+	for i, name := range []string{"ſam", "SAM", "sam", "Sam", "ſAM"} {
+		if _, _, err := c.SignInPIN(t.Context(), name, "9999"); errors.As(err, new(*LockedError)) != (i == lockAfter-1) {
+			t.Errorf("try %d: %v", i+1, err)
+		}
+	}
+	if locks := mostStrange / 60. / longestLock.Minutes(); locks < 1 {
+		t.Errorf("names are forgotten within %v of the longest lock", locks)
+	}
+}
+
 // Names of nobody are counted without limit neither of memory nor of the file.
 func TestManyUnknownNames(t *testing.T) {
 	c := staffed(t)
