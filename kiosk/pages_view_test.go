@@ -319,3 +319,17 @@ func TestPagesBesideTheWall(t *testing.T) {
 		t.Errorf("a serial is not escaped: %s", body)
 	}
 }
+
+// What the ledger refuses is not called a fault of the station, on a page or in the API.
+func TestCursorOfNoPage(t *testing.T) {
+	x := newSite(t, Options{})
+	x.records.fail(&Refusal{Status: 422, Said: Said{Word: WordCursor, Text: "cursor \"zzz\" is not one that a page returned"}})
+	for path, want := range map[string]string{"/units": "That page of the search is not there", "/api/v1/units": `"word":"cursor-wrong"`} {
+		if w := x.ask("op-1", "GET", path+"?cursor=zzz", ""); w.Code != 422 || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+	if lines := x.log.lines(); len(lines) > 0 {
+		t.Errorf("the log says %q", lines)
+	}
+}

@@ -9,6 +9,7 @@ const (
 	WordUnitPermitted = "unit-permitted" // serial, by
 	WordReason        = "reason-wrong"   //
 	WordNotPermitted  = "unit-no-permit" // serial
+	WordCursor        = "cursor-wrong"   //
 )
 
-var RecordsWords = []string{WordUnitNotOpen, WordUnitRunning, WordUnitOpen, WordUnitNotBegun, WordUnitPermitted, WordReason, WordNotPermitted}
+var RecordsWords = []string{WordUnitNotOpen, WordUnitRunning, WordUnitOpen, WordUnitNotBegun, WordUnitPermitted, WordReason, WordNotPermitted, WordCursor}

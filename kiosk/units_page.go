@@ -1,6 +1,7 @@
 package kiosk
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 )
@@ -36,8 +37,12 @@ func find(records Records, text, cursor string, limit int) (rows []UnitRow, next
 	return rows, next, err
 }
 
-// fault says that the ledger could not be read.
+// fault says that the ledger could not be read, or refused what it was asked.
 func (p *pages) fault(w http.ResponseWriter, r *http.Request, err error) {
+	if refusal := (*Refusal)(nil); errors.As(err, &refusal) {
+		p.show(w, r, refusal.Status, "refused", problem(refusal.Status, refusal.Word, refusal.Text, refusal.Next))
+		return
+	}
 	p.o.Log.Error("a page could not be made", "path", r.URL.Path, "cause", err)
 	p.show(w, r, http.StatusInternalServerError, "fault", err.Error())
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -80,9 +81,10 @@ func (d *DB) Find(text, cursor string, limit int) (units []Unit, next string, er
 	return units, next, err
 }
 
-func badCursor(cursor string) error {
-	return fmt.Errorf("cursor %q is not one that a page returned", cursor)
-}
+// ErrCursor means that a cursor is not one that a page of the same search returned.
+var ErrCursor = errors.New("is not one that a page returned")
+
+func badCursor(cursor string) error { return fmt.Errorf("cursor %q %w", cursor, ErrCursor) }
 
 // finder looks for units within a transaction.
 type finder struct {

@@ -129,8 +129,10 @@ func TestFindBad(t *testing.T) {
 		t.Fatalf("%q, %v", cursor, err)
 	}
 	for _, c := range []string{"x", "00", cursor + "0"} {
-		if _, _, err := d.Find("B", c, 1); err == nil {
-			t.Errorf("cursor %q was taken", c)
+		for _, text := range []string{"B", ""} {
+			if _, _, err := d.Find(text, c, 1); !errors.Is(err, ErrCursor) {
+				t.Errorf("cursor %q of %q: %v", c, text, err)
+			}
 		}
 	}
 	if _, _, err := d.Find("A", cursor, 1); err == nil {

@@ -80,7 +80,7 @@ func (d *DB) Units(q UnitQuery) (units []Unit, next string, err error) {
 	if q.Cursor != "" {
 		at, err := hex.DecodeString(q.Cursor)
 		if err != nil || len(at) != 16 {
-			return nil, "", fmt.Errorf("cursor %q is not one that a page returned", q.Cursor)
+			return nil, "", badCursor(q.Cursor)
 		}
 		if at = append(bytes.Clone(prefix), at...); bytes.Compare(at, high) < 0 {
 			high = at

@@ -28,6 +28,9 @@ func (b *bench) records(running func(serial string) bool) *records {
 
 func (r *records) Find(text, cursor string, limit int) ([]kiosk.UnitRow, string, error) {
 	units, next, err := r.db.Find(text, cursor, limit)
+	if errors.Is(err, store.ErrCursor) {
+		return nil, "", &kiosk.Refusal{Status: http.StatusUnprocessableEntity, Said: kiosk.Said{Word: kiosk.WordCursor, Text: err.Error(), Next: "Begin the search anew."}}
+	}
 	rows := []kiosk.UnitRow{}
 	for _, u := range units {
 		rows = append(rows, kiosk.UnitRow{Serial: u.Serial, Outcome: u.Outcome, Cause: u.Cause, Closed: u.Closed, Rework: u.Rework != nil, Recipe: u.Recipe, UID: u.UID, Slot: u.Slot,

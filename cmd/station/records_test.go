@@ -52,6 +52,11 @@ func TestRecords(t *testing.T) {
 	if none, _, err := r.Find("TB-9", "", 10); err != nil || none == nil || len(none) != 0 {
 		t.Errorf("%+v, %v", none, err)
 	}
+	for _, text := range []string{"", "TB"} {
+		if _, _, err := r.Find(text, "zzz", 10); !refusedWith(err, kiosk.WordCursor) {
+			t.Errorf("a cursor of no page of %q: %v", text, err)
+		}
+	}
 	runs, permits, err := r.Unit("TB-0001")
 	if err != nil || len(runs) != 1 || len(permits) != 1 {
 		t.Errorf("%d runs and %d permissions, %v", len(runs), len(permits), err)
@@ -186,4 +191,10 @@ func TestRecordsClose(t *testing.T) {
 	if _, ok, err := r.Verify(t.Context()); err != nil || !ok {
 		t.Errorf("%v, %v", ok, err)
 	}
+}
+
+// refusedWith tells whether an error is a refusal that says a word.
+func refusedWith(err error, word string) bool {
+	var refusal *kiosk.Refusal
+	return errors.As(err, &refusal) && refusal.Word == word
 }
