@@ -58,7 +58,14 @@ func (s *Server) addLine(api huma.API) {
 		return answerOf(s.do(ctx, Deed{Action: BeginJob, Recipe: in.Body.Recipe, Quantity: in.Body.Quantity, Trial: in.Body.Trial}))
 	})
 	add(s, api, "POST /api/v1/jobs/close", CloseJob, "Close the job", deed[none](s, CloseJob))
-	add(s, api, "POST /api/v1/shift/begin", BeginShift, "Begin a shift: the station looks at itself", deed[none](s, BeginShift))
+	add(s, api, "POST /api/v1/shift/begin", BeginShift, "Begin a shift: the station looks at itself", func(ctx context.Context, _ *none) (*answered, error) {
+		if v := visitorOf(ctx); !v.local {
+			if wait := s.shifts.take(v.key()); wait > 0 {
+				return nil, tooMany(wait)
+			}
+		}
+		return answerOf(s.do(ctx, Deed{Action: BeginShift}))
+	})
 	add(s, api, "POST /api/v1/shift/end", EndShift, "End the shift: names what is not settled", deed[none](s, EndShift))
 }
 

@@ -291,6 +291,18 @@ func TestHaste(t *testing.T) {
 		if w := x.ask("sup-1", "POST", "/api/v1/cancel", ""); w.Code != 200 {
 			t.Errorf("somebody else: %d", w.Code)
 		}
+		for i := range 7 {
+			if i == 6 {
+				time.Sleep(10 * time.Second)
+			}
+			w := x.ask("sup-1", "POST", "/api/v1/shift/begin", "")
+			if late := i == 5; (w.Code == 429) != late || late && w.Header().Get("Retry-After") != "10" {
+				t.Fatalf("shift %d: %d, Retry-After %q", i, w.Code, w.Header().Get("Retry-After"))
+			}
+		}
+		if n := strings.Count(strings.Join(x.station.wanted(), "\n"), "begin-shift by sup-1"); n != 6 {
+			t.Errorf("%d shifts were begun, want 6", n)
+		}
 		for i := range 11 {
 			w := x.ask("", "POST", "/api/v1/session", fmt.Sprintf(`{"name":"nobody %d","pin":"4711"}`, i))
 			if late := i == 10; (w.Code == 429) != late || !late && w.Code != 401 {

@@ -83,6 +83,7 @@ type Server struct {
 	changes   *rate          // of what changes something, by session or address
 	signIns   *rate          // of attempts to sign in, by address
 	allIns    *rate          // and of all addresses together, but for badges that nobody guesses
+	shifts    *rate          // of shifts that are begun, each of them an entry and a look at every slot, by session or address
 	notes     *rate          // of lines in the log about what was refused, by session or address
 	unnoted   atomic.Int64   // such that the log does not have, since the last that it has
 	refusals  *rate          // of entries about what was refused, by user
@@ -99,7 +100,7 @@ func New(o Options) *Server {
 	s := &Server{
 		o: o, mux: http.NewServeMux(), key: make([]byte, 32), cross: http.NewCrossOriginProtection(),
 		taken: takenScans{scans: map[scanID]*takenScan{}}, changes: newRate(20, 60), signIns: newRate(10.0/60, 10), allIns: newRate(1, 60), refusals: newRate(1, 10),
-		notes: newRate(0.1, 60),
+		notes: newRate(0.1, 60), shifts: newRate(0.1, 5),
 	}
 	rand.Read(s.key) // never fails
 	o.People.Form = o.Badge
