@@ -102,7 +102,7 @@ func (s *Server) scan(ctx context.Context, in *scanInput) (*answered, error) {
 	r := s.readCode(in.Body.Code)
 	switch {
 	case r.badge:
-		return s.enter(ctx, !isMade(in.Body.Code), func() (string, Person, error) { return s.o.People.SignInBadge(ctx, in.Body.Code) })
+		return s.enterBadge(ctx, in.Body.Code)
 	case r.misread:
 		p := problem(http.StatusUnprocessableEntity, "badge-misread", "that looks like a badge that was not read whole", "Scan it again.")
 		s.note(patternScan, Anybody, v, p)

@@ -78,12 +78,10 @@ func (s *Server) addPeople(api huma.API) {
 		return out, nil
 	})
 	add(s, api, "POST /api/v1/session", Anybody, "Sign in, by badge or by name and PIN", func(ctx context.Context, in *signInInput) (*answered, error) {
-		return s.enter(ctx, !isMade(in.Body.Badge), func() (string, Person, error) {
-			if in.Body.Badge != "" {
-				return s.o.People.SignInBadge(ctx, in.Body.Badge)
-			}
-			return s.o.People.SignInPIN(ctx, in.Body.Name, in.Body.PIN)
-		})
+		if in.Body.Badge != "" {
+			return s.enterBadge(ctx, in.Body.Badge)
+		}
+		return s.enter(ctx, "pin", true, func() (string, Person, error) { return s.o.People.SignInPIN(ctx, in.Body.Name, in.Body.PIN) })
 	})
 	add(s, api, "DELETE /api/v1/session", Anybody, "Sign off", func(ctx context.Context, _ *none) (*answered, error) { return s.leave(ctx, "button") })
 	add(s, api, "POST /api/v1/setup", Anybody, "Make the first user, an admin", s.setUp)
@@ -137,8 +135,12 @@ func (s *Server) reload(token, word, text string, who Person) *answered {
 	return out
 }
 
-// enter signs somebody in on the page that asks, and whoever was signed in there off.
-func (s *Server) enter(ctx context.Context, guessable bool, signIn func() (token string, who Person, err error)) (*answered, error) {
+func (s *Server) enterBadge(ctx context.Context, code string) (*answered, error) {
+	return s.enter(ctx, "badge", !isMade(code), func() (string, Person, error) { return s.o.People.SignInBadge(ctx, code) })
+}
+
+// enter signs somebody in on the page that asks, and whoever was signed in there off. how stands in the ledger for both.
+func (s *Server) enter(ctx context.Context, how string, guessable bool, signIn func() (token string, who Person, err error)) (*answered, error) {
 	v := visitorOf(ctx)
 	p := s.mayTry(v, guessable)
 	if p == nil && s.o.People.None() {
@@ -157,7 +159,7 @@ func (s *Server) enter(ctx context.Context, guessable bool, signIn func() (token
 		return nil, p
 	}
 	if v.Person != nil {
-		if err := s.o.People.SignOut(ctx, v.session, "badge"); err != nil {
+		if err := s.o.People.SignOut(ctx, v.session, how); err != nil {
 			s.o.Log.Error("the session before was not ended", "error", err)
 		}
 	}

@@ -70,6 +70,10 @@ func TestSignInByScan(t *testing.T) {
 	}
 	w = x.ask("first", "POST", "/api/v1/session", fmt.Sprintf(`{"badge":%q}`, badgeOf("sup-1")))
 	x.sessions["second"] = sessionOf(t, w).Value
+	other := sessionOf(t, x.ask("op-1", "POST", "/api/v1/session", `{"name":"Aude","pin":"4713"}`)) // on another page, which op-1 had
+	if other.Value == "" || other.Value == c.Value {
+		t.Errorf("the cookie is %q", other.Raw)
+	}
 	for who, want := range map[string]string{"first": "", "second": "sup-1"} {
 		var now struct{ Person *Person }
 		json.Unmarshal(x.ask(who, "GET", "/api/v1/session", "").Body.Bytes(), &now)
@@ -102,7 +106,7 @@ func TestSignInByScan(t *testing.T) {
 			entries = append(entries, fmt.Sprint(e.User, " ", e.In, " ", e.How))
 		}
 	}
-	want := []string{"op-1 true badge", "sup-1 true badge", "op-1 false badge", "sup-1 false card"}
+	want := []string{"op-1 true badge", "sup-1 true badge", "op-1 false badge", "aud-1 true pin", "op-1 false pin", "sup-1 false card"}
 	slices.Sort(entries)
 	slices.Sort(want)
 	if !slices.Equal(entries, want) {
