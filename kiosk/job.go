@@ -56,6 +56,12 @@ type Open struct {
 	Person *Said     `json:"person,omitempty"` // what a person has to decide
 }
 
+// Held is a FAIL that nobody acknowledged.
+type Held struct {
+	Slot   string `json:"slot"`
+	Serial string `json:"serial"`
+}
+
 // stepTimes are how long the steps of a job take: what its recipe lets expect, corrected by what units of it took.
 type stepTimes struct {
 	expect, took []time.Duration

@@ -116,9 +116,15 @@ func nextOpen(s *State, tiles []Tile) *Said {
 	return next(NextResumeAll, fmt.Sprintf("%d runs broke off, in slots %s: scan %s to finish them", len(here), list, provision.CardResume), "count", strconv.Itoa(len(here)), "slots", list, "card", provision.CardResume)
 }
 
-func nextFail(_ *State, tiles []Tile) *Said {
+func nextFail(s *State, tiles []Tile) *Said {
+	out := func(slot, serial string) *Said {
+		return next(NextBin, fmt.Sprintf("put the board of %s, which failed in slot %s, into the reject bin, and scan the bin's card %s", serial, slot, provision.CardReject), "slot", slot, "serial", serial, "card", provision.CardReject)
+	}
+	if len(s.Held) > 0 {
+		return out(s.Held[0].Slot, s.Held[0].Serial)
+	}
 	if t := first(tiles, func(t Tile) bool { return t.Held && !t.There }); t != nil {
-		return next(NextBin, fmt.Sprintf("put the board of %s, which failed in slot %s, into the reject bin, and scan the bin's card %s", t.Serial, t.Slot, provision.CardReject), "slot", t.Slot, "serial", t.Serial, "card", provision.CardReject)
+		return out(t.Slot, t.Serial)
 	}
 	if t := first(tiles, func(t Tile) bool { return t.Held }); t != nil {
 		return next(NextTakeFail, fmt.Sprintf("take the board of %s, which failed, out of slot %s, put it into the reject bin, and scan the bin's card %s", t.Serial, t.Slot, provision.CardReject), "slot", t.Slot, "serial", t.Serial, "card", provision.CardReject)

@@ -21,6 +21,7 @@ type State struct {
 	Shift     *Shift    `json:"shift"`          // null where none was begun
 	Job       *Job      `json:"job"`            // null where there is none
 	Open      []Open    `json:"open"`           // INTERRUPTED, oldest first
+	Held      []Held    `json:"held"`           // FAILs that nobody acknowledged, of slots that take no boards any more
 	Next      Said      `json:"next"`           // what to do now
 	Mirror    string    `json:"mirror"`         // one of the Mirror constants of package ledger
 }
@@ -64,6 +65,7 @@ type Wall struct {
 	job      *Job
 	times    stepTimes // of the job
 	open     []Open
+	held     []Held
 	mirror   string
 	next     Said // as told last
 	watchers map[*watcher]struct{}
@@ -77,7 +79,7 @@ func NewWall(o WallOptions) *Wall {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	w := &Wall{o: o, version: 1, mirror: ledger.MirrorNone, tiles: map[string]*tile{}, watchers: map[*watcher]struct{}{}}
+	w := &Wall{o: o, version: 1, mirror: ledger.MirrorNone, held: []Held{}, tiles: map[string]*tile{}, watchers: map[*watcher]struct{}{}}
 	for _, row := range o.Rows {
 		for _, name := range row {
 			if name != "" {
@@ -274,6 +276,20 @@ func (w *Wall) Open(open []Open) {
 	w.tell(true, nil)
 }
 
+// Elsewhere says which FAILs that nobody acknowledged are of slots that take no boards any more: no tile shows them.
+func (w *Wall) Elsewhere(held []provision.Held) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := []Held{}
+	for _, h := range held {
+		all = append(all, Held{h.Slot, h.Serial})
+	}
+	if !slices.Equal(all, w.held) {
+		w.held = all
+		w.tell(true, nil)
+	}
+}
+
 // Mirror says where the second copy of the ledger is: one of the Mirror constants of package ledger.
 func (w *Wall) Mirror(where string) {
 	w.mu.Lock()
@@ -300,7 +316,7 @@ func (w *Wall) State() State {
 func (w *Wall) state() State {
 	now := w.o.Now()
 	s := State{Station: w.o.Station, Simulated: w.o.Simulated, Started: w.o.Started, Version: w.version, Rows: make([][]Tile, len(w.o.Rows)),
-		Said: w.said, Shift: w.shift, Job: w.job, Open: w.open, Mirror: w.mirror}
+		Said: w.said, Shift: w.shift, Job: w.job, Open: w.open, Held: w.held, Mirror: w.mirror}
 	if s.Open == nil {
 		s.Open = []Open{}
 	}

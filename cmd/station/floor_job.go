@@ -30,9 +30,10 @@ type floorJob struct {
 	seen   map[string]bool // slots that its line looked at, on the goroutine of the line
 
 	asks  chan ask
-	line  *scanning     // nil while nothing can be scanned
-	lines chan string   // closed when nothing is scanned any more
-	over  chan struct{} // closed when the line is
+	line  *scanning       // nil while nothing can be scanned
+	lines chan string     // closed when nothing is scanned any more
+	over  chan struct{}   // closed when the line is
+	away  *provision.Line // without slots: takes what is said of FAILs while line is nil; f.deeds is held. nil before the first
 
 	mu    sync.Mutex
 	units map[string]ledger.Outcome // by serial: PASS, FAIL or TRIAL, whichever was last, and anything else where there is none of them
@@ -275,6 +276,9 @@ func (f *floor) closeJob(ctx context.Context, who kiosk.Who, card bool) (kiosk.A
 	if j == nil {
 		return kiosk.Answer{}, conflict(noJob())
 	}
+	if fails := j.heldSerials(); f.lineOf(j) == nil && len(fails) > 0 {
+		return kiosk.Answer{}, failsWait(fails)
+	}
 	var lost string
 	var asks *kiosk.Said
 	if card {
@@ -335,7 +339,7 @@ func (f *floor) stop(ctx context.Context, j *floorJob, who kiosk.Who, sure bool)
 	case len(running) > 0:
 		return "", conflict(said(kiosk.WordUnderWay, "runs are under way in slots "+names(running), "Wait until they have ended, or stop them.", "slots", names(running)))
 	case len(fails) > 0:
-		return "", conflict(said(kiosk.WordFailsWait, "the FAIL of "+names(fails)+" is not acknowledged", "Put the board into the reject bin, and scan "+provision.CardReject+".", "serials", names(fails)))
+		return "", failsWait(fails)
 	}
 	if !sure {
 		return "", nil
@@ -354,6 +358,10 @@ func (f *floor) stop(ctx context.Context, j *floorJob, who kiosk.Who, sure bool)
 	}
 	f.wall.Slots(left)
 	return lost, nil
+}
+
+func failsWait(serials []string) error {
+	return conflict(said(kiosk.WordFailsWait, "the FAIL of "+names(serials)+" is not acknowledged", "Put the board into the reject bin, and scan "+provision.CardReject+".", "serials", names(serials)))
 }
 
 // Recipes are those of the folder.

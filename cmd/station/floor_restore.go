@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"station/kiosk"
 	"station/ledger"
@@ -60,7 +61,72 @@ func (f *floor) goOn(ctx context.Context, j *floorJob) (why *kiosk.Said) {
 		f.terminal.warn(why.Text)
 		f.wall.Said("", why)
 	}
+	f.showHeld(j)
 	return why
+}
+
+// showHeld shows the FAILs that wait and that no line tells the wall of: those of slots that take no boards any more, and, while the job has no line, all.
+func (f *floor) showHeld(j *floorJob) {
+	held := f.showElsewhere(j)
+	if f.lineOf(j) != nil {
+		return
+	}
+	var all []provision.SlotStatus
+	for _, name := range f.bench.config.usable() {
+		run := j.heldIn(name)
+		if run == "" && f.tileOf(name).Held {
+			f.wall.Result(name, "", nil, false)
+		}
+		all = append(all, provision.SlotStatus{Slot: name, State: kiosk.Unwatched, Held: run != ""})
+	}
+	f.wall.Slots(all)
+	for _, h := range held {
+		r, err := f.bench.db.Run(h.Run)
+		if err != nil || r.End == nil {
+			f.terminal.warn(fmt.Sprintf("slot %s: how the run of %s ended cannot be read: %v", h.Slot, h.Serial, err))
+		} else if j.heldIn(h.Slot) == h.Run {
+			f.wall.Result(h.Slot, h.Serial, resultOf(r), false)
+		}
+	}
+}
+
+// showElsewhere shows the FAILs that wait of slots that take no boards any more, and returns all that wait.
+func (f *floor) showElsewhere(j *floorJob) (held []provision.Held) {
+	j.mu.Lock()
+	held = slices.Clone(j.held)
+	j.mu.Unlock()
+	usable := f.bench.config.usable()
+	f.wall.Elsewhere(slices.DeleteFunc(slices.Clone(held), func(h provision.Held) bool { return slices.Contains(usable, h.Slot) }))
+	return held
+}
+
+func (f *floor) tileOf(slot string) kiosk.Tile {
+	s := f.wall.State()
+	t, _ := s.Tile(slot)
+	return t
+}
+
+// acknowledge takes what somebody says of a FAIL while the job that is open has no line, wherever the board is. is tells whether that is so.
+func (f *floor) acknowledge(who kiosk.Who, do func(*provision.Line) []provision.Decision) (a kiosk.Answer, is bool) {
+	if j := f.present(); j == nil || f.lineOf(j) != nil {
+		return a, false
+	}
+	f.deeds.Lock()
+	defer f.deeds.Unlock()
+	j := f.present()
+	if f.ctx.Err() != nil || j == nil || f.lineOf(j) != nil {
+		return a, false
+	}
+	if j.away == nil {
+		j.away = provision.NewLine(nil, nil, nil)
+		j.away.HoldFails(j.held...)
+	}
+	done := do(j.away)
+	for _, d := range done {
+		(&floorVoice{floor: f, job: j}).say(d, who)
+	}
+	f.showHeld(j)
+	return answerOf(done), true
 }
 
 // recountStep is how many entries are read at once.
@@ -127,11 +193,15 @@ func (f *floor) recall(j *floorJob, all []provision.SlotStatus) {
 		if err != nil {
 			f.terminal.warn(fmt.Sprintf("slot %s: how its last run ended cannot be read: %v", s.Slot, err))
 		} else if r != nil && r.End != nil && r.Slot == s.Slot {
-			e := r.End
-			f.wall.Result(s.Slot, r.Serial, &kiosk.Result{Outcome: e.Outcome, Cause: e.Cause, Message: e.Message, Next: e.Next, Run: r.ID, Code: kiosk.CodeOf(r.ID), Duration: e.Duration,
-				Report: e.Outcome != ledger.Refused}, s.There)
+			f.wall.Result(s.Slot, r.Serial, resultOf(*r), s.There)
 		}
 	}
+}
+
+// resultOf is how a run ended, as the ledger has it.
+func resultOf(r ledger.Run) *kiosk.Result {
+	e := r.End
+	return &kiosk.Result{Outcome: e.Outcome, Cause: e.Cause, Message: e.Message, Next: e.Next, Run: r.ID, Code: kiosk.CodeOf(r.ID), Duration: e.Duration, Report: e.Outcome != ledger.Refused}
 }
 
 // lastIn is the run whose FAIL waits in a slot, or the newest one of the chip that is in it; nil for neither.

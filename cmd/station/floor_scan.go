@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"station/kiosk"
 	"station/provision"
@@ -13,6 +14,11 @@ import (
 
 // Scan takes a code for the line. What nobody could do about differently is an answer as well: that nothing is made now, that the job has all its units.
 func (f *floor) Scan(ctx context.Context, who kiosk.Who, code string) (kiosk.Answer, error) {
+	if code == provision.CardReject {
+		if a, is := f.acknowledge(who, func(l *provision.Line) []provision.Decision { return l.Scan(time.Now(), code) }); is {
+			return a, nil
+		}
+	}
 	j, why := f.making(ctx)
 	if why != nil {
 		return kiosk.Answer{Tone: kiosk.Reject, Said: *why}, nil
@@ -53,7 +59,16 @@ func (f *floor) Do(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kiosk.Answ
 	case kiosk.EndShift:
 		return f.endShift(who, d.Card)
 	}
-	if needsSlot := d.Action == kiosk.Acknowledge || d.Action == kiosk.Release || d.Action == kiosk.Stop; needsSlot && !slices.Contains(f.bench.config.usable(), d.Slot) {
+	held := false
+	if j := f.present(); j != nil && d.Action == kiosk.Acknowledge {
+		held = j.heldIn(d.Slot) != ""
+	}
+	if held {
+		if a, is := f.acknowledge(who, func(l *provision.Line) []provision.Decision { return l.Acknowledge(d.Slot) }); is {
+			return a, nil
+		}
+	}
+	if needsSlot := d.Action == kiosk.Acknowledge || d.Action == kiosk.Release || d.Action == kiosk.Stop; needsSlot && !held && !slices.Contains(f.bench.config.usable(), d.Slot) {
 		return kiosk.Answer{}, &kiosk.Refusal{Status: http.StatusNotFound, Said: *said(provision.WordNoSuchSlot, fmt.Sprintf("there is no slot %q", d.Slot), "", "other", d.Slot)}
 	}
 	j, why := f.making(ctx)

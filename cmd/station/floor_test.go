@@ -478,6 +478,63 @@ func TestFloorFail(t *testing.T) {
 	}
 }
 
+// TestFloorHeldAway has FAILs wait where no line has their slots: the recipe is another, or a slot is excluded. They are shown, acknowledged, and keep the job from being closed.
+func TestFloorHeldAway(t *testing.T) {
+	t.Parallel()
+	f := newFloored(t, false)
+	defer f.position.close()
+	f.end()
+	f.openLine()
+	defer func() { f.end() }()
+	f.want("the job", f.do(sup, beginSmall(0)), "accept "+kiosk.WordJobBegun)
+	for slot, serial := range map[string]string{"1": "TB-0001", "2": "TB-0002", "3": "TB-0003"} {
+		f.until("slot is free", func(s kiosk.State) bool { t, _ := s.Tile(slot); return t.State == provision.Free })
+		f.scan("SLOT:" + slot)
+		f.want(serial, f.scan(serial), "accept "+provision.WordPutIn)
+		f.put(slot, serial, nor.Options{}, nor.Faults{FailProgram: true})
+		f.untilResult(slot, serial, ledger.Fail)
+	}
+	f.end()
+
+	f.replace("small.yaml", "version: ", "version: 1")
+	f.open()
+	for slot, serial := range map[string]string{"1": "TB-0001", "2": "TB-0002", "3": "TB-0003"} {
+		if tile := f.tile(slot); !tile.Held || tile.Serial != serial || tile.Result == nil || tile.Result.Outcome != ledger.Fail {
+			t.Errorf("slot %s is %+v", slot, tile)
+		}
+	}
+	if next := f.wall.State().Next; next.Word != kiosk.NextBin {
+		t.Errorf("next is %+v", next)
+	}
+	f.want("the close", f.do(op, kiosk.Deed{Action: kiosk.CloseJob}), "refused "+kiosk.WordFailsWait)
+	f.want("the button", f.do(op, kiosk.Deed{Action: kiosk.Acknowledge, Slot: "1"}), "accept "+provision.WordAcknowledged)
+	f.want("it once more", f.do(op, kiosk.Deed{Action: kiosk.Acknowledge, Slot: "1"}), "refused "+kiosk.WordJobChanged)
+	if tile := f.tile("1"); tile.Held || tile.Result != nil {
+		t.Errorf("acknowledged, slot 1 is %+v", tile)
+	}
+	f.end()
+
+	f.replace("small.yaml", "version: 1", "version: ")
+	f.openOver(func(b *bench) {
+		for i := range b.config.Slots {
+			b.config.Slots[i].Excluded = b.config.Slots[i].Name == "3"
+		}
+	})
+	next := f.until("the slots were looked at", func(s kiosk.State) bool { t, _ := s.Tile("2"); return t.State == provision.Free }).Next
+	if next.Word != kiosk.NextBin || next.Facts["slot"] != "3" || next.Facts["serial"] != "TB-0003" {
+		t.Errorf("next is %+v", next)
+	}
+	f.want("the button of a slot that is not used", f.do(op, kiosk.Deed{Action: kiosk.Acknowledge, Slot: "3"}), "accept "+provision.WordAcknowledged)
+	if s := f.wall.State(); len(s.Held) != 0 || s.Next.Facts["slot"] != "2" {
+		t.Errorf("next is %+v", s.Next)
+	}
+	f.want("the card", f.scan(provision.CardReject), "accept "+provision.WordAcknowledged)
+	f.want("the close", f.do(op, kiosk.Deed{Action: kiosk.CloseJob}), "accept "+kiosk.WordJobClosed)
+	if acks := entries[ledger.FailAcknowledged](f); len(acks) != 3 || acks[0].How != "button" || acks[0].Serial != "TB-0001" || acks[1].Slot != "3" || acks[2].By != "op-1" {
+		t.Errorf("acknowledged %+v", acks)
+	}
+}
+
 // TestFloorStop stops one run, and then, by ending the station, another.
 func TestFloorStop(t *testing.T) {
 	t.Parallel()

@@ -23,6 +23,7 @@ func (v *floorVoice) say(d provision.Decision, who kiosk.Who) {
 			v.unwritten(err)
 		}
 		v.job.acknowledge(d.Facts["run"])
+		v.showElsewhere(v.job)
 	}
 	if d.Do == provision.Ask && d.Serial == "" {
 		if v.asked != "" && v.asked != d.Slot {
