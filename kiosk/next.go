@@ -11,6 +11,7 @@ import (
 
 // Words of State.Next, and what their sentences name.
 const (
+	NextRestart   = "next-restart"    // the ledger takes nothing
 	NextReseat    = "next-reseat"     // slot, serial
 	NextDecide    = "next-decide"     // slot, serial
 	NextResume    = "next-resume"     // slot, serial, card
@@ -35,10 +36,10 @@ const (
 )
 
 // NextWords are all of them.
-var NextWords = []string{NextReseat, NextDecide, NextResume, NextResumeAll, NextBin, NextTakeFail, NextTakeBin, NextPutIn, NextValue, NextTakeOut, NextEmpty, NextScan, NextStopped, NextProblem,
+var NextWords = []string{NextRestart, NextReseat, NextDecide, NextResume, NextResumeAll, NextBin, NextTakeFail, NextTakeBin, NextPutIn, NextValue, NextTakeOut, NextEmpty, NextScan, NextStopped, NextProblem,
 	NextWait, NextLook, NextJobWaits, NextJobFull, NextNoJob, NextNoShift, NextNoSlot}
 
-// nextOf is the one thing to be done now, what is most urgent first: what a person's hands are waited for in a run; boards here that a person decides about, or whose runs broke off;
+// nextOf is the one thing to be done now, what is most urgent first: that nothing can be written down any more; what a person's hands are waited for in a run; boards here that a person decides about, or whose runs broke off;
 // FAILs, those already out first, and until their boards are out, acknowledged or not; what was scanned; what is done; the next board. What only another person mends (a slot that is stopped, or that cannot be looked at)
 // comes up where no slot takes a board: the tiles show it anyway. order is that in which slots are named: those first whose FAILs are
 // out, in the order in which they came out, then the one that a board was asked for, then the others as free ones are taken.
@@ -49,7 +50,7 @@ func nextOf(s *State, order []string) Said {
 			tiles = append(tiles, t)
 		}
 	}
-	rules := []func(*State, []Tile) *Said{nextReseat, nextOpen, nextFail, nextScanned, nextDone, nextJob, nextFree, nextNone}
+	rules := []func(*State, []Tile) *Said{nextRestart, nextReseat, nextOpen, nextFail, nextScanned, nextDone, nextJob, nextFree, nextNone}
 	for _, rule := range rules {
 		if said := rule(s, tiles); said != nil {
 			return *said
@@ -78,6 +79,13 @@ func first(tiles []Tile, is func(Tile) bool) *Tile {
 		}
 	}
 	return nil
+}
+
+func nextRestart(s *State, _ []Tile) *Said {
+	if !s.Said.is(WordLedgerBroken) {
+		return nil
+	}
+	return next(NextRestart, "nothing can be written down: call the person who looks after the station, and have it started again")
 }
 
 func nextReseat(_ *State, tiles []Tile) *Said {

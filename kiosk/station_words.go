@@ -35,6 +35,7 @@ const (
 	WordTrouble        = "trouble"            // why
 	WordEnds           = "station-ends"       //
 	WordUnwritten      = "unwritten"          // why: the ledger did not take it
+	WordLedgerBroken   = "ledger-broken"      // why: the ledger takes nothing before the program is started again
 	WordRunsDirectly   = "runs-directly"      //
 )
 
@@ -44,5 +45,5 @@ var StationWords = []string{
 	WordUnderWay, WordFailsWait,
 	WordShiftBegun, WordShiftFound, WordShiftEnded, WordShiftLeft, WordShiftAgain, WordNoShift,
 	WordBegun, WordGoOn, WordStops, WordNotRunning, WordTaken, WordUnreadable, WordHands,
-	WordCannotLook, WordTrouble, WordEnds, WordUnwritten, WordRunsDirectly,
+	WordCannotLook, WordTrouble, WordEnds, WordUnwritten, WordLedgerBroken, WordRunsDirectly,
 }

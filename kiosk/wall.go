@@ -155,9 +155,10 @@ func (w *Wall) binned() {
 const saidTime = 20 * time.Second
 
 // saidLasts are the words that are true until what they say is mended: they neither go by themselves nor with a scan.
-var saidLasts = []string{WordJobGone, WordJobChanged, WordJobNotReady, WordUnwritten}
+var saidLasts = []string{WordJobGone, WordJobChanged, WordJobNotReady, WordUnwritten, WordLedgerBroken}
 
 // Said shows what was said of a slot, until its state is another one; of none where slot is "", until something else is said, until Scanned, or for saidTime. nil takes it back.
+// That the ledger takes nothing stays whatever else is said.
 func (w *Wall) Said(slot string, s *Said) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -172,7 +173,7 @@ func (w *Wall) Said(slot string, s *Said) {
 		}
 		t.Said = copied(s)
 		w.tell(false, nil, changed...)
-	} else if slot == "" && (s != nil || w.said != nil) {
+	} else if slot == "" && (s != nil || w.said != nil) && !w.said.is(WordLedgerBroken) {
 		w.said = copied(s)
 		if w.fades != nil {
 			w.fades.Stop()
@@ -332,6 +333,8 @@ func (w *Wall) state() State {
 	s.Next = nextOf(&s, union(w.out, union([]string{w.asked}, w.order)))
 	return s
 }
+
+func (s *Said) is(word string) bool { return s != nil && s.Word == word }
 
 func copied(s *Said) *Said {
 	if s == nil {

@@ -71,6 +71,17 @@ func (d *DB) writable() error {
 	return fmt.Errorf("%w (%v)", ErrBroken, d.broken)
 }
 
+// Writable says why nothing can be written until the file is opened again: ErrBroken or ErrMoved. It waits for nobody: while somebody writes it says nothing.
+func (d *DB) Writable() error {
+	select {
+	case d.write <- struct{}{}:
+		defer func() { <-d.write }()
+		return d.writable()
+	default:
+		return nil
+	}
+}
+
 // shut closes the file, and lets other writers into its directory.
 func (d *DB) shut() error {
 	err := d.bolt.Close()

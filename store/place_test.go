@@ -55,6 +55,9 @@ func TestLedgerMoved(t *testing.T) {
 				if gone = when == "meanwhile"; !gone {
 					away(t, path)
 				}
+				if err := d.Writable(); errors.Is(err, ErrMoved) == gone {
+					t.Fatalf("whether it can be written: %v", err)
+				}
 				for range 2 {
 					if first, err := d.Commit(ctx, intended(1, "A", 1)); !errors.Is(err, ErrMoved) || first != 0 || strings.Count(err.Error(), ErrMoved.Error()) != 1 {
 						t.Fatalf("an intent: %d, %v", first, err)

@@ -33,6 +33,7 @@ type floor struct {
 	ended    sync.WaitGroup
 	changed  chan struct{} // asks for another look at the ledger
 
+	broke sync.Once  // the ledger
 	deeds sync.Mutex // held by who begins or ends a job or a shift, or runs units without a job
 	again cardAgain  // likewise
 
@@ -79,6 +80,7 @@ func (f *floor) mind() {
 	var size int64
 	mirror := ""
 	for {
+		f.unwritable()
 		if m := f.bench.db.Mirror(); m != mirror {
 			mirror = m
 			f.wall.Mirror(m)
@@ -168,7 +170,24 @@ func (f *floor) Health() error {
 	if f.ctx.Err() != nil {
 		return errors.New("the station is about to end")
 	}
+	if err := f.bench.db.Writable(); err != nil {
+		return err
+	}
 	return f.bench.db.Room()
+}
+
+// unwritable says that the ledger takes nothing any more, nil while it does. From the first time on it stays on the wall.
+func (f *floor) unwritable() *kiosk.Said {
+	err := f.bench.db.Writable()
+	if err == nil {
+		return nil
+	}
+	s := said(kiosk.WordLedgerBroken, "the ledger takes nothing any more: "+err.Error(), "Call the person who looks after the station: it has to be started again.", "why", err.Error())
+	f.broke.Do(func() {
+		f.terminal.warn(s.Text)
+		f.wall.Said("", s)
+	})
+	return s
 }
 
 // warn tells of trouble that is no unit's.

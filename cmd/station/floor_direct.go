@@ -54,6 +54,9 @@ func (f *floor) direct(ctx context.Context, who kiosk.Who, order kiosk.DirectOrd
 	if f.ctx.Err() != nil {
 		return f.over()
 	}
+	if why := f.unwritable(); why != nil {
+		return conflict(why)
+	}
 	if j := f.present(); j != nil {
 		return conflict(said(kiosk.WordJobOpen, "a job is open: "+j.Recipe.Title, "Scan the unit at the page, or close the job first.", "recipe", j.Recipe.Title))
 	}

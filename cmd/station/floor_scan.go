@@ -14,6 +14,9 @@ import (
 
 // Scan takes a code for the line. What nobody could do about differently is an answer as well: that nothing is made now, that the job has all its units.
 func (f *floor) Scan(ctx context.Context, who kiosk.Who, code string) (kiosk.Answer, error) {
+	if why := f.unwritable(); why != nil {
+		return kiosk.Answer{Tone: kiosk.Reject, Said: *why}, nil
+	}
 	if code == provision.CardReject {
 		if a, is := f.acknowledge(who, func(l *provision.Line) []provision.Decision { return l.Scan(time.Now(), code) }); is {
 			return a, nil
@@ -49,6 +52,9 @@ func (f *floor) Scan(ctx context.Context, who kiosk.Who, code string) (kiosk.Ans
 
 // Do does what is no scan.
 func (f *floor) Do(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kiosk.Answer, error) {
+	if why := f.unwritable(); why != nil && d.Action != kiosk.Stop {
+		return kiosk.Answer{}, conflict(why)
+	}
 	switch d.Action {
 	case kiosk.BeginJob:
 		return f.beginJob(ctx, who, d)

@@ -20,6 +20,7 @@ import (
 	"station/provision"
 	"station/sim"
 	"station/sim/nor"
+	"station/store"
 )
 
 // floored is a simulated station with a floor, which may be ended and opened again.
@@ -533,6 +534,47 @@ func TestFloorHeldAway(t *testing.T) {
 	if acks := entries[ledger.FailAcknowledged](f); len(acks) != 3 || acks[0].How != "button" || acks[0].Serial != "TB-0001" || acks[1].Slot != "3" || acks[2].By != "op-1" {
 		t.Errorf("acknowledged %+v", acks)
 	}
+}
+
+// TestFloorLedgerGone takes the ledger's file away: the station is not well, says so for as long as it works, and takes no board that would only be an ERROR.
+func TestFloorLedgerGone(t *testing.T) {
+	t.Parallel()
+	f := newFloored(t, false)
+	defer f.position.close()
+	defer func() { f.end() }()
+	f.want("the job", f.do(sup, beginSmall(0)), "accept "+kiosk.WordJobBegun)
+	if err := os.Rename(filepath.Join(f.data(), "ledger.db"), filepath.Join(f.dir, "away.db")); err != nil {
+		t.Fatal(err)
+	}
+	f.until("it is on the wall", func(s kiosk.State) bool { return s.Said != nil && s.Said.Word == kiosk.WordLedgerBroken && s.Next.Word == kiosk.NextRestart })
+	if err := f.Health(); !errors.Is(err, store.ErrMoved) {
+		t.Errorf("health: %v", err)
+	}
+	f.want("a serial", f.scan("TB-0001"), "reject "+kiosk.WordLedgerBroken)
+	f.want("the close", f.do(op, kiosk.Deed{Action: kiosk.CloseJob}), "refused "+kiosk.WordLedgerBroken)
+	f.want("a stop", f.do(op, kiosk.Deed{Action: kiosk.Stop, Slot: "1"}), "refused "+kiosk.WordNotRunning)
+	err := f.direct(t.Context(), op, kiosk.DirectOrder{}, nil)
+	if no := new(kiosk.Refusal); !errors.As(err, &no) || no.Word != kiosk.WordLedgerBroken {
+		t.Errorf("runs without a job: %v", err)
+	}
+	f.warn("something else")
+	f.wall.Scanned()
+	f.wall.Said("", nil)
+	if s := f.wall.State(); s.Said == nil || s.Said.Word != kiosk.WordLedgerBroken || f.tile("1").Run != nil || f.tile("1").Result != nil {
+		t.Errorf("said %+v", s.Said)
+	}
+	if err := os.Rename(filepath.Join(f.dir, "away.db"), filepath.Join(f.data(), "ledger.db")); err != nil {
+		t.Fatal(err)
+	}
+	f.want("with the file back", f.scan("TB-0001"), "reject "+kiosk.WordLedgerBroken)
+	f.stop()
+	f.wait()
+	if err := f.bench.Close(); !errors.Is(err, store.ErrMoved) {
+		t.Errorf("the close of the station: %v", err)
+	}
+	f.floor = nil
+	f.open()
+	f.want("after a start", f.scan("TB-0001"), "accept "+provision.WordPutIn)
 }
 
 // TestFloorStop stops one run, and then, by ending the station, another.
