@@ -16,7 +16,7 @@ import (
 )
 
 // Whoever looks finds a unit by typing and by scanning, decides about it, begins a job, ends a shift, and makes a user whose badge is shown once; on a station where nobody
-// signs in. What is scanned into the search never reaches the line, but for cards.
+// signs in. What is scanned into the search never reaches the line, but for cards. A page that was left goes back to the wall, but not one that something was typed into or that asks.
 func TestPagesInABrowser(t *testing.T) {
 	t.Parallel()
 	x := newSite(t, Options{People: nobodyYet(t, func(context.Context, ledger.Body) error { return nil }), Open: true})
@@ -65,6 +65,9 @@ func TestPagesInABrowser(t *testing.T) {
 	page.Click(`#quantity`)
 	page.Wait(`(document.getElementById("quantity").value = "") === ""`)
 	page.Type("250")
+	later := `(performance.now = (then => () => then() + 120000)(performance.now.bind(performance))) && true`
+	page.Wait(later)
+	time.Sleep(1500 * time.Millisecond)
 	page.Click(`[name="trial"]`)
 	page.Click(`button[type="submit"].primary`)
 	page.Wait(`location.pathname === "/"`)
@@ -86,6 +89,15 @@ func TestPagesInABrowser(t *testing.T) {
 			t.Errorf("%s is not read from the screen, but %q", code, got)
 		}
 	}
+	page.Wait(`(document.getElementById("ask").showModal(), true)`)
+	page.Wait(later)
+	time.Sleep(1500 * time.Millisecond)
+	page.Wait(`(document.getElementById("ask").close(), document.activeElement.blur(), true)`)
+	if kiosktest.Value[string](page, `location.pathname`) != "/cards" {
+		t.Error("the page is gone although it asks something")
+	}
+	page.Wait(later)
+	page.Wait(`location.pathname === "/"`) // nobody did anything for two minutes
 }
 
 // An admin makes a user with a badge, which is shown once: it signs the user in. After that nobody can see it again. Who is removed sees nothing more, without a click.

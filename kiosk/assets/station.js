@@ -79,7 +79,7 @@ const station = (() => {
     const isBadge = badge?.test(code) || document.body.classList.contains('page-signin')
     const into = document.querySelector('input[data-scan]')
     if (into && !isBadge && !likeBadge(code) && !new RegExp(into.dataset.cards).test(code)) {
-      into.value = code
+      into.value = into.defaultValue = code // nobody typed it
       into.form?.requestSubmit()
       return
     }
@@ -345,6 +345,22 @@ const station = (() => {
     catalogue.then(beat)
     setInterval(beat, 5000)
     document.addEventListener('htmx:response:error', e => { if (e.detail.ctx.response.raw.status === 401) location.reload() })
+  }
+
+  // A page that is not the wall goes back to it when nobody did anything on it for a while: whoever left it would keep the line from seeing its results. Scans do not count, and
+  // what somebody typed or was asked is not taken away.
+  const left = 120000 // ms
+  let touched = now()
+  const kept = () => document.querySelector('dialog[open], [aria-busy="true"]') || [...document.querySelectorAll('input, textarea')].some(e => e.value !== e.defaultValue)
+
+  if (!line && at('echo') && location.pathname !== '/') {
+    for (const kind of ['pointerdown', 'wheel', 'scroll', 'focusin', 'input']) addEventListener(kind, () => { touched = now() }, { capture: true, passive: true })
+    setInterval(async () => {
+      if (lost || now() - touched < left) return
+      if (kept()) { touched = now(); return }
+      await beat() // a browser that finds nobody would stay with its own page
+      if (!lost && now() - touched >= left && !kept()) location.assign('/')
+    }, 1000)
   }
 
   // tick lets times go on between two tellings.
