@@ -150,6 +150,17 @@ func TestStepKindsHaveWords(t *testing.T) {
 	}
 }
 
+// One thing has one name in Chinese: these are the names that it has not.
+func TestChineseTerms(t *testing.T) {
+	for key, sentence := range readTexts()["zh-CN"] {
+		for other, term := range map[string]string{"不合格箱": "不良品箱", "板卡": "电路板", "口令": "密码", "关闭任务": "结束任务", "任务已关闭": "任务已结束", "恢复槽位": "放行槽位", "恢复该槽位": "放行该槽位", "不可撤销": "永久", "密封": "封存", "存管": "封存", "托管": "封存"} {
+			if strings.Contains(sentence, other) {
+				t.Errorf("%s: %s is %s: %s", key, other, term, sentence)
+			}
+		}
+	}
+}
+
 func TestSay(t *testing.T) {
 	text := Text{"units": "{n} units in slot {slot}", "units.one": "one unit in slot {slot}", "said.armed": "put {serial} in", "said.full": "all {count}", "said.full.one": "the one"}
 	for want, got := range map[string]string{
