@@ -24,7 +24,7 @@ func TestPagesInABrowser(t *testing.T) {
 		x.records.units = append(x.records.units, UnitRow{Serial: fmt.Sprintf("GW-%06d", i), Outcome: ledger.Pass, Recipe: bootRecipe})
 	}
 	x.records.runs["GW-004711"] = ledger.Runs(interruptedUnit().records)
-	x.station.recipes = []RecipeFile{{File: "gateway-boot.yaml", Recipe: bootRecipe, Parts: []string{"MT25QL256ABA"}, Steps: 9}}
+	x.station.recipes = []RecipeFile{{File: "gateway-boot.yaml", Recipe: bootRecipe, Parts: []string{"MT25QL256ABA"}, Steps: 9, Oneway: []string{"password"}}, {File: "plain.yaml", Recipe: ledger.Recipe{ID: "plain", Version: 1}, Steps: 1}}
 	x.Server.o.Wall.Shift(&Shift{By: "op-1", Checks: []ledger.Check{{Name: "mirror", OK: true}}})
 	server := httptest.NewServer(x.handler)
 	t.Cleanup(server.CloseClientConnections)
@@ -61,7 +61,15 @@ func TestPagesInABrowser(t *testing.T) {
 	}
 
 	page.Go(server.URL + "/jobs")
-	page.Click(`[name="recipe"]`)
+	page.Wait(`!document.querySelector('[name="trial"]').checkVisibility()`)
+	page.Click(`[value="gateway-boot.yaml"]`)
+	page.Click(`[name="trial"]`)
+	page.Click(`[value="plain.yaml"]`) // nothing in it is permanent: a trial of it is not offered, and what was ticked does not count
+	page.Wait(`!document.querySelector('[name="trial"]').checkVisibility()`)
+	page.Click(`button[type="submit"].primary`)
+	page.Wait(`location.pathname === "/"`)
+	page.Go(server.URL + "/jobs")
+	page.Click(`[value="gateway-boot.yaml"]`)
 	page.Click(`#quantity`)
 	page.Wait(`(document.getElementById("quantity").value = "") === ""`)
 	page.Type("250")
@@ -74,7 +82,7 @@ func TestPagesInABrowser(t *testing.T) {
 	page.Go(server.URL + "/shift")
 	page.Click(`[data-api="POST /api/v1/shift/end"]`)
 	page.Wait(`document.getElementById("echo").dataset.tone === "accept"`)
-	if got, want := x.station.wanted(), []string{"begin-job gateway-boot.yaml 250 trial by unnamed", "end-shift by unnamed"}; !slices.Equal(got, want) {
+	if got, want := x.station.wanted(), []string{"begin-job plain.yaml 0 by unnamed", "begin-job gateway-boot.yaml 250 trial by unnamed", "end-shift by unnamed"}; !slices.Equal(got, want) {
 		t.Errorf("wanted %q, want %q", got, want)
 	}
 

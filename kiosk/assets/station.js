@@ -145,7 +145,7 @@ const station = (() => {
     const body = {}
     for (const e of form.elements) {
       if (!e.name || e.disabled || (e.type === 'radio' && !e.checked)) continue
-      if (e.type === 'checkbox') body[e.name] = e.checked
+      if (e.type === 'checkbox') body[e.name] = e.checked && e.checkVisibility() // nobody means what they do not see
       else if (e.type === 'number') body[e.name] = e.value === '' ? 0 : Number(e.value)
       else body[e.name] = e.type === 'password' || e.tagName === 'TEXTAREA' ? e.value : e.value.trim()
     }
