@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -339,6 +340,44 @@ func TestHaste(t *testing.T) {
 			if late := i == 10; (w.Code == 429) != late || !late && w.Code != 200 {
 				t.Fatalf("badge %d: %d", i, w.Code)
 			}
+		}
+	})
+}
+
+// Reports are made for two at a time. Others wait for their turn, but not for ever, and who is gone does not.
+func TestReportsTwoAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := stocked(t, Options{})
+		var now, most atomic.Int64
+		pace := 10 * time.Second
+		x.records.making = func() {
+			if n := now.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			time.Sleep(pace)
+			now.Add(-1)
+		}
+		answers := make(chan int)
+		ask := func(ctx context.Context) {
+			answers <- x.send(x.request("op-1", "GET", "/api/v1/units/SN-1/report", "").WithContext(ctx)).Code
+		}
+		gone, leave := context.WithCancel(t.Context())
+		for range 8 {
+			go ask(t.Context())
+		}
+		synctest.Wait()
+		go ask(gone)
+		synctest.Wait()
+		leave()
+		if status := <-answers; status != 504 || now.Load() != 2 {
+			t.Errorf("who is gone is answered by %d, and %d are made", status, now.Load())
+		}
+		got := map[int]int{}
+		for range 8 {
+			got[<-answers]++
+		}
+		if most.Load() != 2 || got[200] != 6 || got[504] != 2 {
+			t.Errorf("%d at once, answers %v: want two, and who had no turn within 25 s refused", most.Load(), got)
 		}
 	})
 }

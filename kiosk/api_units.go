@@ -113,6 +113,14 @@ func (s *Server) addUnits(api huma.API) {
 		return out, err
 	})
 	add(s, api, "GET /api/v1/units/{serial}/report", SeeUnits, "Its report, a PDF", func(ctx context.Context, in *reportInput) (*reportOutput, error) {
+		ctx, cancel := context.WithTimeout(ctx, deedLimit)
+		defer cancel()
+		select {
+		case s.reporting <- struct{}{}:
+			defer func() { <-s.reporting }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 		b, err := records.Report(ctx, in.Serial, in.Run)
 		return &reportOutput{"application/pdf", reportPolicy, "inline", b}, err
 	}, "application/pdf")

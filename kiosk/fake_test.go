@@ -86,6 +86,7 @@ type fakeRecords struct {
 	entries []ledger.Body // that were appended
 	decided []string      // "close SERIAL as VERDICT: REASON by ID", "permit SERIAL CHIP: REASON by ID"
 	verify  func()        // while Verify is at work, where not nil
+	making  func()        // likewise Report
 }
 
 func (f *fakeRecords) Find(text, cursor string, limit int) (found []UnitRow, next string, err error) {
@@ -129,6 +130,9 @@ func (f *fakeRecords) Prove(_ context.Context, serial string) (Proof, error) {
 }
 
 func (f *fakeRecords) Report(_ context.Context, serial, run string) ([]byte, error) {
+	if f.making != nil {
+		f.making()
+	}
 	_, _, err := f.Unit(serial)
 	return f.report, err
 }

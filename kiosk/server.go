@@ -67,6 +67,8 @@ const (
 	sendLimit = 30 * time.Second // for its answer to be done and sent; streams and the ledger's check set their own
 	idleLimit = 2 * time.Minute
 	deedLimit = 25 * time.Second // for what was asked to be done
+	// maxReports are made at once, each with most of a core for a tenth of a second: a scan does not wait behind all that somebody wants.
+	maxReports = 2
 	// verifyLimit is for the whole ledger to be recomputed.
 	verifyLimit = 10 * time.Minute
 )
@@ -89,6 +91,7 @@ type Server struct {
 	refusals  *rate          // of entries about what was refused, by user
 	taken     takenScans
 	verifying sync.Mutex
+	reporting chan struct{} // holds who has a report made
 	pages     *pages
 	settingUp sync.Mutex
 	// refused renders a page that says why there is another one not to be seen: the one to sign in with, where that is why.
@@ -102,6 +105,7 @@ func New(o Options) *Server {
 		taken: takenScans{scans: map[scanID]*takenScan{}}, changes: newRate(20, 60), signIns: newRate(10.0/60, 10), allIns: newRate(1, 60), refusals: newRate(1, 10),
 		notes: newRate(0.1, 60), shifts: newRate(0.1, 5),
 	}
+	s.reporting = make(chan struct{}, maxReports)
 	rand.Read(s.key) // never fails
 	o.People.Form = o.Badge
 	if o.Badge != nil {
