@@ -72,7 +72,7 @@ const station = (() => {
   const badge = root.dataset.badge ? new RegExp(root.dataset.badge) : null
   // A badge that was not read whole is nobody's to see: the server refuses it (codes.go), and by the same rule no page shows it. A job's card may have a long name.
   const likeBadge = code => !code.startsWith('JOB:') && /badge:|(?=[a-z2-7]{20})[a-z2-7]*[g-z]/i.test(code)
-  const shown = code => likeBadge(code) ? '••••••' : code
+  const shown = code => badge?.test(code) || likeBadge(code) ? '••••••' : code // also one that was cut
   const pause = ms => new Promise(done => setTimeout(done, ms))
 
   function take(code) {
