@@ -87,7 +87,7 @@ func TestLiveHasThePagesLanguage(t *testing.T) {
 			body := x.send(r.WithContext(ctx)).Body.String()
 			cancel()
 			for _, lang := range Languages {
-				if has := strings.Contains(body, x.Server.pages.texts[lang]["said.next-no-shift"]); has != (lang == want) {
+				if has := strings.Contains(body, x.Server.pages.texts[lang]["job.none"]); has != (lang == want) {
 					t.Errorf("%q: in %s: %v\n%s", query, lang, has, body)
 				}
 			}
