@@ -74,14 +74,38 @@ func TestScansInPieces(t *testing.T) {
 	const quick, slow, rest = 4 * time.Millisecond, 60 * time.Millisecond, 60 * time.Millisecond
 	away := `document.activeElement.blur() || true`
 	field := `document.getElementById("hand-code").focus() || true`
-	for _, x := range []struct {
+	type try struct {
 		what, focus  string
 		apart, pause time.Duration
 		parts        []string
 		taken        string // "" for a rejected one
-	}{
+	}
+	scan := func(x try) {
+		page.Wait(x.focus)
+		page.Wait(`station.heard.length = 0, document.getElementById("echo").dataset.tone = "", true`)
+		page.Keys(x.apart, x.pause, x.parts...)
+		want, tones := []string(nil), "reject"
+		if x.taken != "" {
+			for code := range strings.SplitSeq(x.taken, " ") {
+				want = append(want, "scan "+code+" by unnamed")
+			}
+			tones = strings.TrimSuffix(strings.Repeat("accept,", len(want)), ",")
+		}
+		page.Wait(fmt.Sprintf(`station.heard.length >= %d && document.getElementById("echo").dataset.tone === %q`, max(1, len(want)), tones[:6]))
+		if got := c.station.wanted(); !slices.Equal(got, want) {
+			t.Errorf("%s: the station was asked for %q, want %q", x.what, got, want)
+		}
+		if got := kiosktest.Value[string](page, `station.heard.join()`); got != tones {
+			t.Errorf("%s: heard %q, want %q", x.what, got, tones)
+		}
+		if got := kiosktest.Value[string](page, `document.getElementById("hand-code").value`); got != "" {
+			t.Errorf("%s: the field has %q", x.what, got)
+		}
+	}
+	for _, x := range []try{
 		{"a slow scanner, nothing has the focus", away, slow, 0, []string{"GW-000309\r"}, "GW-000309"},
 		{"a short pause, nothing has the focus", away, quick, rest, []string{"PCBA-", "20260001\r"}, "PCBA-20260001"},
+		{"two at once", away, quick, quick, []string{"GW-000309\r", "GW-000310\r"}, "GW-000309 GW-000310"},
 		{"a pause", away, quick, 400 * time.Millisecond, []string{"PCBA-", "20260001\r"}, ""},
 		{"a tabulator inside", away, quick, quick, []string{"GW-000309\t020000000101\r"}, ""},
 		{"a key that is no character", away, quick, quick, []string{"A", kb.F2, "GW-000309\r"}, ""},
@@ -94,23 +118,17 @@ func TestScansInPieces(t *testing.T) {
 		{"a key that is no character, in a field", field, quick, quick, []string{"A", kb.F2, "GW-000309\r"}, ""},
 		{"no end, in a field", field, quick, quick, []string{"GW-000309"}, ""},
 	} {
-		page.Wait(x.focus)
-		page.Wait(`station.heard.length = 0, document.getElementById("echo").dataset.tone = "", true`)
-		page.Keys(x.apart, x.pause, x.parts...)
-		want, tone := []string(nil), "reject"
-		if x.taken != "" {
-			want, tone = []string{"scan " + x.taken + " by unnamed"}, "accept"
-		}
-		page.Wait(fmt.Sprintf(`station.heard.length > 0 && document.getElementById("echo").dataset.tone === %q`, tone))
-		if got := c.station.wanted(); !slices.Equal(got, want) {
-			t.Errorf("%s: the station was asked for %q, want %q", x.what, got, want)
-		}
-		if got := kiosktest.Value[string](page, `station.heard.join()`); got != tone {
-			t.Errorf("%s: heard %q, want %q", x.what, got, tone)
-		}
-		if got := kiosktest.Value[string](page, `document.getElementById("hand-code").value`); got != "" {
-			t.Errorf("%s: the field has %q", x.what, got)
-		}
+		scan(x)
+	}
+	c.pages.o.Scanner.Prefix = "~"
+	page.Go(c.url + "/")
+	page.Wait(`document.getElementById("link").classList.contains("up")`)
+	for _, x := range []try{
+		{"a prefix", away, quick, 0, []string{"~GW-000309\r"}, "GW-000309"},
+		{"a prefix that is missing", away, quick, 0, []string{"GW-000309\r"}, ""},
+		{"a prefix that is missing, in a field, and what follows at once", field, quick, quick, []string{"GW-000309\r", "~GW-000310\r"}, ""},
+	} {
+		scan(x)
 	}
 }
 
