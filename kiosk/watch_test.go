@@ -259,6 +259,7 @@ func TestAsked(t *testing.T) {
 	rows, names := slotsOf(2)
 	w := NewWall(WallOptions{Rows: rows})
 	w.Job(&Job{})
+	w.Shift(&Shift{})
 	var all []provision.SlotStatus
 	for _, name := range names {
 		all = append(all, provision.SlotStatus{Slot: name, State: provision.Free})
@@ -322,7 +323,7 @@ func TestReported(t *testing.T) {
 	if one := w.mustTile("1"); one.Result != nil || one.Serial != "S-2" {
 		t.Errorf("the slot waits for S-2, and shows %+v of %s", one.Result, one.Serial)
 	}
-	if c := <-changes; len(c.Tones) != 1 || c.Tones[0].Tone != Attention {
+	if c := <-changes; len(c.Tones) != 1 || c.Tones[0].Tone != toneOfUnit[ledger.Refused] {
 		t.Errorf("heard %v of a refusal that came late", c.Tones)
 	}
 }
