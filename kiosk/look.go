@@ -152,6 +152,14 @@ func (t Text) remedy(lang string, r *Result) string {
 	return t.first(r.Next, "cause."+r.Cause+".do", "outcome."+string(r.Outcome)+".do")
 }
 
+// exactly is what the engine says is to be done, in English, where the page's language has but a general sentence.
+func (t Text) exactly(lang string, r *Result) string {
+	if lang == Languages[0] || t.Has("cause."+r.Cause+".do") {
+		return ""
+	}
+	return r.Next
+}
+
 // nextNeeds is what whoever does a State.Next must be allowed. Who may not is told whom to call. What is not in it is for everybody.
 var nextNeeds = map[string]Action{
 	NextReseat: Scan, NextDecide: Scan, NextResume: Resume, NextResumeAll: Resume, NextBin: Acknowledge, NextTakeFail: Acknowledge, NextPutIn: Scan, NextValue: Scan,

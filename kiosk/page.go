@@ -143,6 +143,7 @@ func (p *library) words(lang string, text Text) template.FuncMap {
 		"short":     func(r *Result) string { return short(lang, r) },
 		"letters":   lettersOf,
 		"ending":    ending,
+		"exactly":   func(r *Result) string { return text.exactly(lang, r) },
 		"faceClass": faceClass,
 		"dict":      dict,
 		"languageName": func(lang string) string {

@@ -243,6 +243,38 @@ func TestStepInThePagesLanguage(t *testing.T) {
 	}
 }
 
+// On a page that is not in English the engine's few words are said in its language; a sentence that the engine makes stands small beside such words.
+func TestEngineWordsInThePagesLanguage(t *testing.T) {
+	t.Parallel()
+	p := newPages(Options{})
+	for _, c := range []struct {
+		page string
+		data any
+		want []string
+	}{
+		{"unit", reworkedUnit().view(nothing), []string{"<span>已回读</span>", "<b>镜像</b> 在第二块磁盘上", "芯片内容与写入不符", `lang="en">The chip does not hold what was written: 1 byte differs at 0x0040F3A0, and still did when read again. Put the board into the reject bin.</p>`}},
+		{"shift", newShiftView(State{Shift: &Shift{Checks: []ledger.Check{{Name: "disk", OK: true, Text: "33194 MiB are free"}, {Name: "slot 1", Text: "nobody has looked yet"}, {Name: "key server", Text: "refused"}}}}, nothing),
+			[]string{`正常 <span class="english" lang="en">33194 MiB are free</span>`, "尚未检测", `异常 <span class="english" lang="en">refused</span>`}},
+	} {
+		body := p.seen(t, "zh-CN", c.page, Auditor, c.data)
+		for _, want := range c.want {
+			if !strings.Contains(body, want) {
+				t.Errorf("%s: no %q", c.page, want)
+			}
+		}
+	}
+	text := p.texts["zh-CN"]
+	for got, want := range map[string]string{
+		text.how("readback, measurement, signed by the chip and verified by the key server"): "已回读校验, 已测量, 由芯片签名并经密钥服务器核实",
+		text.how("of a later version"): "of a later version", text.fact("mac"): "mac", text.fact("refused writes"): "被拒写入",
+		text.exactly("zh-CN", &Result{Cause: "values", Next: "Give --mac."}): "Give --mac.", text.exactly("zh-CN", &Result{Cause: "fixture", Next: "x"}): "", text.exactly("en", &Result{Cause: "values", Next: "x"}): "",
+	} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 // oneSpelling are records that refuse a cursor of another text's pages, as a store does.
 type oneSpelling struct{ *fakeRecords }
 

@@ -43,7 +43,7 @@ var checkWords = map[string]string{"mirror": "mirror", "checkpoint": "checkpoint
 
 // foundWords are what was found that the catalogue has. The rest has numbers and names in it, and stands in English.
 var foundWords = map[string]string{
-	"empty": "empty", "a board is in it": "board", "its FAIL is not acknowledged": "held", "stopped after three in a row": "stopped", ledger.MirrorNone: "none", ledger.MirrorSecondDisk: "second-disk", ledger.MirrorSameDisk: "same-disk", ledger.MirrorAway: "away",
+	"empty": "empty", "a board is in it": "board", "nobody has looked yet": "unseen", "it does not say which voltage its fixture gives": "volts", "its FAIL is not acknowledged": "held", "stopped after three in a row": "stopped", ledger.MirrorNone: "none", ledger.MirrorSecondDisk: "second-disk", ledger.MirrorSameDisk: "same-disk", ledger.MirrorAway: "away",
 }
 
 func newShiftView(s State, may func(Action) bool) shiftView {

@@ -47,7 +47,8 @@ type moment struct {
 	Proof     string        // of a step
 	Took      time.Duration // of a step or a whole run, 0 where nobody measured it
 	Details   []ledger.Fact
-	Text      string // the engine's sentences, in English, or a person's reason
+	Ended     *Result // how a run ended, or why it needs a person, where something is to be said of that
+	Text      string  // the engine's sentences, in English, or a person's reason
 	Next      string
 }
 
@@ -116,9 +117,13 @@ func momentOf(rec ledger.Record) moment {
 		}
 	case ledger.RunStuck:
 		m.Tone, m.Text, m.Next = "open", b.Message, b.Next
+		m.Ended = &Result{Outcome: ledger.Interrupted, Cause: b.Cause, Message: b.Message, Next: b.Next}
 		detail("cause", b.Cause)
 	case ledger.RunEnd:
 		m.Outcome, m.Tone, m.Text, m.Next, m.Took = b.Outcome, toneOf(b.Outcome), b.Message, b.Next, time.Duration(b.Duration)*time.Millisecond
+		if b.Cause != "" {
+			m.Ended = &Result{Outcome: b.Outcome, Cause: b.Cause, Message: b.Message, Next: b.Next}
+		}
 		detail("cause", b.Cause)
 		for _, p := range b.Proven {
 			detail(p.Region, p.Proof+", "+p.Lock)
@@ -216,7 +221,33 @@ func besideWords(text Text) template.FuncMap {
 		"took":    took,
 		"tail":    tail,
 		"cards":   cardPattern,
+		"how":     text.how,
+		"fact":    text.fact,
+		"value":   text.value,
 	}
+}
+
+// key is how words of the engine stand in a key of a catalogue.
+func key(words string) string { return strings.NewReplacer(":", "", " ", "-").Replace(words) }
+
+// how is how a step was proven: by the engine's words, of which there are few, with ", " between them. What no catalogue has stays.
+func (t Text) how(proof string) string {
+	words := strings.Split(proof, ", ")
+	for i, w := range words {
+		words[i] = t.first(w, "units.how."+key(w))
+	}
+	return strings.Join(words, ", ")
+}
+
+// fact is the name of a detail. That of a unit's value is its own.
+func (t Text) fact(name string) string { return t.first(name, "units.fact."+key(name)) }
+
+// value is what a detail says, where the catalogue has it.
+func (t Text) value(f ledger.Fact) string {
+	if word, is := foundWords[f.Value]; is && f.Name == "mirror" {
+		return t["shift.found."+word]
+	}
+	return f.Value
 }
 
 // took is how long a step took, as people say it; "" where nobody measured it.
