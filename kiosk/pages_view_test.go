@@ -267,7 +267,8 @@ func TestEngineWordsInThePagesLanguage(t *testing.T) {
 	for got, want := range map[string]string{
 		text.how("readback, measurement, signed by the chip and verified by the key server"): "已回读校验, 已测量, 由芯片签名并经密钥服务器核实",
 		text.how("of a later version"): "of a later version", text.fact("mac"): "mac", text.fact("refused writes"): "被拒写入",
-		text.exactly("zh-CN", &Result{Cause: "values", Next: "Give --mac."}): "Give --mac.", text.exactly("zh-CN", &Result{Cause: "fixture", Next: "x"}): "", text.exactly("en", &Result{Cause: "values", Next: "x"}): "",
+		text.exactly("zh-CN", &Result{Cause: "program", Next: "Give --mac."}): "Give --mac.", text.exactly("zh-CN", &Result{Cause: "fixture", Next: "x"}): "", text.exactly("en", &Result{Cause: "program", Next: "x"}): "",
+		text.remedy("zh-CN", &Result{Outcome: ledger.Refused, Cause: "values-differ", Next: "x"}): "请核对标签：数值须与开始时相同。",
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)
