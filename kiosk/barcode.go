@@ -1,6 +1,7 @@
 package kiosk
 
 import (
+	"errors"
 	"fmt"
 	"html/template"
 	"image/color"
@@ -17,12 +18,14 @@ const (
 	quietZone    = 10 // modules on both sides
 )
 
+var errNotASCII = errors.New("Code 128 holds ASCII characters only")
+
 // barcode is text as Code 128 (ISO/IEC 15417) with its quiet zones, drawn into at most so many millimetres: SVG that stands in a page, without a style or a script.
 // It is an error where no hand scanner would read it: too long, or not ASCII.
 func barcode(text string, width float64) (template.HTML, error) {
 	for _, r := range text {
 		if r < ' ' || r > '~' {
-			return "", fmt.Errorf("%q: Code 128 holds ASCII characters only", text)
+			return "", fmt.Errorf("%q: %w", text, errNotASCII)
 		}
 	}
 	code, err := code128.Encode(text)

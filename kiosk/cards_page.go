@@ -1,6 +1,7 @@
 package kiosk
 
 import (
+	"errors"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -24,6 +25,7 @@ type card struct {
 	Facts map[string]string
 	Code  string
 	Bars  template.HTML
+	Alien bool // it has no bars because there are none for some of its characters
 }
 
 // newCard draws the bars of a card. Where they do not fit, Bars is empty and the page says so.
@@ -32,7 +34,7 @@ func newCard(word, code string, width float64, facts map[string]string) card {
 	if err != nil {
 		bars = ""
 	}
-	return card{Word: word, Facts: facts, Code: code, Bars: bars}
+	return card{Word: word, Facts: facts, Code: code, Bars: bars, Alien: errors.Is(err, errNotASCII)}
 }
 
 // cardsView is what the page of cards shows: all of them, and the form for a job's.

@@ -179,11 +179,14 @@ func TestCardsAreRead(t *testing.T) {
 	}
 }
 
-// A card whose code no scanner would read says so in place of the bars.
+// A card whose code no scanner would read says why in place of the bars.
 func TestCardTooLong(t *testing.T) {
 	t.Parallel()
-	if c := newCard("job", "JOB:"+strings.Repeat("x", 200), wideWidth, nil); c.Bars != "" {
-		t.Errorf("%d bytes of bars", len(c.Bars))
+	if c := newCard("job", "JOB:"+strings.Repeat("x", 200), wideWidth, nil); c.Bars != "" || c.Alien {
+		t.Errorf("%d bytes of bars, alien %v", len(c.Bars), c.Alien)
+	}
+	if c := newCard("job", "JOB:prüfung.yaml:0", wideWidth, nil); c.Bars != "" || !c.Alien {
+		t.Errorf("%d bytes of bars for what has none, alien %v", len(c.Bars), c.Alien)
 	}
 }
 
