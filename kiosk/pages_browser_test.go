@@ -108,6 +108,30 @@ func TestPagesInABrowser(t *testing.T) {
 	page.Wait(`location.pathname === "/"`) // nobody did anything for two minutes
 }
 
+// The PIN of the first user, whom nobody could give another one, is typed twice.
+func TestFirstPINIsTypedTwice(t *testing.T) {
+	t.Parallel()
+	x := newSite(t, Options{People: nobodyYet(t, func(context.Context, ledger.Body) error { return nil }), SetUp: "7K3M"})
+	server := httptest.NewServer(x.handler)
+	t.Cleanup(server.CloseClientConnections)
+	page := kiosktest.Start(t).Open(t, server.URL+"/setup", 1280, 800)
+	for _, field := range []struct{ id, text string }{{"code", "7k3m"}, {"name", "Ada"}, {"id", "ad-1"}, {"pin", "824913"}, {"pin-again", "824931"}} {
+		page.Click("#" + field.id)
+		page.Type(field.text)
+	}
+	page.Click(`button[type="submit"]`)
+	page.WaitText("[data-problem]", "not the same")
+	if !x.o.People.None() {
+		t.Error("there is a user of whose PIN nobody can be sure")
+	}
+	page.Wait(`(document.getElementById("pin-again").value = "") === ""`)
+	page.Click("#pin-again")
+	page.Type("824913")
+	page.Click(`button[type="submit"]`)
+	page.Wait(`location.pathname === "/"`)
+	page.WaitText(".who", "Ada")
+}
+
 // An admin makes a user with a badge, which is shown once: it signs the user in. After that nobody can see it again. Who is removed sees nothing more, without a click.
 func TestBadgeIsShownOnce(t *testing.T) {
 	t.Parallel()

@@ -172,6 +172,12 @@ const station = (() => {
     e.setAttribute('aria-busy', 'true')
     await catalogue
     try {
+      const twice = form?.querySelector('[data-same]') // what nobody can read back is typed twice
+      if (twice && twice.value !== form.elements[twice.dataset.same].value) {
+        if (problem) problem.textContent = say('pin.differs')
+        play('reject')
+        return
+      }
       const { status, answer } = await ask(method, path, form ? fields(form) : method === 'DELETE' ? undefined : {}, Number(e.dataset.limit) || undefined)
       const s = saidOf(answer)
       if (status < 300) {
