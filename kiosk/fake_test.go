@@ -30,11 +30,11 @@ type fakeStation struct {
 	health  error
 }
 
-func (f *fakeStation) Scan(_ context.Context, who Who, code string) (Answer, error) {
-	return f.ask("scan "+code, who)
+func (f *fakeStation) Scan(ctx context.Context, who Who, code string) (Answer, error) {
+	return f.ask(ctx, "scan "+code, who)
 }
 
-func (f *fakeStation) Do(_ context.Context, who Who, d Deed) (Answer, error) {
+func (f *fakeStation) Do(ctx context.Context, who Who, d Deed) (Answer, error) {
 	what := []string{string(d.Action)}
 	switch d.Action {
 	case BeginJob:
@@ -48,17 +48,21 @@ func (f *fakeStation) Do(_ context.Context, who Who, d Deed) (Answer, error) {
 	if d.Card {
 		what = append(what, "card")
 	}
-	return f.ask(strings.Join(what, " "), who)
+	return f.ask(ctx, strings.Join(what, " "), who)
 }
 
-func (f *fakeStation) ask(what string, who Who) (Answer, error) {
+func (f *fakeStation) ask(ctx context.Context, what string, who Who) (Answer, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked = append(f.asked, what+" by "+who.ID)
+	a, err := Answer{Tone: Accept, Said: Said{Word: "done", Text: what}}, error(nil)
 	if f.answer != nil {
-		return f.answer(what)
+		a, err = f.answer(what)
 	}
-	return Answer{Tone: Accept, Said: Said{Word: "done", Text: what}}, nil
+	if err == nil { // it waited
+		err = Still(ctx)
+	}
+	return a, err
 }
 
 func (f *fakeStation) Recipes() []RecipeFile { return f.recipes }

@@ -44,7 +44,7 @@ func (s *Server) handle(t route, h http.HandlerFunc) {
 			s.answer(w, r, p, t.page)
 			return
 		}
-		ctx, limit := r.Context(), verifyLimit
+		ctx, limit := WithStill(r.Context(), func() error { return s.look(t, v) }), verifyLimit
 		switch {
 		case t.action == VerifyAll:
 			http.NewResponseController(w).SetWriteDeadline(time.Now().Add(verifyLimit)) // an error says that there is none

@@ -65,6 +65,32 @@ func TestStrangersAreRefused(t *testing.T) {
 	}
 }
 
+// A station that had to wait is told when whoever asked is gone meanwhile, or has another role; nothing of the kind is said of who asks at this PC.
+func TestStill(t *testing.T) {
+	x := newSite(t, Options{})
+	operator := Operator
+	x.station.answer = func(string) (Answer, error) { // it waits
+		_, changed := x.o.People.Change(t.Context(), Who{ID: "adm-1"}, "sup-1", PersonChange{Role: &operator})
+		return Answer{Tone: Accept}, changed
+	}
+	if w := x.send(x.request("sup-1", "POST", "/api/v1/jobs/close", "")); w.Code != 403 || tellOf(t, w).Said.Word != "not-your-role" {
+		t.Errorf("a supervisor no more: %d %s", w.Code, w.Body)
+	}
+	x.station.answer = func(string) (Answer, error) {
+		return Answer{Tone: Accept}, x.o.People.Remove(t.Context(), Who{ID: "adm-1"}, "op-1")
+	}
+	if w := x.send(x.request("op-1", "POST", "/api/v1/scan", scanned("SN-1"))); w.Code != 401 || tellOf(t, w).Said.Word != "sign-in-first" {
+		t.Errorf("nobody any more: %d %s", w.Code, w.Body)
+	}
+	x.station.answer = nil
+	if w := x.send(x.request("sup-1", "POST", "/api/v1/jobs/close", "")); w.Code != 200 {
+		t.Errorf("who is who they were: %d %s", w.Code, w.Body)
+	}
+	if lines := x.log.lines(); len(lines) != 2 {
+		t.Errorf("the log %q", lines)
+	}
+}
+
 // Whoever is removed, or has another role, while their request comes in slowly, is not asked for what they were when it began; and of two who change people at once, the one who
 // comes second is looked at then.
 func TestRightsAreThoseOfTheEnd(t *testing.T) {

@@ -14,7 +14,7 @@ type Who struct {
 }
 
 // Station is the line as the pages and the API have it. Its methods are safe for concurrent use and end within a few seconds. What goes wrong there for
-// a reason that whoever asked can mend is an *Refusal.
+// a reason that whoever asked can mend is an *Refusal. Where something had to wait, Still is asked right before it is done.
 type Station interface {
 	// Scan takes a code as a scanner reads it, but for those that are a Deed or a badge.
 	Scan(ctx context.Context, who Who, code string) (Answer, error)

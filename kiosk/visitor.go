@@ -78,6 +78,34 @@ func local(r *http.Request) (visitor, *Problem) {
 	return visitor{Role: Anyone, Who: Who{ID: who}, local: true}, nil
 }
 
+type stillKey struct{}
+
+// WithStill is ctx with what Still asks.
+func WithStill(ctx context.Context, still func() error) context.Context {
+	return context.WithValue(ctx, stillKey{}, still)
+}
+
+// Still looks once more at whoever asked for what is done with ctx: a Station does so where that had to wait. The error is what they are told; nil lets it be done, as where nobody asked.
+func Still(ctx context.Context) error {
+	if still, ok := ctx.Value(stillKey{}).(func() error); ok {
+		return still()
+	}
+	return nil
+}
+
+// look refuses who is not any more who they were when they asked.
+func (s *Server) look(t route, v visitor) error {
+	if s.still(v) {
+		return nil
+	}
+	p := signInFirst()
+	if _, ok := s.o.People.Session(v.session); ok {
+		p = problem(http.StatusForbidden, "not-your-role", "the role of whoever asked is another one since", "Ask again, or ask somebody who may.")
+	}
+	s.note(t.pattern, t.action, v, p)
+	return p
+}
+
 // open tells whether nobody needs to sign in.
 func (s *Server) open() bool { return s.o.Open && s.o.People.None() }
 

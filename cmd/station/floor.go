@@ -18,6 +18,7 @@ import (
 
 const (
 	askLimit    = 10 * time.Second // of what somebody wants of the line; the first look at all slots may come before it
+	busyLimit   = 2 * time.Second  // of waiting for a job or a shift that begins or ends, or for runs without a job
 	appendLimit = 5 * time.Second  // of an entry about people
 )
 
@@ -33,9 +34,9 @@ type floor struct {
 	ended    sync.WaitGroup
 	changed  chan struct{} // asks for another look at the ledger
 
-	broke sync.Once  // the ledger
-	deeds sync.Mutex // held by who begins or ends a job or a shift, or runs units without a job
-	again cardAgain  // likewise
+	broke sync.Once     // the ledger
+	again cardAgain     // of who has deeds
+	deeds chan struct{} // holds who begins or ends a job or a shift, or runs units without a job: one at a time
 
 	mu      sync.Mutex
 	job     *floorJob // nil for none
@@ -51,7 +52,7 @@ type floor struct {
 // newFloor returns the floor of a station, with the job and the shift that its ledger has open. recipes is the folder of those that a job may have; told says that scans
 // tell simulated hands what to do, as with run --sim-hands. When ctx ends, so do all runs, ABORTED.
 func (a *app) newFloor(ctx context.Context, b *bench, wall *kiosk.Wall, recipes string, told bool) (*floor, error) {
-	f := &floor{app: a, bench: b, wall: wall, recipes: recipes, told: told, ctx: ctx, terminal: &terminal{app: a}, changed: make(chan struct{}, 1), blind: map[string]string{}}
+	f := &floor{app: a, bench: b, wall: wall, recipes: recipes, told: told, ctx: ctx, terminal: &terminal{app: a}, changed: make(chan struct{}, 1), deeds: make(chan struct{}, 1), blind: map[string]string{}}
 	if err := f.restore(); err != nil {
 		return nil, exit(exitError, err)
 	}
@@ -65,11 +66,37 @@ func (a *app) newFloor(ctx context.Context, b *bench, wall *kiosk.Wall, recipes 
 // wait waits, after the context of newFloor has ended, for the end of all runs. aborted tells whether one was ABORTED by that.
 func (f *floor) wait() (aborted bool) {
 	<-f.ctx.Done()
-	f.deeds.Lock()
-	//lint:ignore SA2001 who holds it now is the last who began anything
-	f.deeds.Unlock()
+	f.deeds <- struct{}{} // who holds it now is the last who began anything
+	f.pass()
 	f.ended.Wait()
 	return f.aborted
+}
+
+// turn waits until nobody else has the deeds, for busyLimit at most, and looks once more at who asked. It is over with pass.
+func (f *floor) turn(ctx context.Context) error {
+	if err := ctx.Err(); err != nil { // or the select below tosses a coin
+		return err
+	}
+	busy := time.NewTimer(busyLimit)
+	defer busy.Stop()
+	select {
+	case f.deeds <- struct{}{}:
+	case <-busy.C:
+		return conflict(busyNow())
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := kiosk.Still(ctx); err != nil {
+		f.pass()
+		return err
+	}
+	return nil
+}
+
+func (f *floor) pass() { <-f.deeds }
+
+func busyNow() *kiosk.Said {
+	return said(kiosk.WordRunsDirectly, "the station is busy with a job, a shift or other runs without a job", "Try again later.")
 }
 
 // mind keeps on the wall what the ledger and its mirror say.

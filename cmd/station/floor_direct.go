@@ -47,10 +47,12 @@ func directEventOf(ev provision.Event) *directEvent {
 
 // direct carries out units without a job, all at once: what run --slot does. tell is called from one goroutine at a time.
 func (f *floor) direct(ctx context.Context, who kiosk.Who, order kiosk.DirectOrder, tell func(any)) error {
-	if !f.deeds.TryLock() {
-		return conflict(said(kiosk.WordRunsDirectly, "the station is busy with a job, a shift or other runs without a job", "Try again later."))
+	select {
+	case f.deeds <- struct{}{}:
+	default:
+		return conflict(busyNow())
 	}
-	defer f.deeds.Unlock()
+	defer f.pass()
 	if f.ctx.Err() != nil {
 		return f.over()
 	}

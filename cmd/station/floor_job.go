@@ -170,8 +170,10 @@ func (f *floor) ready(ctx context.Context, file string, r *recipes.Recipe, trial
 }
 
 func (f *floor) beginJob(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kiosk.Answer, error) {
-	f.deeds.Lock()
-	defer f.deeds.Unlock()
+	if err := f.turn(ctx); err != nil {
+		return kiosk.Answer{}, err
+	}
+	defer f.pass()
 	if f.ctx.Err() != nil {
 		return kiosk.Answer{}, f.over()
 	}
@@ -189,6 +191,9 @@ func (f *floor) beginJob(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kios
 	if why := f.ready(ctx, d.Recipe, r, d.Trial); why != nil {
 		f.terminal.warn(why.Text)
 		return kiosk.Answer{}, conflict(why)
+	}
+	if err := kiosk.Still(ctx); err != nil { // the key server took its time
+		return kiosk.Answer{}, err
 	}
 	begin := ledger.JobBegin{Job: newJobID(), By: who.ID, Authenticated: who.Authenticated, File: d.Recipe, Recipe: factsOf(r), Quantity: d.Quantity, Trial: d.Trial}
 	if err := f.append(begin); err != nil {
@@ -242,24 +247,26 @@ func (f *floor) present() *floorJob {
 }
 
 // making is the job whose line takes what is scanned. why says that there is none. One that could not go on, because its recipe or the key server was away, is tried again.
-func (f *floor) making(ctx context.Context) (j *floorJob, why *kiosk.Said) {
+func (f *floor) making(ctx context.Context) (j *floorJob, why *kiosk.Said, err error) {
 	if j = f.present(); j == nil {
-		return nil, noJob()
+		return nil, noJob(), nil
 	}
 	if f.lineOf(j) != nil {
-		return j, nil
+		return j, nil, nil
 	}
-	f.deeds.Lock()
-	defer f.deeds.Unlock()
+	if err := f.turn(ctx); err != nil {
+		return nil, nil, err
+	}
+	defer f.pass()
 	switch {
 	case f.ctx.Err() != nil:
-		return nil, ends()
+		return nil, ends(), nil
 	case f.present() != j:
-		return nil, noJob()
+		return nil, noJob(), nil
 	case f.lineOf(j) != nil:
-		return j, nil
+		return j, nil, nil
 	}
-	return j, f.goOn(ctx, j)
+	return j, f.goOn(ctx, j), nil
 }
 
 func (f *floor) lineOf(j *floorJob) *scanning {
@@ -270,8 +277,10 @@ func (f *floor) lineOf(j *floorJob) *scanning {
 
 // closeJob ends the job. What was scanned and not begun is given up. A card does so where all are made, or where it is scanned once more.
 func (f *floor) closeJob(ctx context.Context, who kiosk.Who, card bool) (kiosk.Answer, error) {
-	f.deeds.Lock()
-	defer f.deeds.Unlock()
+	if err := f.turn(ctx); err != nil {
+		return kiosk.Answer{}, err
+	}
+	defer f.pass()
 	j := f.present()
 	if j == nil {
 		return kiosk.Answer{}, conflict(noJob())

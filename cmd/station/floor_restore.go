@@ -107,15 +107,17 @@ func (f *floor) tileOf(slot string) kiosk.Tile {
 }
 
 // acknowledge takes what somebody says of a FAIL while the job that is open has no line, wherever the board is. is tells whether that is so.
-func (f *floor) acknowledge(who kiosk.Who, do func(*provision.Line) []provision.Decision) (a kiosk.Answer, is bool) {
+func (f *floor) acknowledge(ctx context.Context, who kiosk.Who, do func(*provision.Line) []provision.Decision) (a kiosk.Answer, is bool, err error) {
 	if j := f.present(); j == nil || f.lineOf(j) != nil {
-		return a, false
+		return a, false, nil
 	}
-	f.deeds.Lock()
-	defer f.deeds.Unlock()
+	if err := f.turn(ctx); err != nil {
+		return a, true, err
+	}
+	defer f.pass()
 	j := f.present()
 	if f.ctx.Err() != nil || j == nil || f.lineOf(j) != nil {
-		return a, false
+		return a, false, nil
 	}
 	if j.away == nil {
 		j.away = provision.NewLine(nil, nil, nil)
@@ -126,7 +128,7 @@ func (f *floor) acknowledge(who kiosk.Who, do func(*provision.Line) []provision.
 		(&floorVoice{floor: f, job: j}).say(d, who)
 	}
 	f.showHeld(j)
-	return answerOf(done), true
+	return answerOf(done), true, nil
 }
 
 // recountStep is how many entries are read at once.

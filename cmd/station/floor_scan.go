@@ -18,11 +18,14 @@ func (f *floor) Scan(ctx context.Context, who kiosk.Who, code string) (kiosk.Ans
 		return kiosk.Answer{Tone: kiosk.Reject, Said: *why}, nil
 	}
 	if code == provision.CardReject {
-		if a, is := f.acknowledge(who, func(l *provision.Line) []provision.Decision { return l.Scan(time.Now(), code) }); is {
-			return a, nil
+		if a, is, err := f.acknowledge(ctx, who, func(l *provision.Line) []provision.Decision { return l.Scan(time.Now(), code) }); is {
+			return a, err
 		}
 	}
-	j, why := f.making(ctx)
+	j, why, err := f.making(ctx)
+	if err != nil {
+		return kiosk.Answer{}, err
+	}
 	if why != nil {
 		return kiosk.Answer{Tone: kiosk.Reject, Said: *why}, nil
 	}
@@ -63,21 +66,24 @@ func (f *floor) Do(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kiosk.Answ
 	case kiosk.BeginShift:
 		return f.beginShift(ctx, who)
 	case kiosk.EndShift:
-		return f.endShift(who, d.Card)
+		return f.endShift(ctx, who, d.Card)
 	}
 	held := false
 	if j := f.present(); j != nil && d.Action == kiosk.Acknowledge {
 		held = j.heldIn(d.Slot) != ""
 	}
 	if held {
-		if a, is := f.acknowledge(who, func(l *provision.Line) []provision.Decision { return l.Acknowledge(d.Slot) }); is {
-			return a, nil
+		if a, is, err := f.acknowledge(ctx, who, func(l *provision.Line) []provision.Decision { return l.Acknowledge(d.Slot) }); is {
+			return a, err
 		}
 	}
 	if needsSlot := d.Action == kiosk.Acknowledge || d.Action == kiosk.Release || d.Action == kiosk.Stop; needsSlot && !held && !slices.Contains(f.bench.config.usable(), d.Slot) {
 		return kiosk.Answer{}, &kiosk.Refusal{Status: http.StatusNotFound, Said: *said(provision.WordNoSuchSlot, fmt.Sprintf("there is no slot %q", d.Slot), "", "other", d.Slot)}
 	}
-	j, why := f.making(ctx)
+	j, why, err := f.making(ctx)
+	if err != nil {
+		return kiosk.Answer{}, err
+	}
 	if why != nil {
 		return kiosk.Answer{}, conflict(why)
 	}
@@ -116,12 +122,18 @@ func (f *floor) Do(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kiosk.Answ
 	return a, nil
 }
 
-// ask has do done on the goroutine of a job's line, and returns all that was decided. It is not begun once ctx is over, and where it was begun its end is waited for: whatever that goroutine
+// ask has do done on the goroutine of a job's line, and returns all that was decided. It is not begun once ctx is over, nor for who is not any more who they were when they asked; where it was begun its end is waited for: whatever that goroutine
 // waits for has a limit of its own.
 func (f *floor) ask(ctx context.Context, j *floorJob, who kiosk.Who, do func() []provision.Decision) ([]provision.Decision, error) {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
-	a := ask{who: who, do: do, done: make(chan []provision.Decision, 1)}
+	var changed error
+	a := ask{who: who, done: make(chan []provision.Decision, 1), do: func() []provision.Decision {
+		if changed = kiosk.Still(ctx); changed != nil {
+			return nil
+		}
+		return do()
+	}}
 	f.mu.Lock()
 	asks, over := j.asks, j.over
 	f.mu.Unlock()
@@ -137,12 +149,12 @@ func (f *floor) ask(ctx context.Context, j *floorJob, who kiosk.Who, do func() [
 	}
 	select {
 	case done := <-a.done:
-		return done, nil
+		return done, changed
 	case <-over: // what was done ended it, or a fault of this program did
 	}
 	select {
 	case done := <-a.done:
-		return done, nil
+		return done, changed
 	default:
 		return nil, f.over()
 	}

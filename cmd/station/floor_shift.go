@@ -19,9 +19,14 @@ import (
 
 // beginShift looks at the station, and writes down what it found and who begins. A shift that nobody ended ends.
 func (f *floor) beginShift(ctx context.Context, who kiosk.Who) (kiosk.Answer, error) {
-	f.deeds.Lock()
-	defer f.deeds.Unlock()
+	if err := f.turn(ctx); err != nil {
+		return kiosk.Answer{}, err
+	}
+	defer f.pass()
 	begin := ledger.ShiftBegin{By: who.ID, Authenticated: who.Authenticated, Checks: f.checks(ctx)}
+	if err := kiosk.Still(ctx); err != nil { // the look took its time
+		return kiosk.Answer{}, err
+	}
 	if err := f.append(begin); err != nil {
 		return kiosk.Answer{}, err
 	}
@@ -39,9 +44,11 @@ func (f *floor) beginShift(ctx context.Context, who kiosk.Who) (kiosk.Answer, er
 }
 
 // endShift names what is left: units that are not settled, boards in slots, the open job. A card ends the shift where nothing is, or where it is scanned once more.
-func (f *floor) endShift(who kiosk.Who, card bool) (kiosk.Answer, error) {
-	f.deeds.Lock()
-	defer f.deeds.Unlock()
+func (f *floor) endShift(ctx context.Context, who kiosk.Who, card bool) (kiosk.Answer, error) {
+	if err := f.turn(ctx); err != nil {
+		return kiosk.Answer{}, err
+	}
+	defer f.pass()
 	f.mu.Lock()
 	begun, job := f.shift != nil, f.job
 	f.mu.Unlock()

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"station/fixtures"
@@ -546,7 +547,9 @@ func TestFloorLedgerGone(t *testing.T) {
 	if err := os.Rename(filepath.Join(f.data(), "ledger.db"), filepath.Join(f.dir, "away.db")); err != nil {
 		t.Fatal(err)
 	}
-	f.until("it is on the wall", func(s kiosk.State) bool { return s.Said != nil && s.Said.Word == kiosk.WordLedgerBroken && s.Next.Word == kiosk.NextRestart })
+	f.until("it is on the wall", func(s kiosk.State) bool {
+		return s.Said != nil && s.Said.Word == kiosk.WordLedgerBroken && s.Next.Word == kiosk.NextRestart
+	})
 	if err := f.Health(); !errors.Is(err, store.ErrMoved) {
 		t.Errorf("health: %v", err)
 	}
@@ -683,6 +686,46 @@ func TestFloorResume(t *testing.T) {
 			t.Errorf("%s was resumed by %s", e.Serial, e.Operator)
 		}
 	}
+}
+
+// Runs without a job, or another deed, keep nobody waiting: not for long, not beyond their time, and who is nobody any more by then gets nothing.
+func TestFloorTurn(t *testing.T) {
+	b := newFloored(t, false).bench // for its ledger
+	synctest.Test(t, func(t *testing.T) {
+		f := &floor{ctx: t.Context(), bench: b, deeds: make(chan struct{}, 1), job: newFloorJob(ledger.JobBegin{}, time.Now())}
+		deeds := map[string]func(context.Context) error{"scan": func(ctx context.Context) error {
+			_, err := f.Scan(ctx, op, "TB-0001") // to a job that could not go on
+			return err
+		}}
+		for _, a := range []kiosk.Action{kiosk.BeginJob, kiosk.CloseJob, kiosk.BeginShift, kiosk.EndShift, kiosk.Resume} {
+			deeds[string(a)] = func(ctx context.Context) error {
+				_, err := f.Do(ctx, sup, kiosk.Deed{Action: a})
+				return err
+			}
+		}
+		gone := errors.New("nobody any more")
+		for name, do := range deeds {
+			f.deeds <- struct{}{} // somebody else
+			began := time.Now()
+			err := do(t.Context())
+			if no := new(kiosk.Refusal); !errors.As(err, &no) || no.Word != kiosk.WordRunsDirectly || time.Since(began) != 2*time.Second {
+				t.Errorf("%s: %v after %v, want busy after 2 s", name, err, time.Since(began))
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			began = time.Now()
+			if err := do(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
+				t.Errorf("%s: %v after %v, want the context's end after 1 s", name, err, time.Since(began))
+			}
+			cancel()
+			time.AfterFunc(time.Second, f.pass)
+			if err := do(kiosk.WithStill(t.Context(), func() error { return gone })); err != gone {
+				t.Errorf("%s: %v, want %v", name, err, gone)
+			}
+			if len(f.deeds) != 0 {
+				t.Fatalf("%s: the floor is still held", name)
+			}
+		}
+	})
 }
 
 // TestFloorDirect carries out units without a job, and not beside one.
