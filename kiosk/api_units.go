@@ -184,7 +184,7 @@ func verified(document any, ok bool) (Answer, error) {
 		why = cmp.Or(why, f.What)
 	}
 	why = cmp.Or(why, d.Store)
-	a := accepted("ledger-broken", "the ledger does not hold: "+why, "Stop the line, and call the person who looks after the station.", "why", why)
+	a := accepted("ledger-wrong", "the ledger does not hold: "+why, "Stop the line, and call the person who looks after the station.", "why", why)
 	a.Tone = Attention
 	return a, nil
 }

@@ -39,7 +39,7 @@ func (p *Problem) GetHeaders() http.Header {
 
 // ServerWords are those of what this room itself tells of a request.
 var ServerWords = []string{
-	"badge-misread", "broken", "invalid", "ledger-broken", "ledger-holds", "no-such-unit", "not-your-role", "nothing-here", "other-site", "set-up-code", "set-up-done", "set-up-first",
+	"badge-misread", "broken", "invalid", "ledger-holds", "ledger-wrong", "no-such-unit", "not-your-role", "nothing-here", "other-site", "set-up-code", "set-up-done", "set-up-first",
 	"sign-in-first", "signed-in", "signed-off", "slow",
 	"token", "too-large", "too-many", "unit-closed", "unit-rework", "user-added", "user-changed", "user-removed", "verifying", "wrong-host",
 }

@@ -66,6 +66,9 @@ func TestTemplatesAskForWhatIsThere(t *testing.T) {
 func TestWordsHaveSentences(t *testing.T) {
 	text := readTexts()[Languages[0]]
 	words := slices.Concat(provision.Words, NextWords, StationWords, RecordsWords, PeopleWords, ServerWords)
+	if sorted := slices.Sorted(slices.Values(words)); len(slices.Compact(sorted)) != len(words) {
+		t.Error("one word is of two sentences")
+	}
 	for _, word := range words {
 		if !text.Has("said." + word) {
 			t.Errorf("no catalogue has said.%s", word)
