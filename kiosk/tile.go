@@ -38,11 +38,12 @@ type Result struct {
 	Code     string         `json:"code"` // CodeOf run, "" where there is none
 	Duration int64          `json:"ms"`
 	Report   bool           `json:"report"` // there is a PDF
+	UID      string         `json:"-"`      // of the chip that it was made with, "" where it is not known
 }
 
 // ResultOf is a result of the engine as the wall shows it.
 func ResultOf(r provision.Result) Result {
-	return Result{Outcome: r.Outcome, Already: r.Already, Cause: r.Cause, Message: r.Message, Next: r.Next, Run: r.Run, Code: CodeOf(r.Run), Duration: r.Duration.Milliseconds()}
+	return Result{Outcome: r.Outcome, Already: r.Already, Cause: r.Cause, Message: r.Message, Next: r.Next, Run: r.Run, Code: CodeOf(r.Run), Duration: r.Duration.Milliseconds(), UID: r.UID}
 }
 
 // tile is a Tile, and what it comes from. Its Run is nil: run has it.
@@ -50,6 +51,7 @@ type tile struct {
 	Tile
 	run    *running // under way
 	ahead  bool     // the engine told of the run, and the line has not yet
+	other  bool     // another board is in the slot than the one whose result shows
 	had    bool     // since the result shows its board was in the slot, or its FAIL waited
 	warned string   // of the run: what may be left on in the slot
 	heard  ended    // the end of a run, or refusal, that was heard last; of none since the slot is for another
@@ -117,6 +119,12 @@ func (t *tile) status(s provision.SlotStatus, now time.Time) []Tone {
 	default:
 		t.run, t.ahead = nil, false
 		t.had = t.had || s.There || s.Held
+		t.other = t.exchanged(s)
+		if t.other && s.Held {
+			t.There = false // that of the FAIL is out
+		} else if t.other {
+			t.Result = nil
+		}
 		if t.Result != nil && t.had && !s.There && !s.Held && !unsure(t.Result) {
 			t.Result = nil
 		}
@@ -131,12 +139,23 @@ func (t *tile) status(s provision.SlotStatus, now time.Time) []Tone {
 	return tones
 }
 
+// exchanged tells whether another board is in the slot than the one whose result shows.
+func (t *tile) exchanged(s provision.SlotStatus) bool {
+	switch {
+	case t.Result == nil || !s.There || s.UID == t.Result.UID:
+		return false
+	case s.UID == "" || t.Result.UID == "":
+		return t.other // as when its chip was seen last
+	}
+	return true
+}
+
 // unsure tells whether a board whose chip is not seen any more may be in the slot all the same.
 func unsure(r *Result) bool { return strings.HasPrefix(r.Cause, "contact-") || r.Cause == "fixture" }
 
 // clear makes room for the next unit.
 func (t *tile) clear() {
-	t.run, t.ahead, t.Result, t.had, t.warned, t.heard = nil, false, nil, false, "", ended{}
+	t.run, t.ahead, t.Result, t.other, t.had, t.warned, t.heard = nil, false, nil, false, false, "", ended{}
 }
 
 // begin is the start of a run.
@@ -182,7 +201,7 @@ func (t *tile) result(serial string, r Result, there bool) []Tone {
 			r.Message = strings.TrimSpace(r.Message + " " + t.warned)
 		}
 		t.run, t.Serial, t.Result, t.had = nil, serial, &r, there || again && t.had
-		t.heard = end
+		t.heard, t.other = end, again && t.other
 	}
 	if again {
 		return nil

@@ -33,6 +33,7 @@ type place struct {
 	shows    *Result // what must be on the tile
 	unit     string  // whose
 	wasIn    bool    // since then the board was in the slot, or waited to be acknowledged
+	other    bool    // another board is in the slot than the one whose FAIL shows
 	quiet    bool    // its chip may be there although it is not seen
 }
 
@@ -153,6 +154,7 @@ func (x *world) act(p *place) {
 			x.do(p.Slot, x.status)
 			return
 		}
+		p.UID = rapid.SampledFrom([]string{"", "U-" + p.Serial}).Draw(x.t, "uid")
 		p.State, p.There, p.step, p.of, p.done = provision.Running, true, 0, rapid.IntRange(1, 4).Draw(x.t, "of"), 0
 		phase := ""
 		if x.odds(2, "engine first") {
@@ -184,10 +186,16 @@ func (x *world) act(p *place) {
 	case provision.Occupied:
 		if p.Held && x.odds(2, "acknowledged first") {
 			p.Held = false
+			p.leave()
 			x.do(p.Slot, x.status)
 			return
 		}
-		p.State, p.There = provision.Free, false
+		if x.odds(3, "swapped unseen") {
+			p.swap(rapid.SampledFrom([]string{"", "U-S-" + fmt.Sprint(x.runs), "U-other", "U-third"}).Draw(x.t, "uid"))
+			x.do(p.Slot, x.status)
+			return
+		}
+		p.State, p.There, p.UID, p.other = provision.Free, false, "", false
 		p.leave()
 		x.do(p.Slot, x.status)
 	}
@@ -201,7 +209,7 @@ func (x *world) end(p *place) {
 		cause = rapid.SampledFrom([]string{"contact-lost", "disk-full"}).Draw(x.t, "cause")
 	}
 	x.runs++
-	end := provision.Result{Run: fmt.Sprintf("%016x", x.runs), Serial: p.Serial, Slot: p.Slot, Outcome: outcome, Cause: cause}
+	end := provision.Result{Run: fmt.Sprintf("%016x", x.runs), Serial: p.Serial, Slot: p.Slot, Outcome: outcome, Cause: cause, UID: p.UID}
 	tone := Tone(strings.ToLower(string(outcome)))
 	began := x.w.mustTile(p.Slot).Run != nil
 	r := ResultOf(end)
@@ -227,9 +235,17 @@ func (x *world) end(p *place) {
 
 // leave is what becomes of what shows when the board is out, or the FAIL acknowledged.
 func (p *place) leave() {
-	if !p.There && !p.Held && p.wasIn && !p.quiet {
-		p.shows = nil
+	if (!p.There && p.wasIn && !p.quiet || p.other) && !p.Held {
+		p.shows, p.other = nil, false
 	}
+}
+
+// swap is what becomes of what shows when a chip of this UID is seen: that of another board, which nobody saw come, has no result.
+func (p *place) swap(uid string) {
+	if p.UID = uid; p.shows != nil && p.shows.UID != "" && uid != "" {
+		p.other = uid != p.shows.UID
+	}
+	p.leave()
 }
 
 func (w *Wall) mustTile(slot string) Tile {
@@ -245,7 +261,7 @@ func (x *world) check() {
 		switch {
 		case (t.Result != nil) != (p.shows != nil), p.shows != nil && (t.Result.Run != p.shows.Run || t.Result.Outcome != p.shows.Outcome || t.Serial != p.unit):
 			x.t.Fatalf("slot %s (%+v) shows %+v of %s, want %+v of %s", p.Slot, p.SlotStatus, t.Result, t.Serial, p.shows, p.unit)
-		case t.State != p.State, t.Held != p.Held, t.There != p.There:
+		case t.State != p.State, t.Held != p.Held, t.There != (p.There && !p.other):
 			x.t.Fatalf("slot %s is %+v, and shows %+v", p.Slot, p.SlotStatus, t)
 		case t.Run != nil && (p.State != provision.Running || t.Run.Percent > 100 || t.Run.Percent < -1 || t.Run.Overall > 99 || t.Run.Remaining < -1):
 			x.t.Fatalf("slot %s is %+v, and shows the run %+v", p.Slot, p.SlotStatus, *t.Run)
@@ -266,7 +282,7 @@ func still(t Tile) Tile {
 	return t
 }
 
-// TestWorld: whatever happens in whatever order, a result shows until its board is out and, of a FAIL, a person acknowledged it, or until the slot is for the next unit; every tone
+// TestWorld: whatever happens in whatever order, a result shows until its board is out and, of a FAIL, a person acknowledged it, or until another board is in the slot, or it is for the next unit; every tone
 // is heard once by everybody; and who reads slowly has in the end what who reads at once has, which is what the wall has.
 func TestWorld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -24,6 +24,7 @@ import (
 //	  - A serial or a chip that runs in another slot is refused.
 //	  - After a run the slot is not free before nothing is there any more: a part that was left in is never taken for the next one.
 //	  - A board that is taken out while it runs is told. Its run ends by itself.
+//	  - A board that was exchanged for another between two looks is told: the one that is in has the result of nothing, and must come out.
 //	  - The same code twice within 3 s is one, also with others between; and so is a serial within 3 s of the arming of its slot.
 //	  - What is no code, or two without a line end between them, is told.
 //	  - Three REFUSED, FAIL or ERROR in a row of what was in a slot stop it, until a person scans its release card. PASS and TRIAL begin the count
@@ -74,6 +75,7 @@ type lineSlot struct {
 	values  map[string]string // of that unit
 	there   bool              // a chip is in it, or may be
 	uid     string            // of that chip, "" where it could not be told
+	board   string            // the last UID of what is in it that anybody told, "" where nobody did since it was empty
 	lost    bool              // the run ended because the chip did not answer any more, and nobody has looked since
 	stopped bool
 	bad     []Result // REFUSED, FAIL and ERROR in a row that may be the fault of the slot or of its boards
@@ -158,8 +160,13 @@ func (l *Line) Seen(slot string, present bool, uid string) []Decision {
 	if s.mayHold() && !present {
 		l.emptied(s)
 	}
+	swapped := s.state == Occupied && s.there && present && uid != "" && s.board != "" && uid != s.board
 	s.there, s.uid = present, uid
+	s.nowIn(uid)
 	switch {
+	case swapped:
+		l.exchanged(s)
+		l.do(Decision{Do: Empty, Word: WordSwapped, Slot: s.name, Message: "another board is in it than before, and nobody scanned it", Next: "Take it out, scan its serial, and put it into the slot that is named then."})
 	case s.state == Armed && present:
 		l.meet(s)
 	case s.state == Occupied && !present:
@@ -193,6 +200,7 @@ func (l *Line) Ended(slot string, r Result) []Decision {
 		return nil
 	}
 	s.state = Free
+	s.nowIn(r.UID)
 	s.lost = s.there && s.uid != "" && (r.Cause == "contact-absent" || r.Cause == "contact-lost")
 	if s.there {
 		s.state = Occupied
@@ -226,6 +234,16 @@ func (l *Line) End() []Decision {
 	out := l.out
 	l.out = nil
 	return out
+}
+
+// nowIn keeps the UID of what is in a slot, where it is told.
+func (s *lineSlot) nowIn(uid string) {
+	switch {
+	case !s.there:
+		s.board = ""
+	case uid != "":
+		s.board = uid
+	}
 }
 
 // meet is what happens when a chip is in the armed slot.

@@ -10,6 +10,9 @@ import (
 // Held is a FAIL that a person has not acknowledged.
 type Held struct {
 	Slot, Serial, Run string
+
+	uid string // of its chip, "" where it is not known
+	out bool   // another board is in the slot
 }
 
 // HoldFails has a slot whose unit ended in FAIL take no board from now on before that was acknowledged. before are the FAILs of earlier that nobody acknowledged, those whose
@@ -39,7 +42,7 @@ func (l *Line) reject() {
 		return
 	}
 	for i, h := range l.held {
-		if s := l.slot(h.Slot); s == nil || !s.mayHold() {
+		if s := l.slot(h.Slot); s == nil || h.out || !s.mayHold() {
 			l.acknowledge(i, "card")
 			return
 		}
@@ -58,20 +61,33 @@ func (l *Line) acknowledge(i int, how string) {
 // holdFail has what ended in FAIL wait.
 func (l *Line) holdFail(s *lineSlot, r Result) {
 	if l.hold && r.Outcome == ledger.Fail {
-		l.held = append(l.held, Held{Slot: s.name, Serial: s.serial, Run: r.Run})
+		l.held = append(l.held, Held{Slot: s.name, Serial: s.serial, Run: r.Run, uid: s.board})
 	}
 }
 
-// emptied puts the FAILs of a slot behind those whose boards came out before.
+// emptied puts the FAILs of a slot behind those whose boards came out before: theirs do now.
 func (l *Line) emptied(s *lineSlot) {
 	of := func(h Held) bool { return h.Slot == s.name }
 	var out []Held
-	for _, h := range l.held {
-		if of(h) {
+	for i, h := range l.held {
+		if of(h) && !h.out {
 			out = append(out, h)
 		}
+		l.held[i].out = h.out && !of(h) // what is put in after this may be its board
 	}
-	l.held = append(slices.DeleteFunc(l.held, of), out...)
+	if len(out) > 0 {
+		l.held = append(slices.DeleteFunc(l.held, of), out...)
+	}
+}
+
+// exchanged has the FAILs of a slot count as out: another board is in it. Where it is theirs again, they do not.
+func (l *Line) exchanged(s *lineSlot) {
+	l.emptied(s)
+	for i, h := range l.held {
+		if h.Slot == s.name {
+			l.held[i].out = h.uid != s.board
+		}
+	}
 }
 
 func (l *Line) holds(s *lineSlot) bool {

@@ -98,7 +98,7 @@ func TestHeld(t *testing.T) {
 // TestHeldFromBefore: FAILs of before a restart wait as they did: what is in the slot then must come out first. Those of a slot that is not there any more count as out.
 func TestHeldFromBefore(t *testing.T) {
 	l := NewLine(recipe(t, 1, full), []string{"1", "2"}, []ledger.Run{})
-	l.HoldFails(Held{"2", "S2", "r2"}, Held{"1", "S1", "r1"}, Held{"left", "S3", "r3"})
+	l.HoldFails(Held{Slot: "2", Serial: "S2", Run: "r2"}, Held{Slot: "1", Serial: "S1", Run: "r1"}, Held{Slot: "left", Serial: "S3", Run: "r3"})
 	now := time.Unix(1e9, 0)
 	reject := func(want string) {
 		t.Helper()

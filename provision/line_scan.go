@@ -112,7 +112,7 @@ func (l *Line) serial(now time.Time, s *lineSlot, serial string) {
 			"other", other.name)
 		return
 	}
-	s.state, s.serial, s.values, s.there, s.uid = Scanned, serial, map[string]string{}, false, ""
+	s.state, s.serial, s.values, s.there, s.uid, s.board = Scanned, serial, map[string]string{}, false, "", ""
 	l.chosen, l.until = nil, now.Add(armTime)
 	l.complete(now, s)
 }

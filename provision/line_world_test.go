@@ -37,12 +37,15 @@ type world struct {
 	chip    [worldSlots]string // UID of the chip that the run was begun on, as far as it was told
 	empty   [worldSlots]bool   // the last that was told of the slot is that nothing is in it
 	saw     [worldSlots]string // the UID that was told of the slot last
+	last    [worldSlots]string // the same, but of the looks that told one, and of runs; "" since it was told to be empty
 	armed   [worldSlots]string // the serial that a scan armed it for
 	bad     [worldSlots]int    // in a row
 	stopped [worldSlots]bool
-	held    [worldSlots]bool // its FAIL is not acknowledged
-	bin     string           // slots that are held, and were told to be empty since, each a digit: that of the board that came out first ahead
-	pressed int              // the slot that somebody acknowledges just now
+	held    [worldSlots]bool   // its FAIL is not acknowledged
+	failed  [worldSlots]string // the UID of its board
+	gone    [worldSlots]bool   // another board is in the slot
+	bin     string             // slots that are held, and were told to be empty since, each a digit: that of the board that came out first ahead
+	pressed int                // the slot that somebody acknowledges just now
 }
 
 // newWorld is one in which FAILs wait to be acknowledged, where hold says so: one of slot 2 from the start.
@@ -100,11 +103,11 @@ func (w *world) key() string {
 		if s.state == Running {
 			saw = w.saw[i] // otherwise the line has it, too
 		}
-		for _, text := range []string{string(s.state)[:2], serial, uid, saw, w.running[i], w.chip[i], w.armed[i]} {
+		for _, text := range []string{string(s.state)[:2], serial, uid, saw, s.board, w.last[i], w.running[i], w.chip[i], w.armed[i]} {
 			b.WriteString(text)
 			b.WriteByte(' ')
 		}
-		for _, v := range []bool{s.there, s.lost, s.stopped, l.chosen == s, w.empty[i], w.stopped[i], w.held[i]} {
+		for _, v := range []bool{s.there, s.lost, s.stopped, l.chosen == s, w.empty[i], w.stopped[i], w.held[i], w.gone[i]} {
 			b.WriteByte("-+"[btoi(v)])
 		}
 		for _, n := range []int{len(s.bad), w.bad[i], w.in[i]} {
@@ -112,7 +115,8 @@ func (w *world) key() string {
 		}
 	}
 	for _, h := range l.held {
-		b.WriteString(h.Slot)
+		b.WriteString(h.Slot + h.uid)
+		b.WriteByte("-+"[btoi(h.out)])
 	}
 	b.WriteString(" " + w.bin)
 	b.WriteByte("-+"[btoi(w.open)])
@@ -153,6 +157,9 @@ func worldEvents(fails, holds bool, boards ...int) []event {
 		scan(CardReject, true)
 	}
 	for i := range worldSlots {
+		for _, b := range boards {
+			all = append(all, event{fmt.Sprintf("S%d is in %s instead, swapped unseen", b+1, slotName(i)), func(w *world) bool { return w.swap(i, b) }, false})
+		}
 		if holds {
 			all = append(all, event{"acknowledge the FAIL in " + slotName(i), func(w *world) bool { return w.acknowledge(i) }, true})
 		}
@@ -248,15 +255,50 @@ func (w *world) take(slot int, said bool) bool {
 	return true
 }
 
+// swap is a board that is exchanged for another between two looks.
+func (w *world) swap(slot, board int) bool {
+	if w.in[slot] == nowhere || slices.Contains(w.in[:], board) {
+		return false
+	}
+	w.in[slot] = board
+	return true
+}
+
 // tell keeps what was told of a slot: that nothing is in it, or something.
 func (w *world) tell(slot int, empty bool) {
 	switch name := slotName(slot); {
-	case !empty:
+	case !empty && !w.gone[slot]:
 		w.bin = strings.ReplaceAll(w.bin, name, "")
-	case w.held[slot] && !w.empty[slot]:
-		w.bin += name
+	case empty:
+		w.last[slot], w.gone[slot] = "", false
+		if w.held[slot] && !w.empty[slot] {
+			w.binned(name)
+		}
 	}
 	w.empty[slot] = empty
+}
+
+// binned has the board of a FAIL be out.
+func (w *world) binned(name string) {
+	if !strings.Contains(w.bin, name) {
+		w.bin += name
+	}
+}
+
+// swapped is what a look that found another chip than before must say, and what it tells of a FAIL's board.
+func (w *world) swapped(slot int, uid string, out []Decision) {
+	is := uid != "" && w.last[slot] != "" && uid != w.last[slot]
+	if said := slices.ContainsFunc(out, func(d Decision) bool { return d.Do == Empty && d.Word == WordSwapped }); said != is {
+		panic(fmt.Sprintf("%s was seen where %q was, and the words that its board was swapped: %v", uid, w.last[slot], said))
+	}
+	if uid != "" {
+		w.last[slot] = uid
+	}
+	if is && w.held[slot] {
+		if w.gone[slot] = uid != w.failed[slot]; w.gone[slot] {
+			w.binned(slotName(slot))
+		}
+	}
 }
 
 // acknowledge is somebody who presses the button of a slot.
@@ -280,7 +322,9 @@ func (w *world) look(slot int, clear bool) bool {
 		uid = uidOf(w.in[slot])
 	}
 	w.saw[slot] = uid
-	w.hear(uid, slot, w.line.Seen(slotName(slot), there, uid))
+	out := w.line.Seen(slotName(slot), there, uid)
+	w.swapped(slot, uid, out)
+	w.hear(uid, slot, out)
 	w.tell(slot, !there)
 	return true
 }
@@ -289,7 +333,10 @@ func (w *world) end(slot int, o ledger.Outcome, cause string) bool {
 	if w.running[slot] == "" {
 		return false
 	}
-	r := Result{Serial: w.running[slot], Slot: slotName(slot), Outcome: o, Cause: cause}
+	r := Result{Serial: w.running[slot], Slot: slotName(slot), Outcome: o, Cause: cause, UID: w.chip[slot]}
+	if w.last[slot] = r.UID; w.empty[slot] {
+		w.last[slot] = ""
+	}
 	w.open = w.open && !(r.Serial == serialOf(openBoard) && (o == ledger.Pass || o == ledger.Fail))
 	w.running[slot], w.chip[slot] = "", ""
 	switch o {
@@ -301,7 +348,7 @@ func (w *world) end(slot int, o ledger.Outcome, cause string) bool {
 	}
 	w.stopped[slot] = w.stopped[slot] || w.bad[slot] >= tooMany
 	if w.line.hold && o == ledger.Fail {
-		w.held[slot] = true
+		w.held[slot], w.failed[slot], w.gone[slot] = true, w.last[slot], false
 		if w.empty[slot] {
 			w.bin += slotName(slot)
 		}

@@ -11,6 +11,7 @@ const (
 	WordOpenHere   = "open-run-here" // slot, serial
 	WordFound      = "board-found"   // slot
 	WordNotScanned = "not-scanned"   // slot
+	WordSwapped    = "board-swapped" // slot
 	WordLeftIn     = "left-in"       // slot, serial
 
 	// Refused.
@@ -70,7 +71,7 @@ const (
 
 // Words are all of them.
 var Words = []string{
-	WordScanSerial, WordScanValue, WordPutIn, WordDone, WordOpenHere, WordFound, WordNotScanned, WordLeftIn,
+	WordScanSerial, WordScanValue, WordPutIn, WordDone, WordOpenHere, WordFound, WordNotScanned, WordSwapped, WordLeftIn,
 	WordSerialElsewhere, WordChipElsewhere, WordNoBoard,
 	WordTwice, WordTwoCodes, WordNotSerial, WordOtherCase, WordNotValue, WordNoSuchSlot, WordNoSlotFree, WordWaitsBoard, WordWaitsFirst, WordGivenUp, WordNoValue, WordNoCancel,
 	WordSlotStopped, WordSlotHeld, WordSlotUnseen, WordSlotOccupied, WordSlotRunning,

@@ -15,7 +15,7 @@ import (
 
 // names is what each sentence names, as words.go says it: whoever says it in another language has nothing else.
 var names = map[string]string{
-	WordScanSerial: "slot", WordScanValue: "serial slot value", WordPutIn: "serial slot", WordDone: "outcome serial slot", WordOpenHere: "serial slot", WordFound: "slot", WordNotScanned: "slot",
+	WordScanSerial: "slot", WordScanValue: "serial slot value", WordPutIn: "serial slot", WordDone: "outcome serial slot", WordOpenHere: "serial slot", WordFound: "slot", WordNotScanned: "slot", WordSwapped: "slot",
 	WordLeftIn: "serial slot", WordSerialElsewhere: "other serial slot", WordChipElsewhere: "other serial slot uid", WordNoBoard: "serial slot why",
 	WordTwice: "code", WordTwoCodes: "code other", WordNotSerial: "code like", WordOtherCase: "code other", WordNotValue: "code serial value why", WordNoSuchSlot: "other", WordNoSlotFree: "code", WordWaitsBoard: "code serial slot",
 	WordWaitsFirst: "serial slot", WordGivenUp: "serial", WordNoValue: "serial value", WordNoCancel: "",
@@ -149,6 +149,7 @@ func everySentence(t *testing.T) (all []Decision) {
 	see("1", "US5")
 	take(l.Ended("1", Result{Run: "r5", Serial: "S5", Outcome: ledger.Fail}))
 	scan("REJECT")
+	see("1", "US7") // and nobody saw the board of S5 leave
 	see("1", "")
 	scan("SLOT:1")
 	see("1", "US9")

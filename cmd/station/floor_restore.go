@@ -203,7 +203,11 @@ func (f *floor) recall(j *floorJob, all []provision.SlotStatus) {
 // resultOf is how a run ended, as the ledger has it.
 func resultOf(r ledger.Run) *kiosk.Result {
 	e := r.End
-	return &kiosk.Result{Outcome: e.Outcome, Cause: e.Cause, Message: e.Message, Next: e.Next, Run: r.ID, Code: kiosk.CodeOf(r.ID), Duration: e.Duration, Report: e.Outcome != ledger.Refused}
+	shown := &kiosk.Result{Outcome: e.Outcome, Cause: e.Cause, Message: e.Message, Next: e.Next, Run: r.ID, Code: kiosk.CodeOf(r.ID), Duration: e.Duration, Report: e.Outcome != ledger.Refused}
+	if e.Chip != nil {
+		shown.UID = e.Chip.UID
+	}
+	return shown
 }
 
 // lastIn is the run whose FAIL waits in a slot, or the newest one of the chip that is in it; nil for neither.
