@@ -21,6 +21,14 @@ type directLine struct {
 	Results []runJSON    `json:"results,omitempty"`
 }
 
+// Passing is the slot whose progress it is (kiosk.Passing), "" where it is none.
+func (d directLine) Passing() string {
+	if d.Event == nil || d.Event.Kind != provision.Progress {
+		return ""
+	}
+	return d.Event.Slot
+}
+
 // directEvent is an event of the engine; Outcome is that of the result.
 type directEvent struct {
 	Kind      provision.EventKind `json:"kind"`
@@ -45,7 +53,7 @@ func directEventOf(ev provision.Event) *directEvent {
 	return d
 }
 
-// direct carries out units without a job, all at once: what run --slot does. tell is called from one goroutine at a time.
+// direct carries out units without a job, all at once: what run --slot does. tell is called from one goroutine at a time, and must not wait.
 func (f *floor) direct(ctx context.Context, who kiosk.Who, order kiosk.DirectOrder, tell func(any)) error {
 	select {
 	case f.deeds <- struct{}{}:
