@@ -34,9 +34,10 @@ type floor struct {
 	ended    sync.WaitGroup
 	changed  chan struct{} // asks for another look at the ledger
 
-	broke sync.Once     // the ledger
-	again cardAgain     // of who has deeds
-	deeds chan struct{} // holds who begins or ends a job or a shift, or runs units without a job: one at a time
+	broke   sync.Once     // the ledger
+	again   cardAgain     // of who has deeds
+	deeds   chan struct{} // holds who begins or ends a job or a shift, or runs units without a job: one at a time
+	unready unready       // of who has deeds
 
 	mu      sync.Mutex
 	job     *floorJob // nil for none

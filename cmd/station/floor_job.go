@@ -154,19 +154,41 @@ func isRecipe(file string) bool {
 	return slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(file))
 }
 
-// ready says why the station cannot carry a recipe out, nil where it can.
+// ready says why the station cannot carry a recipe out, nil where it can. f.deeds is held, or nobody else has the floor yet.
 func (f *floor) ready(ctx context.Context, file string, r *recipes.Recipe, trial bool) *kiosk.Said {
 	err := f.bench.secrets.ready(r, f.bench.db, nil)
 	if signed, _ := f.bench.secrets.lent(r); err == nil && signed && f.bench.server == nil {
 		err = errors.New("the recipe has signed commands, and this station has no key server that makes them")
 	}
 	if err == nil && !trial {
-		err = f.app.askServer(ctx, f.bench, r, nil)
+		err = f.askServer(ctx, r)
 	}
 	if err == nil {
 		return nil
 	}
 	return said(kiosk.WordJobNotReady, fmt.Sprintf("the job of %s cannot begin: %v", file, err), "Call the person who looks after the station.", "file", file, "why", err.Error())
+}
+
+// unready is why the key server has a recipe not carried out, as it said or did not say a moment ago.
+type unready struct {
+	digest string
+	err    error
+	until  time.Time
+}
+
+// unreadyTime is how long nobody asks it again.
+const unreadyTime = 10 * time.Second
+
+// askServer asks the key server about a recipe, one that did not allow it or did not answer once for all who want to know for a while.
+func (f *floor) askServer(ctx context.Context, r *recipes.Recipe) error {
+	if u := f.unready; u.digest == r.Digest() && time.Now().Before(u.until) {
+		return u.err
+	}
+	err := f.app.askServer(ctx, f.bench, r, nil)
+	if err != nil && ctx.Err() == nil {
+		f.unready = unready{r.Digest(), err, time.Now().Add(unreadyTime)}
+	}
+	return err
 }
 
 func (f *floor) beginJob(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kiosk.Answer, error) {

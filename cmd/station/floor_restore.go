@@ -30,6 +30,14 @@ func (f *floor) restore() error {
 		return err
 	}
 	f.job = j
+	if f.bench.server != nil { // which may take its time
+		f.wall.Job(j.shown())
+		f.ended.Go(func() {
+			defer crashed(f.app.stderr)
+			f.making(f.ctx)
+		})
+		return nil
+	}
 	if f.goOn(f.ctx, j) != nil {
 		f.wall.Job(j.shown())
 	}

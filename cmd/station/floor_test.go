@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +18,7 @@ import (
 	"time"
 
 	"station/fixtures"
+	"station/keyserver"
 	"station/kiosk"
 	"station/ledger"
 	"station/provision"
@@ -578,6 +581,75 @@ func TestFloorLedgerGone(t *testing.T) {
 	f.floor = nil
 	f.open()
 	f.want("after a start", f.scan("TB-0001"), "accept "+provision.WordPutIn)
+}
+
+// TestFloorServerHangs has a job go on while the key server takes connections and says nothing: the floor is there at once, and the server is asked once for all who scan.
+func TestFloorServerHangs(t *testing.T) {
+	t.Parallel()
+	hung, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hung.Close()
+	asked := make(chan net.Conn, 100)
+	go func() {
+		for {
+			c, err := hung.Accept()
+			if err != nil {
+				return
+			}
+			asked <- c
+		}
+	}()
+	f := newFloored(t, false)
+	defer f.position.close()
+	defer func() { f.end() }()
+	if err := os.WriteFile(filepath.Join(f.dir, "signed.yaml"), []byte(signedSmall), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r, why := f.recipeAt("signed.yaml")
+	if why != nil {
+		t.Fatal(why.Text)
+	}
+	if err := f.floor.append(ledger.JobBegin{Job: newJobID(), By: "sup-1", File: "signed.yaml", Recipe: factsOf(r)}); err != nil {
+		t.Fatal(err)
+	}
+	f.end()
+	certFile, keyFile := filepath.Join(f.dir, "cert.pem"), filepath.Join(f.dir, "key.pem")
+	if err := makeCertificate("line1", certFile, keyFile, nil, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	const limit = 500 * time.Millisecond
+	f.openOver(func(b *bench) {
+		if b.server, err = keyserver.NewClient(keyserver.ClientOptions{URL: "https://" + hung.Addr().String(), CA: cert.Leaf, Cert: cert, Limit: limit}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if s := f.wall.State(); s.Job == nil || !s.Job.Waits {
+		t.Errorf("the job is %+v", s.Job)
+	}
+	c := <-asked
+	defer c.Close()
+	if f.wall.State().Said != nil && time.Since(began) < limit {
+		t.Errorf("said %+v before the server could be late", f.wall.State().Said)
+	}
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			if a, err := f.Scan(t.Context(), op, fmt.Sprintf("TB-%04d", i)); err != nil || a.Word != kiosk.WordJobNotReady {
+				t.Errorf("scanned: %+v, %v", a, err)
+			}
+		})
+	}
+	all.Wait()
+	if n := len(asked); n > 0 {
+		t.Errorf("the key server was asked %d times more", n)
+	}
 }
 
 // TestFloorStop stops one run, and then, by ending the station, another.
