@@ -380,6 +380,7 @@ func (f *floor) stop(ctx context.Context, j *floorJob, who kiosk.Who, sure bool)
 	f.mu.Lock()
 	j.line, f.slots = nil, nil
 	clear(f.blind)
+	f.showOpen() // nobody sees any more where their boards are
 	f.mu.Unlock()
 	var left []provision.SlotStatus
 	for _, name := range f.bench.config.usable() {

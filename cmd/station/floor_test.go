@@ -743,6 +743,9 @@ func TestFloorResume(t *testing.T) {
 	if ends := entries[ledger.JobEnd](f); len(ends) != 1 || !slices.Equal(ends[0].Open, serials) {
 		t.Errorf("ended %+v, want %v open", ends, serials)
 	}
+	if s := f.wall.State(); s.Open[0].Here != "" || s.Next.Word != kiosk.NextNoShift {
+		t.Errorf("without a job %+v is open, and next is %+v", s.Open, s.Next)
+	}
 	f.want("another job", f.do(sup, beginSmall(0)), "accept "+kiosk.WordJobBegun)
 	word := kiosk.WordBegun
 	if len(open) == 2 {
