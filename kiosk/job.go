@@ -52,6 +52,7 @@ type Open struct {
 	Slot   string    `json:"slot"` // where it was last
 	Here   string    `json:"here"` // the slot that its chip is in now, "" for none
 	Recipe string    `json:"recipe"`
+	Digest string    `json:"digest"` // of that recipe
 	Since  time.Time `json:"since"`
 	Person *Said     `json:"person,omitempty"` // what a person has to decide
 }

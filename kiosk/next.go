@@ -16,6 +16,8 @@ const (
 	NextDecide    = "next-decide"     // slot, serial
 	NextResume    = "next-resume"     // slot, serial, card
 	NextResumeAll = "next-resume-all" // count, slots, card
+	NextOther     = "next-other"      // slot, serial, recipe: its run broke off with another recipe than the job's
+	NextBroken    = "next-broken-off" // serial, slot: where it was; recipe: there is no job
 	NextBin       = "next-bin"        // slot, serial, card: its board is out
 	NextTakeFail  = "next-take-fail"  // slot, serial, card: its board is in the slot
 	NextTakeBin   = "next-take-bin"   // slot, serial: its FAIL is acknowledged, and its board is in the slot
@@ -36,7 +38,7 @@ const (
 )
 
 // NextWords are all of them.
-var NextWords = []string{NextRestart, NextReseat, NextDecide, NextResume, NextResumeAll, NextBin, NextTakeFail, NextTakeBin, NextPutIn, NextValue, NextTakeOut, NextEmpty, NextScan, NextStopped, NextProblem,
+var NextWords = []string{NextRestart, NextReseat, NextDecide, NextResume, NextResumeAll, NextOther, NextBroken, NextBin, NextTakeFail, NextTakeBin, NextPutIn, NextValue, NextTakeOut, NextEmpty, NextScan, NextStopped, NextProblem,
 	NextWait, NextLook, NextJobWaits, NextJobFull, NextNoJob, NextNoShift, NextNoSlot}
 
 // nextOf is the one thing to be done now, what is most urgent first: that nothing can be written down any more; what a person's hands are waited for in a run; boards here that a person decides about, or whose runs broke off;
@@ -50,7 +52,7 @@ func nextOf(s *State, order []string) Said {
 			tiles = append(tiles, t)
 		}
 	}
-	rules := []func(*State, []Tile) *Said{nextRestart, nextReseat, nextOpen, nextFail, nextScanned, nextDone, nextJob, nextFree, nextNone}
+	rules := []func(*State, []Tile) *Said{nextRestart, nextReseat, nextOpen, nextFail, nextScanned, nextDone, nextJob, nextFree, nextOther, nextNone}
 	for _, rule := range rules {
 		if said := rule(s, tiles); said != nil {
 			return *said
@@ -106,7 +108,7 @@ func nextOpen(s *State, tiles []Tile) *Said {
 		if o.Person != nil {
 			return next(NextDecide, fmt.Sprintf("a person has to decide about %s: take its board out of slot %s, put it aside, and call the supervisor", o.Serial, o.Here), "slot", o.Here, "serial", o.Serial)
 		}
-		if s.Job != nil {
+		if s.Job != nil && o.Digest == s.Job.Recipe.Digest {
 			here = append(here, o)
 		}
 	}
@@ -159,11 +161,11 @@ func nextScanned(_ *State, tiles []Tile) *Said {
 	return nil
 }
 
-func nextDone(_ *State, tiles []Tile) *Said {
+func nextDone(s *State, tiles []Tile) *Said {
 	if t := first(tiles, func(t Tile) bool { return t.State == provision.Occupied && t.Result != nil }); t != nil {
 		return next(NextTakeOut, fmt.Sprintf("take the board of %s (%s) out of slot %s", t.Serial, t.Result.Outcome, t.Slot), "slot", t.Slot, "serial", t.Serial, "outcome", string(t.Result.Outcome))
 	}
-	if t := first(tiles, func(t Tile) bool { return t.State == provision.Occupied && t.Problem == nil }); t != nil {
+	if t := first(tiles, func(t Tile) bool { return t.State == provision.Occupied && t.Problem == nil && s.other(t.Slot) == nil }); t != nil {
 		return next(NextEmpty, fmt.Sprintf("take the board out of slot %s", t.Slot), "slot", t.Slot)
 	}
 	return nil
@@ -177,12 +179,25 @@ func nextJob(s *State, tiles []Tile) *Said {
 		return waiting(busy)
 	case s.Job == nil && s.Shift == nil:
 		return noShift()
+	case s.Job == nil && brokenOff(s) != nil:
+		o := brokenOff(s)
+		return next(NextBroken, fmt.Sprintf("the run of %s broke off in slot %s: begin a job of recipe %s to finish it", o.Serial, o.Slot, o.Recipe), "slot", o.Slot, "serial", o.Serial, "recipe", o.Recipe)
 	case s.Job == nil:
 		return next(NextNoJob, "choose what is made: scan a job's card, or have a supervisor begin one")
 	case s.Job.Waits:
 		return next(NextJobWaits, fmt.Sprintf("the job of %s cannot go on: put right what it lacks and scan the next board, or scan %s", s.Job.File, CardCloseJob), "file", s.Job.File, "card", CardCloseJob)
 	case s.Job.Quantity > 0 && s.Job.Passed >= s.Job.Quantity:
 		return next(NextJobFull, fmt.Sprintf("all %d are made: close the job", s.Job.Quantity), "count", strconv.Itoa(s.Job.Quantity))
+	}
+	return nil
+}
+
+// brokenOff is the oldest open run that no person has to decide about, nil for none.
+func brokenOff(s *State) *Open {
+	for i := range s.Open {
+		if s.Open[i].Person == nil {
+			return &s.Open[i]
+		}
 	}
 	return nil
 }
@@ -217,6 +232,26 @@ func nextFree(s *State, tiles []Tile) *Said {
 		return noShift()
 	}
 	return next(NextScan, fmt.Sprintf("scan the next board, for slot %s", t.Slot), "slot", t.Slot)
+}
+
+// other is the open run of a board in a slot that was begun with another recipe than the job's, nil for none.
+func (s *State) other(slot string) *Open {
+	for i := range s.Open {
+		if o := &s.Open[i]; s.Job != nil && o.Here == slot && o.Person == nil && o.Digest != s.Job.Recipe.Digest {
+			return o
+		}
+	}
+	return nil
+}
+
+// nextOther is where no slot takes a board, and one has a board that only another job finishes.
+func nextOther(s *State, tiles []Tile) *Said {
+	t := first(tiles, func(t Tile) bool { return t.State == provision.Occupied && s.other(t.Slot) != nil })
+	if t == nil || underWay(tiles) > 0 {
+		return nil
+	}
+	o := s.other(t.Slot)
+	return next(NextOther, fmt.Sprintf("the run of %s in slot %s broke off with recipe %s: take its board out, or close this job and begin one of that", o.Serial, t.Slot, o.Recipe), "slot", t.Slot, "serial", o.Serial, "recipe", o.Recipe)
 }
 
 // nextNone is where no slot takes a board.

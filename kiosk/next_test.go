@@ -48,6 +48,10 @@ func TestNext(t *testing.T) {
 		{"two of them", job, []Open{{Serial: "S-8", Here: "1"}, {Serial: "S-9", Here: "3"}}, []Tile{unknown, free, unknown}, "next-resume-all card=RESUME count=2 slots=1, 3"},
 		{"one that goes on already", job, []Open{{Serial: "S-2", Here: "1"}}, []Tile{runs}, "next-wait count=1"},
 		{"one whose board is elsewhere", job, []Open{{Serial: "S-8", Slot: "1"}}, []Tile{free}, "next-scan slot=1"},
+		{"one of another recipe: the next board goes before", job, []Open{{Serial: "S-8", Here: "1", Digest: "d", Recipe: "r"}}, []Tile{unknown, free}, "next-scan slot=2"},
+		{"one of another recipe, where no slot is free", job, []Open{{Serial: "S-8", Here: "1", Digest: "d", Recipe: "r"}}, []Tile{unknown, stopped}, "next-other recipe=r serial=S-8 slot=1"},
+		{"one of another recipe, while others run", job, []Open{{Serial: "S-8", Here: "1", Digest: "d", Recipe: "r"}}, []Tile{unknown, runs}, "next-wait count=1"},
+		{"one whose board is nobody knows where, without a job", nil, []Open{{Serial: "S-9", Person: person}, {Serial: "S-8", Slot: "1", Recipe: "r"}}, []Tile{free}, "next-broken-off recipe=r serial=S-8 slot=1"},
 		{"one without a job", nil, []Open{{Serial: "S-8", Here: "1"}}, []Tile{unknown}, "next-empty slot=1"},
 		{"FAILs: what is out is in somebody's hand", job, nil, []Tile{failed, out, armed}, "next-bin card=REJECT serial=S-5 slot=2"},
 		{"a FAIL in its slot, before what was scanned", job, nil, []Tile{armed, failed}, "next-take-fail card=REJECT serial=S-4 slot=2"},
@@ -153,7 +157,7 @@ func TestNextAlways(t *testing.T) {
 			s.Shift = &Shift{}
 		}
 		for i := range rapid.IntRange(0, 2).Draw(t, "open") {
-			o := Open{Serial: "S-2", Here: rapid.SampledFrom([]string{"", "1", "2", "7"}).Draw(t, "here")}
+			o := Open{Serial: "S-2", Slot: "7", Recipe: "r", Digest: rapid.SampledFrom([]string{"", "d"}).Draw(t, "digest"), Here: rapid.SampledFrom([]string{"", "1", "2", "7"}).Draw(t, "here")}
 			if i == 0 && rapid.Bool().Draw(t, "person") {
 				o.Person = &Said{}
 			}

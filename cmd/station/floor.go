@@ -151,7 +151,7 @@ func (f *floor) look() error {
 func (f *floor) showOpen() {
 	var open []kiosk.Open
 	for _, r := range f.runs {
-		o := kiosk.Open{Serial: r.Serial, Run: r.ID, Slot: r.Slot, Recipe: r.Start.Recipe.ID, Since: r.Records[len(r.Records)-1].Entry.Time}
+		o := kiosk.Open{Serial: r.Serial, Run: r.ID, Slot: r.Slot, Recipe: r.Start.Recipe.ID, Digest: r.Start.Recipe.Digest, Since: r.Records[len(r.Records)-1].Entry.Time}
 		under := false
 		for _, s := range f.slots {
 			under = under || s.State == provision.Running && s.Serial == r.Serial
