@@ -210,6 +210,11 @@ func TestLocal(t *testing.T) {
 	if w := ask("a\tb", "GET", "/api/v1/state", ""); w.Code != 422 {
 		t.Errorf("nobody's name: %d", w.Code)
 	}
+	for _, who := range []string{"setup", "Station"} {
+		if w := ask(who, "POST", "/api/v1/slots/1/release", ""); w.Code != 422 || x.station.wanted() != nil {
+			t.Errorf("%s is no person: %d", who, w.Code)
+		}
+	}
 	if w := ask("op-7", "POST", "/api/v1/runs", order); w.Code != 200 || w.Body.String() != "{\"event\":\"op-7\"}\n{\"results\":\"all\"}\n" || got.Slots[0] != (DirectSlot{"1", "SN-1"}) {
 		t.Errorf("runs: %d %s, ordered %+v", w.Code, w.Body, got)
 	}

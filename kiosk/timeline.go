@@ -90,7 +90,7 @@ func momentOf(rec ledger.Record) moment {
 	}
 	switch b := rec.Entry.Body.(type) {
 	case ledger.RunStart:
-		m.Facts = map[string]string{"slot": b.Slot, "who": b.Operator}
+		m.Facts, m.Unchecked = map[string]string{"slot": b.Slot, "who": b.Operator}, !b.Authenticated
 		detail("recipe", recipeText(b.Recipe))
 		detail("part", b.Part.Name)
 		detail("chip", b.Chip.UID)
@@ -105,7 +105,7 @@ func momentOf(rec ledger.Record) moment {
 			detail(v.Name, v.Value)
 		}
 	case ledger.RunResume:
-		m.Facts = map[string]string{"slot": b.Slot, "who": b.Operator}
+		m.Facts, m.Unchecked = map[string]string{"slot": b.Slot, "who": b.Operator}, !b.Authenticated
 		detail("chip", b.Chip.UID)
 		detail("fixture", b.Fixture)
 	case ledger.RunStep:

@@ -20,6 +20,7 @@ type unitView struct {
 	UID       string
 	Slot      string
 	Operator  string
+	Checked   bool   // somebody checked that it was that person
 	Run       string // that the report is about
 	Code      string
 	Steps     int // confirmed of that run
@@ -49,7 +50,7 @@ func newUnitView(serial string, runs []ledger.Run, permits []ledger.Record, proo
 		v.UID = chip.UID
 	}
 	if r.Start != nil {
-		v.Part, v.Operator = r.Start.Part.Name, r.Start.Operator
+		v.Part, v.Operator, v.Checked = r.Start.Part.Name, r.Start.Operator, r.Start.Authenticated
 	}
 	for _, s := range r.Steps {
 		v.Of = s.Of
@@ -59,7 +60,8 @@ func newUnitView(serial string, runs []ledger.Run, permits []ledger.Record, proo
 	}
 	switch {
 	case r.End != nil:
-		v.Result, v.Operator = &Result{Outcome: r.End.Outcome, Cause: r.End.Cause, Message: r.End.Message, Next: r.End.Next}, r.End.Operator
+		v.Result = &Result{Outcome: r.End.Outcome, Cause: r.End.Cause, Message: r.End.Message, Next: r.End.Next}
+		v.Operator, v.Checked = r.End.Operator, r.End.Authenticated
 	case r.Stuck != nil:
 		v.Result = &Result{Outcome: ledger.Interrupted, Cause: r.Stuck.Cause, Message: r.Stuck.Message, Next: r.Stuck.Next}
 	}

@@ -48,7 +48,7 @@ var (
 )
 
 func startOf(run string) ledger.RunStart {
-	return ledger.RunStart{Run: run, Serial: "GW-004711", Slot: "3", Operator: "op-17", Fixture: "FT2232H channel A at 1-2.3", Software: "station 1.0.0",
+	return ledger.RunStart{Run: run, Serial: "GW-004711", Slot: "3", Operator: "op-17", Authenticated: true, Fixture: "FT2232H channel A at 1-2.3", Software: "station 1.0.0",
 		Recipe: bootRecipe, Part: ledger.Part{Name: "MT25QL256ABA"}, Chip: bootChip, Mirror: ledger.MirrorSecondDisk,
 		Values: []ledger.Fact{{Name: "mac", Value: "020000000401"}}}
 }
@@ -63,7 +63,7 @@ func stepOf(run string, n int, title string, result ledger.Result, ms int64, per
 }
 
 func endOf(run string, o ledger.Outcome, cause string) ledger.RunEnd {
-	e := ledger.RunEnd{Run: run, Serial: "GW-004711", Slot: "3", Operator: "op-17", Recipe: bootRecipe, Chip: &bootChip, Outcome: o, Cause: cause, Touched: true, Duration: 40930}
+	e := ledger.RunEnd{Run: run, Serial: "GW-004711", Slot: "3", Operator: "op-17", Authenticated: true, Recipe: bootRecipe, Chip: &bootChip, Outcome: o, Cause: cause, Touched: true, Duration: 40930}
 	if o != ledger.Pass {
 		e.Message, e.Next = "The chip does not hold what was written: 1 byte differs at 0x0040F3A0, and still did when read again.", "Put the board into the reject bin."
 	}
@@ -109,7 +109,7 @@ func TestUnitView(t *testing.T) {
 	stuck := interruptedUnit()
 	stuck.add(ledger.RunStuck{Run: runOne, Serial: "GW-004711", Cause: "password-foreign", Message: "The chip has a password.", Next: "Call a supervisor."})
 	resumed := interruptedUnit()
-	resumed.add(ledger.RunStuck{Run: runOne, Serial: "GW-004711", Cause: "password-foreign"}, ledger.RunResume{Run: runOne, Serial: "GW-004711", Slot: "1", Operator: "op-9"})
+	resumed.add(ledger.RunStuck{Run: runOne, Serial: "GW-004711", Cause: "password-foreign"}, ledger.RunResume{Run: runOne, Serial: "GW-004711", Slot: "1", Operator: "op-9", Authenticated: true})
 	withdrawn := reworkedUnit()
 	withdrawn.add(ledger.ReworkWithdrawn{Serial: "GW-004711", Permit: withdrawn.permits[0].Index, Reason: "no", By: "sv-2"})
 	for name, c := range map[string]struct {
@@ -240,16 +240,22 @@ func TestEveryEntryHasAMoment(t *testing.T) {
 	}
 }
 
-// Where nobody checked who decided, the page says so, in its timeline and beside the permission; where somebody did, it does not.
+// Where nobody checked who decided or ran the unit, the page says so, in its timeline, beside the operator and beside the permission; where somebody did, it does not.
 func TestUncheckedPeople(t *testing.T) {
 	t.Parallel()
 	for _, checked := range []bool{true, false} {
 		a := newAccount()
-		a.add(startOf(runOne), ledger.UnitClose{Run: runOne, Serial: "GW-004711", As: ledger.Scrapped, By: "sv-2", Authenticated: checked},
+		start := startOf(runOne)
+		start.Authenticated = checked
+		a.add(start, ledger.RunResume{Run: runOne, Serial: "GW-004711", Slot: "3", Operator: "op-17", Authenticated: checked},
+			ledger.UnitClose{Run: runOne, Serial: "GW-004711", As: ledger.Scrapped, By: "sv-2", Authenticated: checked},
 			ledger.ReworkPermit{Serial: "GW-004711", By: "sv-2", Chip: ledger.SameChip, Authenticated: checked})
 		a.add(ledger.ReworkWithdrawn{Serial: "GW-004711", By: "sv-2", Permit: a.permits[0].Index, Authenticated: checked},
 			ledger.ReworkPermit{Serial: "GW-004711", By: "sv-2", Chip: ledger.SameChip, Authenticated: checked})
-		want := 5 // four decisions, and the permission that is unused
+		end := endOf(runTwo, ledger.Fail, "verify-mismatch")
+		end.Authenticated = checked
+		a.add(end)
+		want := 8 // two operators and the one of the run that is told of, four decisions, and the permission that is unused
 		if checked {
 			want = 0
 		}

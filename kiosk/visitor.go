@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -68,12 +69,15 @@ func (s *Server) visit(w http.ResponseWriter, r *http.Request) visitor {
 
 const unnamed = "unnamed"
 
-// local is who asks over the socket: who they say.
+// local is who asks over the socket: who they say, which nobody checked.
 func local(r *http.Request) (visitor, *Problem) {
 	const longest = 64 // characters, as at the terminal
 	who := cmp.Or(r.Header.Get(headerWho), unnamed)
 	if !utf8.ValidString(who) || utf8.RuneCountInString(who) > longest || strings.ContainsFunc(who, func(c rune) bool { return !unicode.IsPrint(c) }) {
 		return visitor{}, problem(http.StatusUnprocessableEntity, "invalid", fmt.Sprintf("%s: want 1 to %d printable characters", headerWho, longest), "")
+	}
+	if who != unnamed && slices.Contains(notPeople, strings.ToLower(who)) {
+		return visitor{}, problem(http.StatusUnprocessableEntity, "invalid", fmt.Sprintf("%s: %q stands in the ledger for who is no person", headerWho, who), "")
 	}
 	return visitor{Role: Anyone, Who: Who{ID: who}, local: true}, nil
 }

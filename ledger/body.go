@@ -56,6 +56,8 @@ type RunStart struct {
 	// Of a rework: the index of the rework.permit that the run uses, and the UID of the chip whose place this one takes.
 	Permit  int64  `json:"permit,omitempty"`
 	Retires string `json:"retires,omitempty"`
+	// Authenticated says that somebody checked, by badge or PIN, that the operator was that person. Left out where not: as before there was anybody who could.
+	Authenticated bool `json:"authenticated,omitempty"`
 }
 
 // RunResume says that a run which was open after a crash or power loss goes on, on the same chip.
@@ -69,8 +71,9 @@ type RunResume struct {
 	Chip     Chip   `json:"chip"`
 	Before   Locks  `json:"before"`
 	// As in RunStart.
-	Mirror    string `json:"mirror,omitempty"`
-	KeyServer string `json:"key_server,omitempty"`
+	Mirror        string `json:"mirror,omitempty"`
+	KeyServer     string `json:"key_server,omitempty"`
+	Authenticated bool   `json:"authenticated,omitempty"`
 }
 
 // RunStep says that a step is over and what the chip showed afterwards.
@@ -124,6 +127,8 @@ type RunEnd struct {
 	Proven   []RegionProof `json:"proven"`  // how each region was proven; empty unless PASS
 	After    *Locks        `json:"after"`   // protection read at the end; null when it could not be read
 	Freeze   string        `json:"freeze"`  // how long the freeze lasts: "none", "until power-off", "until the password is given"
+	// As in RunStart.
+	Authenticated bool `json:"authenticated,omitempty"`
 }
 
 // Recipe names what was carried out.

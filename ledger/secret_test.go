@@ -243,3 +243,20 @@ func TestUnitCloseAuthenticated(t *testing.T) {
 		}
 	}
 }
+
+// Who ran a unit is written down as checked where it was; an entry where it was not is byte for byte one of before anybody could.
+func TestRunAuthenticated(t *testing.T) {
+	for _, authenticated := range []bool{true, false} {
+		for _, body := range []Body{
+			RunStart{Run: "00112233aabbccdd", Serial: "S", Operator: "op-7", Authenticated: authenticated, Images: []Image{}, Regions: []Region{}, Values: []Fact{}},
+			RunResume{Run: "00112233aabbccdd", Serial: "S", Operator: "op-7", Authenticated: authenticated},
+			RunEnd{Run: "00112233aabbccdd", Serial: "S", Operator: "op-7", Authenticated: authenticated, Proven: []RegionProof{}},
+		} {
+			leaf := newBook(t, []Body{body}).leaves[0]
+			e, err := Decode(leaf)
+			if err != nil || !reflect.DeepEqual(e.Body, body) || bytes.Contains(leaf, []byte(`"authenticated":true`)) != authenticated || bytes.Contains(leaf, []byte("authenticated")) != authenticated {
+				t.Errorf("%s: %+v, %v", leaf, e.Body, err)
+			}
+		}
+	}
+}

@@ -239,10 +239,10 @@ func (r *run) begin(ctx context.Context, open *ledger.Run) error {
 	var body ledger.Body
 	if open != nil {
 		kind, r.id = Resumed, open.ID
-		body = ledger.RunResume{Run: r.id, Serial: r.o.Serial, Slot: r.o.Slot, Operator: r.o.Operator, Fixture: r.e.bench.Describe(r.o.Slot),
+		body = ledger.RunResume{Run: r.id, Serial: r.o.Serial, Slot: r.o.Slot, Operator: r.o.Operator, Authenticated: r.o.Authenticated, Fixture: r.e.bench.Describe(r.o.Slot),
 			Software: r.e.o.Software, Chip: *r.chipFacts(), Before: *locksOf(r.before), Mirror: r.e.o.Mirror(), KeyServer: r.e.o.KeyServer}
 	} else {
-		start := ledger.RunStart{Permit: r.permit, Retires: r.retires, Run: r.id, Serial: r.o.Serial, Slot: r.o.Slot, Operator: r.o.Operator, Fixture: r.e.bench.Describe(r.o.Slot),
+		start := ledger.RunStart{Permit: r.permit, Retires: r.retires, Run: r.id, Serial: r.o.Serial, Slot: r.o.Slot, Operator: r.o.Operator, Authenticated: r.o.Authenticated, Fixture: r.e.bench.Describe(r.o.Slot),
 			Software: r.e.o.Software, Recipe: recipeFacts(rec), Chip: *r.chipFacts(), Elsewhere: string(rec.Elsewhere()), Before: *locksOf(r.before), Images: []ledger.Image{}, Regions: []ledger.Region{}, Values: r.values(), Mirror: r.e.o.Mirror(), KeyServer: r.e.o.KeyServer,
 			Part: ledger.Part{Name: part.Name, Digest: part.Digest(), Size: part.Size, Sector: part.Sector, User: part.User, Assumed: append([]string{}, part.Assumed...)}}
 		if signs(rec) {
@@ -292,7 +292,7 @@ func (r *run) settle(ctx context.Context, err error) Result {
 			Started: r.began, Duration: time.Since(r.began)}
 	}
 	v := r.judge(ctx, err)
-	end := ledger.RunEnd{Run: r.id, Serial: r.o.Serial, Slot: r.o.Slot, Operator: r.o.Operator, Software: r.e.o.Software,
+	end := ledger.RunEnd{Run: r.id, Serial: r.o.Serial, Slot: r.o.Slot, Operator: r.o.Operator, Authenticated: r.o.Authenticated, Software: r.e.o.Software,
 		Recipe: recipeFacts(r.o.Recipe), Chip: r.chipFacts(), Outcome: v.outcome, Cause: v.cause, Message: v.message, Next: v.next,
 		Touched: r.started, Proven: []ledger.RegionProof{}, Freeze: "none"}
 	if r.chip != nil && !errors.As(err, new(*PanicError)) { // what was left in the midst of anything is asked nothing more

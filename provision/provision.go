@@ -48,13 +48,14 @@ type Journal interface {
 
 // Order says what is to be done, to whom, where, and by whom.
 type Order struct {
-	Recipe   *recipes.Recipe
-	Serial   string            // of the unit, as scanned
-	Values   map[string]string // what the unit brings besides its serial, by name
-	Slot     string
-	Operator string // pseudonymous id
-	Trial    bool   // stop before the first permanent step
-	Unlock   []byte // sealed: the password of a chip that is reworked, for this run; nil where nobody gave one
+	Recipe        *recipes.Recipe
+	Serial        string            // of the unit, as scanned
+	Values        map[string]string // what the unit brings besides its serial, by name
+	Slot          string
+	Operator      string // pseudonymous id
+	Authenticated bool   // it was checked who that is, by badge or PIN
+	Trial         bool   // stop before the first permanent step
+	Unlock        []byte // sealed: the password of a chip that is reworked, for this run; nil where nobody gave one
 }
 
 // Result is how an order ended.

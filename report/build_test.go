@@ -66,7 +66,7 @@ var sampleChip = ledger.Chip{ID: "20ba20104400", UID: "8c1f00a7b3d24e5566f0911a2
 
 func sampleStart() ledger.RunStart {
 	return ledger.RunStart{
-		Run: runID, Serial: "GW-004711", Slot: "3", Operator: "op-17", Fixture: "FT2232H channel A at 1-2.3", Software: "station 1.0.0",
+		Run: runID, Serial: "GW-004711", Slot: "3", Operator: "op-17", Authenticated: true, Fixture: "FT2232H channel A at 1-2.3", Software: "station 1.0.0",
 		Recipe: sampleRecipe,
 		Part: ledger.Part{Name: "MT25QL256ABA", Digest: digestOf("part"), Size: sectors(512), Sector: sectors(1), Assumed: []string{
 			"password: 27 reads all FF once password mode is on", "global freeze: register write time below 1 ms"}},
@@ -114,7 +114,7 @@ func (a *account) steps(lines []stepLine, from, to int) {
 
 func (a *account) end(o ledger.Outcome, change func(*ledger.RunEnd)) {
 	chip := sampleChip
-	e := ledger.RunEnd{Run: runID, Serial: "GW-004711", Slot: "3", Operator: "op-17", Software: "station 1.0.0", Recipe: sampleRecipe, Chip: &chip,
+	e := ledger.RunEnd{Run: runID, Serial: "GW-004711", Slot: "3", Operator: "op-17", Authenticated: true, Software: "station 1.0.0", Recipe: sampleRecipe, Chip: &chip,
 		Outcome: o, Touched: true, Duration: 40930, Proven: []ledger.RegionProof{}, Freeze: "none"}
 	if change != nil {
 		change(&e)
@@ -193,7 +193,7 @@ func samples() map[string]Input {
 	a.steps(sampleSteps, 1, len(sampleSteps))
 	a.end(ledger.Pass, func(e *ledger.RunEnd) {
 		passed(e)
-		e.Operator, e.Slot, e.Freeze = "op-9", "2", "until power-off"
+		e.Operator, e.Authenticated, e.Slot, e.Freeze = "op-9", false, "2", "until power-off"
 		e.After.Volatile = []ledger.Range{{At: 4 << 20, Size: 12 << 20}, {At: 0x3F0000, Size: 0x10000}}
 	})
 	out["resumed"] = a.input()

@@ -50,6 +50,14 @@ func (s *sheet) permits() (used, later *ledger.Permission) {
 	return used, later
 }
 
+// operator is who ran a unit, and whether nobody checked that it was that person; "" where that is not recorded.
+func operator(id string, authenticated bool) string {
+	if id != "" && !authenticated {
+		id += " (unauthenticated)"
+	}
+	return id
+}
+
 func permitted(p ledger.Permission) string {
 	who := or(p.By)
 	if !p.Authenticated {

@@ -51,6 +51,17 @@ func reworked(newChip bool) Input {
 	return in
 }
 
+// Beside an operator whom nobody checked, the report says so wherever it names them; beside one who had signed in, it does not.
+func TestOperatorIsChecked(t *testing.T) {
+	t.Parallel()
+	text := strings.Join(strings.Fields(tool(t, render(t, samples()["resumed"]), "pdftotext", "FILE", "-")), " ")
+	for w, want := range map[string]int{"op-17, then op-9 (unauthenticated)": 1, "operator op-9 (unauthenticated),": 1, "Operator op-9 (unauthenticated),": 1, "(unauthenticated)": 3} {
+		if n := strings.Count(text, w); n != want {
+			t.Errorf("%q is %d times in the text, want %d", w, n, want)
+		}
+	}
+}
+
 // A rework's report has by whose permission and why, before the details; both runs, and where they stand; and what was permitted since.
 func TestReworkIsTold(t *testing.T) {
 	t.Parallel()

@@ -32,7 +32,7 @@ func (s *sheet) steps() {
 		when := moment(rec.Entry.Time) + ", entry " + strconv.FormatInt(rec.Index, 10)
 		switch b := rec.Entry.Body.(type) {
 		case ledger.RunResume:
-			event(amber, "Interrupted; resumed "+when, "Operator "+or(b.Operator)+", slot "+or(b.Slot))
+			event(amber, "Interrupted; resumed "+when, "Operator "+or(operator(b.Operator, b.Authenticated))+", slot "+or(b.Slot))
 		case ledger.RunStuck:
 			event(amber, "▲ Stopped: only a person can decide. "+when, or(b.Message))
 		case ledger.UnitClose:

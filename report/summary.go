@@ -142,7 +142,7 @@ func (s *sheet) interruption(r resume) {
 		when = "Last record before it " + moment(r.before) + ". " + when
 	}
 	paras := []para{{strong, what}, {body, when + fmt.Sprintf(
-		", slot %s, operator %s, %s, %s.", or(r.body.Slot), or(r.body.Operator), or(r.body.Fixture), or(r.body.Software))}}
+		", slot %s, operator %s, %s, %s.", or(r.body.Slot), or(operator(r.body.Operator, r.body.Authenticated)), or(r.body.Fixture), or(r.body.Software))}}
 	if r.stuck != nil {
 		paras = append(paras, para{body, "A person had to decide before that: " + or(r.stuck.Message)})
 	}
@@ -176,21 +176,21 @@ func (s *sheet) details() {
 	for _, rec := range s.run.Records {
 		switch b := rec.Entry.Body.(type) {
 		case ledger.RunStart:
-			note(&operators, b.Operator)
+			note(&operators, operator(b.Operator, b.Authenticated))
 			note(&software, b.Software)
 			note(&fixtures, b.Fixture)
 			note(&slots, b.Slot)
 			note(&mirrors, mirrorText(b.Mirror))
 			note(&servers, b.KeyServer)
 		case ledger.RunResume:
-			note(&operators, b.Operator)
+			note(&operators, operator(b.Operator, b.Authenticated))
 			note(&software, b.Software)
 			note(&fixtures, b.Fixture)
 			note(&slots, b.Slot)
 			note(&mirrors, mirrorText(b.Mirror))
 			note(&servers, b.KeyServer)
 		case ledger.RunEnd:
-			note(&operators, b.Operator)
+			note(&operators, operator(b.Operator, b.Authenticated))
 			note(&software, b.Software)
 			note(&slots, b.Slot)
 		}

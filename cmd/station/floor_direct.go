@@ -104,7 +104,7 @@ func (f *floor) direct(ctx context.Context, who kiosk.Who, order kiosk.DirectOrd
 		tell(directLine{Event: directEventOf(ev)})
 	}
 	f.stand(scans, provision.Running)
-	results := f.app.provision(ctx, f.bench, job{recipe: r, operator: who.ID, trial: order.Trial, unlocks: order.Unlock}, scans, order.Values, watch)
+	results := f.app.provision(ctx, f.bench, job{recipe: r, operator: who.ID, authenticated: who.Authenticated, trial: order.Trial, unlocks: order.Unlock}, scans, order.Values, watch)
 	rows := []runJSON{}
 	for _, o := range results {
 		rows = append(rows, resultJSON(o))

@@ -239,7 +239,7 @@ func (f *floor) start(j *floorJob, r *recipes.Recipe) error {
 		return err
 	}
 	v := &floorVoice{floor: f, job: j}
-	s := f.app.newScanning(f.ctx, f.bench, v, job{recipe: r, operator: j.By, trial: j.Trial}, f.watch, open)
+	s := f.app.newScanning(f.ctx, f.bench, v, job{recipe: r, operator: j.By, authenticated: j.Authenticated, trial: j.Trial}, f.watch, open)
 	s.line.HoldFails(j.held...)
 	s.scanner, s.asks = true, make(chan ask)
 	if f.bench.simulated {

@@ -757,8 +757,8 @@ func TestFloorResume(t *testing.T) {
 	}
 	f.until("none is open", func(s kiosk.State) bool { return len(s.Open) == 0 })
 	for _, e := range entries[ledger.RunResume](f) {
-		if e.Operator != "op-1" {
-			t.Errorf("%s was resumed by %s", e.Serial, e.Operator)
+		if e.Operator != "op-1" || !e.Authenticated {
+			t.Errorf("%s was resumed by %s, authenticated %v", e.Serial, e.Operator, e.Authenticated)
 		}
 	}
 }
@@ -863,7 +863,7 @@ func TestFloorDirect(t *testing.T) {
 		t.Errorf("the job counts what was made before: %+v", s.Job)
 	}
 	for _, r := range entries[ledger.RunStart](f) {
-		if r.Operator != "cli" {
+		if r.Operator != "cli" || r.Authenticated {
 			t.Errorf("%s is by %s", r.Serial, r.Operator)
 		}
 	}
@@ -879,7 +879,7 @@ func TestFloorMany(t *testing.T) {
 	f.want("the job", f.do(sup, beginSmall(people*each)), "accept "+kiosk.WordJobBegun)
 	var all sync.WaitGroup
 	for i := range people {
-		who := kiosk.Who{ID: fmt.Sprintf("op-%d", i)}
+		who := kiosk.Who{ID: fmt.Sprintf("op-%d", i), Authenticated: i%2 == 0}
 		all.Go(func() {
 			for k := range each {
 				serial := fmt.Sprintf("TB-%d%03d", i, k)
@@ -907,10 +907,15 @@ func TestFloorMany(t *testing.T) {
 		return !slices.ContainsFunc(slices.Concat(s.Rows...), func(t kiosk.Tile) bool { return t.State == provision.Running })
 	})
 	f.want("the close", f.do(op, kiosk.Deed{Action: kiosk.CloseJob}), "accept "+kiosk.WordJobClosed)
-	by := map[string]int{}
+	by, signedIn := map[string]int{}, func(serial string) bool { return (serial[3]-'0')%2 == 0 }
+	for _, r := range entries[ledger.RunEnd](f) {
+		if r.Authenticated != signedIn(r.Serial) {
+			t.Errorf("the end of %s by %s is authenticated: %v", r.Serial, r.Operator, r.Authenticated)
+		}
+	}
 	for _, r := range entries[ledger.RunStart](f) {
-		if want := "op-" + r.Serial[3:4]; r.Operator != want {
-			t.Errorf("%s is by %s", r.Serial, r.Operator)
+		if want := "op-" + r.Serial[3:4]; r.Operator != want || r.Authenticated != signedIn(r.Serial) {
+			t.Errorf("%s is by %s, authenticated %v", r.Serial, r.Operator, r.Authenticated)
 		}
 		by[r.Operator]++
 	}

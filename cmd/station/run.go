@@ -142,15 +142,16 @@ func (a *app) run() *cobra.Command {
 
 // job is what is the same for all units of a command line.
 type job struct {
-	recipe   *recipes.Recipe
-	operator string
-	trial    bool
-	unlocks  map[string][]byte // by slot: a sealed password
+	recipe        *recipes.Recipe
+	operator      string
+	authenticated bool // it was checked who that is
+	trial         bool
+	unlocks       map[string][]byte // by slot: a sealed password
 }
 
 // order is the job done to one unit.
 func (j job) order(p pair, values map[string]string) provision.Order {
-	return provision.Order{Recipe: j.recipe, Serial: p.value, Slot: p.slot, Operator: j.operator, Values: values, Trial: j.trial, Unlock: j.unlocks[p.slot]}
+	return provision.Order{Recipe: j.recipe, Serial: p.value, Slot: p.slot, Operator: j.operator, Authenticated: j.authenticated, Values: values, Trial: j.trial, Unlock: j.unlocks[p.slot]}
 }
 
 // slotValues sorts SLOT.NAME=HEX by slot. A slot's name may have dots, a value's has none.

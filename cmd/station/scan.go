@@ -33,9 +33,9 @@ type scanning struct {
 	refused chan outcome
 	refuses chan struct{} // closed when the last refusal is written down; nil before the first
 	seen    chan sight
-	running int               // runs, and refusals that are not written down yet
-	who     kiosk.Who         // who asks right now, nobody where their ID is ""
-	by      map[string]string // by slot, the ID of who scanned what it is scanned or armed for
+	running int                  // runs, and refusals that are not written down yet
+	who     kiosk.Who            // who asks right now, nobody where their ID is ""
+	by      map[string]kiosk.Who // by slot, who scanned what it is scanned or armed for
 }
 
 // voice is how a line is heard: on a terminal, or on the pages. None of its methods waits for a person.
@@ -67,7 +67,7 @@ type ask struct {
 
 func (a *app) newScanning(ctx context.Context, b *bench, v voice, j job, watch func(provision.Event), open []ledger.Run) *scanning {
 	s := &scanning{app: a, bench: b, voice: v, job: j, engine: b.engine(ctx, watch), pause: lookPause, orders: map[string]chan work{}, stops: map[string]context.CancelFunc{},
-		ended: make(chan outcome), refused: make(chan outcome), seen: make(chan sight), by: map[string]string{}}
+		ended: make(chan outcome), refused: make(chan outcome), seen: make(chan sight), by: map[string]kiosk.Who{}}
 	names := b.config.usable()
 	for _, name := range names {
 		s.orders[name] = make(chan work, 1)
@@ -254,7 +254,7 @@ func (s *scanning) do(ctx context.Context, all []provision.Decision) (done []pro
 			all = append(all, s.resume()...)
 		default:
 			if d.Serial != "" && (d.Do == provision.Ask || d.Do == provision.Arm) {
-				s.by[d.Slot] = cmp.Or(s.who.ID, s.by[d.Slot])
+				s.by[d.Slot] = cmp.Or(s.who, s.by[d.Slot])
 			}
 			if d.Do != provision.Empty || !s.hands.silent() || d.Cause != "" {
 				s.voice.stands(s.line)
@@ -270,7 +270,8 @@ func (s *scanning) do(ctx context.Context, all []provision.Decision) (done []pro
 // order is the job for the unit of a decision, by whoever asks for it now or scanned it before.
 func (s *scanning) order(d provision.Decision) provision.Order {
 	j := s.job
-	j.operator = cmp.Or(s.who.ID, s.by[d.Slot], j.operator)
+	who := cmp.Or(s.who, s.by[d.Slot], kiosk.Who{ID: j.operator, Authenticated: j.authenticated})
+	j.operator, j.authenticated = who.ID, who.Authenticated
 	return j.order(pair{d.Slot, d.Serial}, d.Values)
 }
 
