@@ -43,17 +43,18 @@ type floor struct {
 	job     *floorJob // nil for none
 	shift   *kiosk.Shift
 	slots   []provision.SlotStatus
-	blind   map[string]string // why slots cannot be looked at
-	runs    []ledger.Run      // open ones
-	settled int               // counts the runs that ended, so that what was read of the ledger before is not taken for now
-	open    []kiosk.Open      // as the wall has them
-	aborted bool              // a run was
+	blind   map[string]string    // why slots cannot be looked at
+	runs    []ledger.Run         // open ones
+	settled int                  // counts the runs that ended, so that what was read of the ledger before is not taken for now
+	open    []kiosk.Open         // as the wall has them
+	aborted bool                 // a run was
+	directs map[string]directRun // runs without a job, by slot, until they end or are stopped
 }
 
 // newFloor returns the floor of a station, with the job and the shift that its ledger has open. recipes is the folder of those that a job may have; told says that scans
 // tell simulated hands what to do, as with run --sim-hands. When ctx ends, so do all runs, ABORTED.
 func (a *app) newFloor(ctx context.Context, b *bench, wall *kiosk.Wall, recipes string, told bool) (*floor, error) {
-	f := &floor{app: a, bench: b, wall: wall, recipes: recipes, told: told, ctx: ctx, terminal: &terminal{app: a}, changed: make(chan struct{}, 1), deeds: make(chan struct{}, 1), blind: map[string]string{}}
+	f := &floor{app: a, bench: b, wall: wall, recipes: recipes, told: told, ctx: ctx, terminal: &terminal{app: a}, changed: make(chan struct{}, 1), deeds: make(chan struct{}, 1), blind: map[string]string{}, directs: map[string]directRun{}}
 	if err := f.restore(); err != nil {
 		return nil, exit(exitError, err)
 	}

@@ -104,7 +104,7 @@ func (f *floor) direct(ctx context.Context, who kiosk.Who, order kiosk.DirectOrd
 		tell(directLine{Event: directEventOf(ev)})
 	}
 	f.stand(scans, provision.Running)
-	results := f.app.provision(ctx, f.bench, job{recipe: r, operator: who.ID, authenticated: who.Authenticated, trial: order.Trial, unlocks: order.Unlock}, scans, order.Values, watch)
+	results := f.provisionDirect(ctx, job{recipe: r, operator: who.ID, authenticated: who.Authenticated, trial: order.Trial, unlocks: order.Unlock}, scans, order.Values, watch)
 	rows := []runJSON{}
 	for _, o := range results {
 		rows = append(rows, resultJSON(o))
@@ -115,6 +115,44 @@ func (f *floor) direct(ctx context.Context, who kiosk.Who, order kiosk.DirectOrd
 	defer mu.Unlock()
 	tell(directLine{Results: rows})
 	return nil
+}
+
+// directRun is one that is under way without a job.
+type directRun struct {
+	serial string
+	stop   context.CancelFunc
+}
+
+// provisionDirect is app.provision with runs that can be stopped each.
+func (f *floor) provisionDirect(ctx context.Context, j job, scans []pair, values map[string]map[string]string, watch func(provision.Event)) []outcome {
+	engine := f.bench.engine(ctx, watch)
+	out := make([]outcome, len(scans))
+	var wg sync.WaitGroup
+	for i, p := range scans {
+		ctx, stop := context.WithCancel(ctx)
+		f.mu.Lock()
+		f.directs[p.slot] = directRun{p.value, stop}
+		f.mu.Unlock()
+		wg.Go(func() {
+			defer crashed(f.app.stderr)
+			out[i] = f.bench.provisionOne(ctx, engine, j.order(p, values[p.slot]))
+			f.stopDirect(p.slot)
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+// stopDirect stops the run without a job in a slot, and returns its serial, "" where there is none.
+func (f *floor) stopDirect(slot string) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	run := f.directs[slot]
+	if run.stop != nil {
+		run.stop()
+	}
+	delete(f.directs, slot)
+	return run.serial
 }
 
 // warnings tells what is printed, a line at a time.

@@ -80,6 +80,11 @@ func (f *floor) Do(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kiosk.Answ
 	if needsSlot := d.Action == kiosk.Acknowledge || d.Action == kiosk.Release || d.Action == kiosk.Stop; needsSlot && !held && !slices.Contains(f.bench.config.usable(), d.Slot) {
 		return kiosk.Answer{}, &kiosk.Refusal{Status: http.StatusNotFound, Said: *said(provision.WordNoSuchSlot, fmt.Sprintf("there is no slot %q", d.Slot), "", "other", d.Slot)}
 	}
+	if d.Action == kiosk.Stop {
+		if serial := f.stopDirect(d.Slot); serial != "" {
+			return f.stopped(who, d.Slot, serial), nil
+		}
+	}
 	j, why, err := f.making(ctx)
 	if err != nil {
 		return kiosk.Answer{}, err
@@ -112,14 +117,19 @@ func (f *floor) Do(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kiosk.Answ
 	case d.Action == kiosk.Stop && stops == "":
 		return kiosk.Answer{}, conflict(said(kiosk.WordNotRunning, "slot "+d.Slot+": nothing is under way there", "", "slot", d.Slot))
 	case d.Action == kiosk.Stop:
-		printf(f.app.stderr, "slot %s: %s has the run of %s stopped\n", d.Slot, who.ID, stops)
-		return kiosk.Answer{Tone: kiosk.Attention, Said: *said(kiosk.WordStops, fmt.Sprintf("slot %s: the run of %s stops where nothing is half done", d.Slot, stops), "", "slot", d.Slot, "serial", stops)}, nil
+		return f.stopped(who, d.Slot, stops), nil
 	}
 	a := answerOf(done)
 	if a.Tone == kiosk.Reject {
 		return kiosk.Answer{}, conflict(&a.Said)
 	}
 	return a, nil
+}
+
+// stopped tells that somebody has a run stopped.
+func (f *floor) stopped(who kiosk.Who, slot, serial string) kiosk.Answer {
+	printf(f.app.stderr, "slot %s: %s has the run of %s stopped\n", slot, who.ID, serial)
+	return kiosk.Answer{Tone: kiosk.Attention, Said: *said(kiosk.WordStops, fmt.Sprintf("slot %s: the run of %s stops where nothing is half done", slot, serial), "", "slot", slot, "serial", serial)}
 }
 
 // ask has do done on the goroutine of a job's line, and returns all that was decided. It is not begun once ctx is over, nor for who is not any more who they were when they asked; where it was begun its end is waited for: whatever that goroutine

@@ -869,6 +869,37 @@ func TestFloorDirect(t *testing.T) {
 	}
 }
 
+// TestFloorDirectStop stops one of two runs without a job.
+func TestFloorDirectStop(t *testing.T) {
+	t.Parallel()
+	f := newFloored(t, false)
+	defer f.position.close()
+	f.end()
+	f.openLine()
+	defer func() { f.end() }()
+	f.put("1", "TB-0001", nor.Options{Pace: nor.Real, Scale: 200}, nor.Faults{}) // a write of 10 s
+	f.put("2", "TB-0002", nor.Options{}, nor.Faults{})
+	order := kiosk.DirectOrder{Recipe: filepath.Join(f.dir, "small.yaml"), Slots: []kiosk.DirectSlot{{Slot: "1", Serial: "TB-0001"}, {Slot: "2", Serial: "TB-0002"}}}
+	done := make(chan []runJSON)
+	go func() {
+		var results []runJSON
+		if err := f.direct(t.Context(), op, order, func(v any) { results = v.(directLine).Results }); err != nil {
+			t.Error(err)
+		}
+		done <- results
+	}()
+	f.until("TB-0001 is written, and TB-0002 done", func(s kiosk.State) bool {
+		one, _ := s.Tile("1")
+		two, _ := s.Tile("2")
+		return one.Run != nil && one.Run.Step == 1 && two.Result != nil
+	})
+	f.want("the stop", f.do(sup, kiosk.Deed{Action: kiosk.Stop, Slot: "1"}), "attention "+kiosk.WordStops)
+	if r := <-done; len(r) != 2 || r[0].Outcome != ledger.Aborted || r[1].Outcome != ledger.Pass {
+		t.Errorf("results %+v", r)
+	}
+	f.want("one that has ended", f.do(sup, kiosk.Deed{Action: kiosk.Stop, Slot: "2"}), "refused "+kiosk.WordNoJob)
+}
+
 // TestFloorMany has four people scan at once, each their own boards, with as many slots: every scan has its answer, every unit passes once, and each run is by who scanned it.
 func TestFloorMany(t *testing.T) {
 	t.Parallel()
