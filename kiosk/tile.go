@@ -8,7 +8,7 @@ import (
 	"station/provision"
 )
 
-// Unwatched is the state of a slot that nobody looks at, since no job is open. What its tile showed before stays, until the next look.
+// Unwatched is the state of a slot that nobody looks at, since no job is open. The result that its tile showed before stays, until the next look.
 const Unwatched provision.SlotState = "unwatched"
 
 // Tile is one place of the wall.
@@ -97,6 +97,9 @@ func (t *tile) status(s provision.SlotStatus, now time.Time) []Tone {
 	t.State, t.Stopped, t.Held = s.State, s.Stopped, s.Held
 	if s.State == Unwatched || s.State == provision.Unseen && !s.Held {
 		t.run, t.ahead, t.had = nil, false, t.Result != nil // and where it is found empty, the result goes
+		if t.State == Unwatched {
+			t.There = false // or nobody knows
+		}
 		if t.Result == nil {
 			t.Serial, t.heard = "", ended{}
 		}

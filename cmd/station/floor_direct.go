@@ -103,14 +103,14 @@ func (f *floor) direct(ctx context.Context, who kiosk.Who, order kiosk.DirectOrd
 		defer mu.Unlock()
 		tell(directLine{Event: directEventOf(ev)})
 	}
-	f.stand(scans, provision.Running)
+	f.stand(scans)
 	results := f.provisionDirect(ctx, job{recipe: r, operator: who.ID, authenticated: who.Authenticated, trial: order.Trial, unlocks: order.Unlock}, scans, order.Values, watch)
 	rows := []runJSON{}
 	for _, o := range results {
 		rows = append(rows, resultJSON(o))
 		f.settle(o)
 	}
-	f.stand(scans, provision.Occupied)
+	f.stand(nil)
 	mu.Lock()
 	defer mu.Unlock()
 	tell(directLine{Results: rows})
@@ -189,13 +189,13 @@ func (f *floor) directable(order kiosk.DirectOrder, scans, files []pair) error {
 	return nil
 }
 
-// stand shows that slots run, or that what ran in them is still there: nobody looks at them.
-func (f *floor) stand(scans []pair, state provision.SlotState) {
+// stand shows which slots run without a job. Nobody looks at the others, nor at those when their runs have ended.
+func (f *floor) stand(scans []pair) {
 	var all []provision.SlotStatus
 	for _, name := range f.bench.config.usable() {
 		s := provision.SlotStatus{Slot: name, State: kiosk.Unwatched}
 		if i := slices.IndexFunc(scans, func(p pair) bool { return p.slot == name }); i >= 0 {
-			s.State, s.Serial, s.There = state, scans[i].value, true
+			s.State, s.Serial, s.There = provision.Running, scans[i].value, true
 		}
 		all = append(all, s)
 	}

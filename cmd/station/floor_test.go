@@ -833,6 +833,9 @@ func TestFloorDirect(t *testing.T) {
 	if events["TB-0001 started"] != 1 || events["TB-0002 ended"] != 1 || events["TB-0001 step-began"] != 4 {
 		t.Errorf("events %v", events)
 	}
+	if s := f.wall.State(); f.tile("1").There || s.Next.Word != kiosk.NextNoShift {
+		t.Errorf("nobody looks at slot 1, and its tile is %+v, what is to be done next %+v", f.tile("1"), s.Next)
+	}
 	if tile := f.tile("3"); tile.Result == nil || tile.Result.Outcome != ledger.Pass || tile.Serial != "TB-0002" {
 		t.Errorf("tile %+v", tile)
 	}
