@@ -903,6 +903,23 @@ func TestFloorDirectStop(t *testing.T) {
 	f.want("one that has ended", f.do(sup, kiosk.Deed{Action: kiosk.Stop, Slot: "2"}), "refused "+kiosk.WordNoJob)
 }
 
+// TestFloorMoves has quick hands put a board that is done, and was left in, into another slot: it is in one slot, and so is its result.
+func TestFloorMoves(t *testing.T) {
+	t.Parallel()
+	f := newFloored(t, false)
+	defer f.position.close()
+	defer f.end()
+	f.want("the job", f.do(sup, beginSmall(0)), "accept "+kiosk.WordJobBegun)
+	f.scan("TB-0001")
+	f.untilResult("1", "TB-0001", ledger.Pass)
+	f.do(op, kiosk.Deed{Action: kiosk.Cancel}) // what is scanned again now is meant
+	f.want("it again", f.scan("TB-0001"), "accept "+provision.WordPutIn)
+	f.untilResult("2", "TB-0001", ledger.Pass)
+	if tile := f.tile("1"); tile.State != provision.Free || tile.Result != nil || tile.Serial != "" {
+		t.Errorf("slot 1 is empty, and shows %+v", tile)
+	}
+}
+
 // TestFloorMany has four people scan at once, each their own boards, with as many slots: every scan has its answer, every unit passes once, and each run is by who scanned it.
 func TestFloorMany(t *testing.T) {
 	t.Parallel()

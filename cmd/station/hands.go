@@ -69,13 +69,27 @@ func (s *scanning) move(ctx context.Context, d provision.Decision) []provision.D
 		if err := s.bench.insert(s.job.recipe, []pair{{d.Slot, d.Serial}}, nil); err != nil {
 			return s.line.Failed(d.Slot, err.Error())
 		}
-		return s.inserted(ctx, d.Slot)
+		done := s.inserted(ctx, d.Slot)
+		return append(s.moved(d), done...)
 	case d.Do == provision.Empty && (!h.quiet || d.Cause == "open-run"):
 		h.left = append(slices.DeleteFunc(h.left, func(slot string) bool { return slot == d.Slot }), d.Slot)
 	case d.Do == provision.Empty:
 		return s.line.Seen(d.Slot, false, "")
 	}
 	return nil
+}
+
+// moved tells the line of slots with boards that were left in, where the one that was just put into the slot of d was in them.
+func (s *scanning) moved(d provision.Decision) (done []provision.Decision) {
+	all := s.line.Slots()
+	for _, name := range slices.Clone(s.hands.left) {
+		slot := all[slices.IndexFunc(all, func(o provision.SlotStatus) bool { return o.Slot == name })]
+		if name != d.Slot && slot.State == provision.Occupied && slot.Serial == d.Serial {
+			s.hands.left = slices.DeleteFunc(s.hands.left, func(left string) bool { return left == name })
+			done = append(done, s.line.Seen(name, false, "")...)
+		}
+	}
+	return done
 }
 
 // inserted tells the line that a board was put into a slot.
