@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -168,6 +169,33 @@ func (f *floor) ask(ctx context.Context, j *floorJob, who kiosk.Who, do func() [
 	default:
 		return nil, f.over()
 	}
+}
+
+// alone has do done while nothing of a unit is under way, and nothing of it can begin: on the goroutine of the line, where there is one. running tells that something is, and that do
+// was not done.
+func (f *floor) alone(ctx context.Context, who kiosk.Who, serial string, do func() error) (running bool, err error) {
+	works := func(s provision.SlotStatus) bool { return s.State == provision.Running && s.Serial == serial }
+	if j := f.present(); j != nil && f.lineOf(j) != nil {
+		_, asked := f.ask(ctx, j, who, func() []provision.Decision {
+			if running = slices.ContainsFunc(j.line.line.Slots(), works); !running {
+				err = do()
+			}
+			return nil
+		})
+		return running, cmp.Or(asked, err)
+	}
+	select {
+	case f.deeds <- struct{}{}:
+		defer f.pass()
+	default: // runs without a job, which are in f.slots
+	}
+	f.mu.Lock()
+	running = slices.ContainsFunc(f.slots, works) // of runs without a job
+	f.mu.Unlock()
+	if running {
+		return true, nil
+	}
+	return false, do()
 }
 
 // over is why a line takes nothing any more.

@@ -652,6 +652,38 @@ func TestFloorServerHangs(t *testing.T) {
 	}
 }
 
+// TestFloorAlone: while a person settles a unit, nothing of it begins, and while it runs it is not settled.
+func TestFloorAlone(t *testing.T) {
+	t.Parallel()
+	f := newFloored(t, false)
+	defer f.position.close()
+	f.end()
+	f.openLine()
+	defer func() { f.end() }()
+	f.want("the job", f.do(sup, beginSmall(0)), "accept "+kiosk.WordJobBegun)
+	f.until("slot 1 is free", func(s kiosk.State) bool { t, _ := s.Tile("1"); return t.State == provision.Free })
+	answered := make(chan string, 1)
+	running, err := f.alone(t.Context(), sup, "TB-0001", func() error {
+		go func() { answered <- f.scan("TB-0001") }()
+		select {
+		case a := <-answered:
+			t.Errorf("meanwhile: %s", a)
+		case <-time.After(50 * time.Millisecond):
+		}
+		return nil
+	})
+	if running || err != nil {
+		t.Errorf("settled: %t, %v", running, err)
+	}
+	f.want("afterwards", <-answered, "accept "+provision.WordPutIn)
+	f.put("1", "TB-0001", nor.Options{Pace: nor.Real, Scale: 200}, nor.Faults{})
+	f.until("it runs", func(s kiosk.State) bool { t, _ := s.Tile("1"); return t.Run != nil })
+	closing := f.bench.records(f.alone).CloseUnit(t.Context(), sup, "TB-0001", ledger.Scrapped, "it runs")
+	if no := new(kiosk.Refusal); !errors.As(closing, &no) || no.Word != kiosk.WordUnitRunning {
+		t.Errorf("closed while it runs: %v", closing)
+	}
+}
+
 // TestFloorStop stops one run, and then, by ending the station, another.
 func TestFloorStop(t *testing.T) {
 	t.Parallel()

@@ -16,14 +16,15 @@ import (
 
 // records is the ledger of a station at work, as its pages have it: a kiosk.Records.
 type records struct {
-	db      *store.DB
-	keys    keyholder
-	data    string
-	running func(serial string) bool // a unit is under way right now
+	db   *store.DB
+	keys keyholder
+	data string
+	// alone has do done while nothing of a unit is under way, and nothing of it can begin; running tells that something is, and that do was not done.
+	alone func(ctx context.Context, who kiosk.Who, serial string, do func() error) (running bool, err error)
 }
 
-func (b *bench) records(running func(serial string) bool) *records {
-	return &records{b.db, b.secrets.keys, b.data, running}
+func (b *bench) records(alone func(ctx context.Context, who kiosk.Who, serial string, do func() error) (running bool, err error)) *records {
+	return &records{b.db, b.secrets.keys, b.data, alone}
 }
 
 func (r *records) Find(text, cursor string, limit int) ([]kiosk.UnitRow, string, error) {
@@ -124,10 +125,17 @@ func (r *records) CloseUnit(ctx context.Context, who kiosk.Who, serial, as, reas
 	if err := checkReason(reason); err != nil {
 		return err
 	}
-	if r.running(serial) {
+	var run ledger.Run
+	running, err := r.alone(ctx, who, serial, func() (err error) {
+		run, err = settleUnit(ctx, r.db, ledger.UnitClose{Serial: serial, As: as, Reason: reason, By: who.ID, Authenticated: who.Authenticated})
+		return err
+	})
+	if running {
 		return undecided(kiosk.WordUnitRunning, "is being worked on right now", serial)
 	}
-	_, _, err := closeUnit(ctx, r.db, r.data, ledger.UnitClose{Serial: serial, As: as, Reason: reason, By: who.ID, Authenticated: who.Authenticated})
+	if err == nil {
+		_, err = reportClosed(ctx, r.db, r.data, run)
+	}
 	return err
 }
 

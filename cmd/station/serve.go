@@ -17,7 +17,6 @@ import (
 
 	"station/kiosk"
 	"station/ledger"
-	"station/provision"
 )
 
 // stationSocket is where the commands of this PC ask the station at work: a stream socket in the data directory, for the same user and root.
@@ -117,7 +116,7 @@ func (a *app) serveFrom(ctx context.Context, b *bench, simHands bool) error {
 	if err != nil {
 		return err
 	}
-	o.Station, o.Records, o.Wall, o.Direct = floor, b.records(workedOn(wall)), wall, floor.direct
+	o.Station, o.Records, o.Wall, o.Direct = floor, b.records(floor.alone), wall, floor.direct
 	server := kiosk.New(o)
 	if err := a.printServing(said); err != nil {
 		return err
@@ -141,20 +140,6 @@ func (a *app) serveFrom(ctx context.Context, b *bench, simHands bool) error {
 		return exit(exitAborted, nil)
 	}
 	return nil
-}
-
-// workedOn tells whether a unit is being worked on right now.
-func workedOn(wall *kiosk.Wall) func(serial string) bool {
-	return func(serial string) bool {
-		for _, row := range wall.State().Rows {
-			for _, t := range row {
-				if t.State == provision.Running && t.Serial == serial {
-					return true
-				}
-			}
-		}
-		return false
-	}
 }
 
 func (a *app) printServing(j servingJSON) error {

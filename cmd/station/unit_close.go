@@ -99,26 +99,40 @@ func (a *app) close(ctx context.Context, c ledger.UnitClose) (run ledger.Run, fi
 
 // closeUnit settles the open run of a unit, and writes its report to file.
 func closeUnit(ctx context.Context, db *store.DB, data string, c ledger.UnitClose) (run ledger.Run, file string, err error) {
+	if run, err = settleUnit(ctx, db, c); err != nil {
+		return run, "", err
+	}
+	file, err = reportClosed(ctx, db, data, run)
+	return run, file, err
+}
+
+// settleUnit is closeUnit without the report.
+func settleUnit(ctx context.Context, db *store.DB, c ledger.UnitClose) (run ledger.Run, err error) {
 	runs, err := runsOf(db, c.Serial)
 	if err != nil {
-		return run, "", err
+		return run, err
 	}
 	i := slices.IndexFunc(runs, func(r ledger.Run) bool { return r.Open() })
 	if i < 0 {
-		return run, "", undecided(kiosk.WordUnitNotOpen, "has no open run", c.Serial)
+		return run, undecided(kiosk.WordUnitNotOpen, "has no open run", c.Serial)
 	}
 	c.Run = runs[i].ID
 	if _, err := db.Append(ctx, c); err != nil {
-		return run, "", exit(exitError, err)
+		return run, exit(exitError, err)
 	}
-	file = filepath.Join(reportsDir(data), reportName(c.Serial))
+	return runs[i], nil
+}
+
+// reportClosed writes the report of a run that was settled to file.
+func reportClosed(ctx context.Context, db *store.DB, data string, run ledger.Run) (file string, err error) {
+	file = filepath.Join(reportsDir(data), reportName(run.Serial))
 	if err := os.MkdirAll(reportsDir(data), 0o755); err != nil {
-		return run, "", exit(exitError, err)
+		return "", exit(exitError, err)
 	}
-	if _, err := writeReport(ctx, db, c.Run, file); err != nil {
-		return run, "", exit(exitError, fmt.Errorf("the unit is closed, but its report could not be written: %w", err))
+	if _, err := writeReport(ctx, db, run.ID, file); err != nil {
+		return "", exit(exitError, fmt.Errorf("the unit is closed, but its report could not be written: %w", err))
 	}
-	return runs[i], file, nil
+	return file, nil
 }
 
 // unknown is what nobody knows of the chip of an open run: what the account says was begun, and does not say the chip has shown.
