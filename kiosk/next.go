@@ -112,7 +112,7 @@ func nextOpen(s *State, tiles []Tile) *Said {
 			here = append(here, o)
 		}
 	}
-	if len(here) == 0 {
+	if len(here) == 0 || s.Job.Quantity > 0 && s.Job.Passed+underWay(tiles) >= s.Job.Quantity {
 		return nil
 	}
 	var slots []string

@@ -46,6 +46,7 @@ func TestNext(t *testing.T) {
 		{"a person decides about a board that is elsewhere: no hands are waited for", job, []Open{{Serial: "S-9", Slot: "1", Person: person}}, []Tile{free}, "next-scan slot=1"},
 		{"a run that broke off", job, []Open{{Serial: "S-8", Here: "1"}}, []Tile{unknown, failed}, "next-resume card=RESUME serial=S-8 slot=1"},
 		{"two of them", job, []Open{{Serial: "S-8", Here: "1"}, {Serial: "S-9", Here: "3"}}, []Tile{unknown, free, unknown}, "next-resume-all card=RESUME count=2 slots=1, 3"},
+		{"one more than the job is for", &Job{Quantity: 2, Passed: 2}, []Open{{Serial: "S-8", Here: "1"}}, []Tile{unknown, free}, "next-empty slot=1"},
 		{"one that goes on already", job, []Open{{Serial: "S-2", Here: "1"}}, []Tile{runs}, "next-wait count=1"},
 		{"one whose board is elsewhere", job, []Open{{Serial: "S-8", Slot: "1"}}, []Tile{free}, "next-scan slot=1"},
 		{"one of another recipe: the next board goes before", job, []Open{{Serial: "S-8", Here: "1", Digest: "d", Recipe: "r"}}, []Tile{unknown, free}, "next-scan slot=2"},

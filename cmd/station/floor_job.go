@@ -241,7 +241,7 @@ func (f *floor) start(j *floorJob, r *recipes.Recipe) error {
 	v := &floorVoice{floor: f, job: j}
 	s := f.app.newScanning(f.ctx, f.bench, v, job{recipe: r, operator: j.By, authenticated: j.Authenticated, trial: j.Trial}, f.watch, open)
 	s.line.HoldFails(j.held...)
-	s.scanner, s.asks = true, make(chan ask)
+	s.scanner, s.asks, s.room = true, make(chan ask), j.room
 	if f.bench.simulated {
 		s.hands, s.pause = &hands{told: f.told}, 0
 	}

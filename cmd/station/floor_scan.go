@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"station/kiosk"
+	"station/ledger"
 	"station/provision"
 )
 
@@ -94,10 +95,13 @@ func (f *floor) Do(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kiosk.Answ
 		return kiosk.Answer{}, conflict(why)
 	}
 	stops := ""
+	var full *kiosk.Said
 	done, err := f.ask(ctx, j, who, func() []provision.Decision {
 		switch d.Action {
 		case kiosk.Resume:
-			return j.line.resume()
+			if full = j.full(provision.CardResume); full == nil {
+				return j.line.resume()
+			}
 		case kiosk.Cancel:
 			return j.line.line.Cancel()
 		case kiosk.Acknowledge:
@@ -115,6 +119,8 @@ func (f *floor) Do(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kiosk.Answ
 	switch {
 	case err != nil:
 		return kiosk.Answer{}, err
+	case full != nil:
+		return kiosk.Answer{}, conflict(full)
 	case d.Action == kiosk.Stop && stops == "":
 		return kiosk.Answer{}, conflict(said(kiosk.WordNotRunning, "slot "+d.Slot+": nothing is under way there", "", "slot", d.Slot))
 	case d.Action == kiosk.Stop:
@@ -267,13 +273,18 @@ func answerOf(all []provision.Decision) kiosk.Answer {
 
 // full says so where a serial would be one more than the job is for, those under way included; nil where it would not.
 func (j *floorJob) full(code string) *kiosk.Said {
-	if j.Quantity == 0 || !j.recipe.MatchSerial(code) || j.succeeded(code) {
+	resumes := code == provision.CardResume
+	if j.Quantity == 0 || !resumes && (!j.recipe.MatchSerial(code) || j.succeeded(code)) {
 		return nil
 	}
 	running := 0
 	for _, s := range j.line.line.Slots() {
 		switch s.State {
 		case provision.Scanned, provision.Armed:
+			if resumes {
+				running++
+				break
+			}
 			return nil // it may be a value, or the board that is waited for, and the line knows
 		case provision.Running:
 			if running++; s.Serial == code {
@@ -291,6 +302,30 @@ func (j *floorJob) full(code string) *kiosk.Said {
 	}
 	return said(kiosk.WordJobFull, fmt.Sprintf("%s was not taken: the job is for %d units, %d have passed and %d are under way", code, j.Quantity, passed, running), next,
 		"code", code, "passed", fmt.Sprint(passed), "running", fmt.Sprint(running), "quantity", fmt.Sprint(j.Quantity))
+}
+
+// room leaves out the open runs whose boards are in slots and that would be more than the job is for. It is called on the goroutine of the line.
+func (j *floorJob) room(open []ledger.Run) []ledger.Run {
+	if j.Quantity == 0 {
+		return open
+	}
+	passed, _, _ := j.count()
+	left, here := j.Quantity-passed, map[string]bool{}
+	for _, s := range j.line.line.Slots() {
+		switch s.State {
+		case provision.Running, provision.Scanned, provision.Armed:
+			left--
+		case provision.Occupied:
+			here[s.UID] = s.UID != ""
+		}
+	}
+	return slices.DeleteFunc(open, func(r ledger.Run) bool {
+		if r.Stuck != nil || r.Start.Recipe.Digest != j.Recipe.Digest || !here[r.Start.Chip.UID] || j.succeeded(r.Serial) {
+			return false
+		}
+		left--
+		return left < 0
+	})
 }
 
 // names joins them for a sentence.

@@ -743,7 +743,7 @@ func TestFloorResume(t *testing.T) {
 	f := newFloored(t, false)
 	defer f.position.close()
 	f.end()
-	r := f.launch("run", "small.yaml", "--slot", "1=TB-0001", "--slot", "2=TB-0002")
+	r := f.launch("run", "small.yaml", "--slot", "1=TB-0001", "--slot", "2=TB-0002", "--slot", "3=TB-0003")
 	r.await("2/4 lock")
 	r.cmd.Process.Kill()
 	r.wait()
@@ -778,14 +778,21 @@ func TestFloorResume(t *testing.T) {
 	if s := f.wall.State(); s.Open[0].Here != "" || s.Next.Word != kiosk.NextNoShift {
 		t.Errorf("without a job %+v is open, and next is %+v", s.Open, s.Next)
 	}
-	f.want("another job", f.do(sup, beginSmall(0)), "accept "+kiosk.WordJobBegun)
-	word := kiosk.WordBegun
-	if len(open) == 2 {
-		word = kiosk.WordGoOn
-	}
-	f.want("the card", f.scan(provision.CardResume), "accept "+word)
-	for _, o := range open {
-		f.untilResult(o.Slot, o.Serial, ledger.Pass)
+	f.want("a job of one", f.do(sup, beginSmall(1)), "accept "+kiosk.WordJobBegun)
+	f.want("the card", f.scan(provision.CardResume), "accept "+kiosk.WordBegun)
+	f.untilResult(open[0].Slot, open[0].Serial, ledger.Pass)
+	f.want("one more than that", f.do(op, kiosk.Deed{Action: kiosk.Resume}), "refused "+kiosk.WordJobFull)
+	f.want("its close", f.do(op, kiosk.Deed{Action: kiosk.CloseJob}), "accept "+kiosk.WordJobClosed)
+	if len(open) > 1 {
+		f.want("another job", f.do(sup, beginSmall(0)), "accept "+kiosk.WordJobBegun)
+		word := kiosk.WordBegun
+		if len(open) > 2 {
+			word = kiosk.WordGoOn
+		}
+		f.want("the button", f.do(op, kiosk.Deed{Action: kiosk.Resume}), "accept "+word)
+		for _, o := range open[1:] {
+			f.untilResult(o.Slot, o.Serial, ledger.Pass)
+		}
 	}
 	f.until("none is open", func(s kiosk.State) bool { return len(s.Open) == 0 })
 	for _, e := range entries[ledger.RunResume](f) {

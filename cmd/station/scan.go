@@ -22,10 +22,11 @@ type scanning struct {
 	job     job
 	engine  *provision.Engine
 	line    *provision.Line
-	scanner bool          // something may be scanned
-	asks    chan ask      // of whoever does not type at this program; nil for nobody
-	hands   *hands        // of a simulated station; nil where people's hands are looked for
-	pause   time.Duration // between two looks at a slot
+	scanner bool                                 // something may be scanned
+	room    func(open []ledger.Run) []ledger.Run // leaves out open runs that are not to go on; nil for none
+	asks    chan ask                             // of whoever does not type at this program; nil for nobody
+	hands   *hands                               // of a simulated station; nil where people's hands are looked for
+	pause   time.Duration                        // between two looks at a slot
 
 	orders  map[string]chan work
 	stops   map[string]context.CancelFunc // of the runs under way, by slot
@@ -318,6 +319,9 @@ func (s *scanning) resume() []provision.Decision {
 	if err != nil {
 		s.voice.warn(fmt.Sprintf("the open runs cannot be read: %v", err))
 		return nil
+	}
+	if s.room != nil {
+		open = s.room(open)
 	}
 	return s.line.Resume(open)
 }
