@@ -223,7 +223,7 @@ func TestPageAfterKill(t *testing.T) {
 	page.Scan("JOB:small.yaml:2")
 	scanNext(page, "TB-0001")
 	scanNext(page, "TB-0002")
-	page.Wait(`document.querySelector('[data-slot="2"][data-state="running"]')`)
+	page.WaitText(`[data-slot="2"] .run-step`, "1") // from its first step on the run is in the ledger
 	s.die()
 	page.Wait(`!document.querySelector("#lost").hidden`)
 	again := p.servePage(strings.TrimPrefix(s.url, "http://"))
