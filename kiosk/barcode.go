@@ -18,7 +18,7 @@ const (
 	quietZone    = 10 // modules on both sides
 )
 
-var errNotASCII = errors.New("Code 128 holds ASCII characters only")
+var errNotASCII = errors.New("only ASCII characters can be bars of Code 128")
 
 // barcode is text as Code 128 (ISO/IEC 15417) with its quiet zones, drawn into at most so many millimetres: SVG that stands in a page, without a style or a script.
 // It is an error where no hand scanner would read it: too long, or not ASCII.

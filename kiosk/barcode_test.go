@@ -117,7 +117,7 @@ func TestBarcodeIsRead(t *testing.T) {
 func TestBarcodeThatNobodyReads(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[string]string{
-		"SLOT:左":                         "ASCII characters only",
+		"SLOT:左":                         "only ASCII characters",
 		"":                               "",
 		"JOB:" + strings.Repeat("x", 70): "too many",
 	} {
