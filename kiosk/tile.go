@@ -98,7 +98,7 @@ func (t *tile) status(s provision.SlotStatus, now time.Time) []Tone {
 	if s.State == Unwatched || s.State == provision.Unseen && !s.Held {
 		t.run, t.ahead, t.had = nil, false, t.Result != nil // and where it is found empty, the result goes
 		if t.State == Unwatched {
-			t.There = false // or nobody knows
+			t.There = s.There // as it was seen last, where somebody saw it
 		}
 		if t.Result == nil {
 			t.Serial, t.heard = "", ended{}

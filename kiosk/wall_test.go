@@ -137,7 +137,7 @@ func TestUnwatched(t *testing.T) {
 		w.Slots([]provision.SlotStatus{{Slot: "1", State: provision.Occupied, There: true, UID: "a1"}})
 		w.Result("1", "S-1", &Result{Outcome: ledger.Fail, Run: "r"}, true)
 		for _, state := range []provision.SlotState{Unwatched, provision.Unseen} {
-			w.Slots([]provision.SlotStatus{{Slot: "1", State: state}})
+			w.Slots([]provision.SlotStatus{{Slot: "1", State: state, There: true}})
 			if got := w.mustTile("1"); got.State != state || got.Result == nil || got.Serial != "S-1" || !got.There || faceOf(got) != "result" {
 				t.Errorf("%s: %s is shown as %+v", c.name, state, got)
 			}

@@ -377,17 +377,17 @@ func (f *floor) stop(ctx context.Context, j *floorJob, who kiosk.Who, sure bool)
 	}
 	close(j.lines)
 	<-j.over
+	var left []provision.SlotStatus
+	for _, name := range f.bench.config.usable() {
+		f.wall.Problem(name, nil)
+		f.wall.Said(name, nil)
+		left = append(left, provision.SlotStatus{Slot: name, State: kiosk.Unwatched, There: f.there(name)}) // as it was seen last
+	}
 	f.mu.Lock()
 	j.line, f.slots = nil, nil
 	clear(f.blind)
 	f.showOpen() // nobody sees any more where their boards are
 	f.mu.Unlock()
-	var left []provision.SlotStatus
-	for _, name := range f.bench.config.usable() {
-		f.wall.Problem(name, nil)
-		f.wall.Said(name, nil)
-		left = append(left, provision.SlotStatus{Slot: name, State: kiosk.Unwatched})
-	}
 	f.wall.Slots(left)
 	return lost, nil
 }

@@ -63,7 +63,7 @@ func TestCommandsAtWork(t *testing.T) {
 		t.Errorf("%s, %v", out, err)
 	}
 	out, _ = p.expect(exitDone, "slot", "list")
-	contains(out, "PROBLEM  STATE     SERIAL   DOES\n1  ", "  occupied  TB-0003  REFUSED: this chip belongs to serial TB-0002 (PASS)")
+	contains(out, "PROBLEM  STATE      SERIAL   DOES\n1  ", "  unwatched  TB-0003  REFUSED: this chip belongs to serial TB-0002 (PASS)")
 
 	pin := filepath.Join(p.dir, "pin")
 	if err := os.WriteFile(pin, []byte("824913\n"), 0o600); err != nil {
