@@ -2,13 +2,15 @@ package main
 
 import (
 	"fmt"
+	"sync"
 	"time"
 
 	"station/kiosk"
 )
 
-// cardAgain is a card that is to be scanned once more.
+// cardAgain is a card that was asked to be scanned once more.
 type cardAgain struct {
+	mu   sync.Mutex
 	what string
 	at   time.Time
 }
@@ -20,16 +22,25 @@ const (
 
 // scanned tells whether a card that ends something was scanned once more, in time.
 func (c *cardAgain) scanned(what string, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	since := now.Sub(c.at)
 	switch {
 	case c.what != what, since > againLimit:
-		*c = cardAgain{what, now}
+		c.what, c.at = what, now
 		return false
 	case since < againLeast:
 		return false
 	}
-	*c = cardAgain{}
+	c.what = ""
 	return true
+}
+
+// forget is for whatever somebody does meanwhile: the card is asked for anew.
+func (c *cardAgain) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.what = ""
 }
 
 // closeAsks is what a card that closes a job asks before: nil where all are made, or where it asked a moment ago. f.deeds is held.

@@ -247,7 +247,7 @@ func (f *floor) start(j *floorJob, r *recipes.Recipe) error {
 	}
 	w := &wedge{lines: make(chan string)}
 	f.mu.Lock()
-	j.recipe, j.steps, j.asks, j.line, j.lines, j.over = r, stepsOf(r), s.asks, s, w.lines, make(chan struct{})
+	j.recipe, j.steps, j.asks, j.line, j.lines, j.over, j.away = r, stepsOf(r), s.asks, s, w.lines, make(chan struct{}), nil
 	f.mu.Unlock()
 	f.wall.Slots(s.line.Slots())
 	f.wall.Job(nil) // one that could not go on had no steps
@@ -310,19 +310,22 @@ func (f *floor) closeJob(ctx context.Context, who kiosk.Who, card bool) (kiosk.A
 	if fails := j.heldSerials(); f.lineOf(j) == nil && len(fails) > 0 {
 		return kiosk.Answer{}, failsWait(fails)
 	}
-	var lost string
-	var asks *kiosk.Said
 	if card {
-		asks = f.closeAsks(j, who)
-	}
-	if f.lineOf(j) != nil {
-		var err error
-		if lost, err = f.stop(ctx, j, who, asks == nil); err != nil {
-			return kiosk.Answer{}, err
+		if f.lineOf(j) != nil { // what is refused is not asked for
+			if _, err := f.stop(ctx, j, who, false); err != nil {
+				return kiosk.Answer{}, err
+			}
+		}
+		if asks := f.closeAsks(j, who); asks != nil {
+			return kiosk.Answer{Tone: kiosk.Attention, Said: *asks}, nil
 		}
 	}
-	if asks != nil {
-		return kiosk.Answer{Tone: kiosk.Attention, Said: *asks}, nil
+	var lost string
+	if f.lineOf(j) != nil {
+		var err error
+		if lost, err = f.stop(ctx, j, who, true); err != nil {
+			return kiosk.Answer{}, err
+		}
 	}
 	runs, err := f.bench.db.OpenRuns()
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 
 // Scan takes a code for the line. What nobody could do about differently is an answer as well: that nothing is made now, that the job has all its units.
 func (f *floor) Scan(ctx context.Context, who kiosk.Who, code string) (kiosk.Answer, error) {
+	f.again.forget()
 	if why := f.unwritable(); why != nil {
 		return kiosk.Answer{Tone: kiosk.Reject, Said: *why}, nil
 	}
@@ -70,6 +71,7 @@ func (f *floor) Do(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kiosk.Answ
 	case kiosk.EndShift:
 		return f.endShift(ctx, who, d.Card)
 	}
+	f.again.forget()
 	held := false
 	if j := f.present(); j != nil && d.Action == kiosk.Acknowledge {
 		held = j.heldIn(d.Slot) != ""

@@ -375,6 +375,9 @@ func TestFloorLeft(t *testing.T) {
 		t.Errorf("a card that only asked did %+v", s)
 	}
 	f.again.at = f.again.at.Add(-2 * time.Second)
+	f.scan("XX")
+	f.want("the card, behind something else", f.do(op, card), "attention "+kiosk.WordCloseAgainOpen)
+	f.again.at = f.again.at.Add(-2 * time.Second)
 	a, err := f.Do(t.Context(), op, card)
 	if err != nil || a.Word != kiosk.WordJobLost || a.Facts["serial"] != "TB-0002" {
 		t.Errorf("the close: %+v, %v", a, err)
@@ -434,6 +437,10 @@ func TestFloorFail(t *testing.T) {
 		t.Errorf("tile %+v", tile)
 	}
 	f.want("the close", f.do(op, kiosk.Deed{Action: kiosk.CloseJob}), "refused "+kiosk.WordFailsWait)
+	f.want("its card", f.do(op, kiosk.Deed{Action: kiosk.CloseJob, Card: true}), "refused "+kiosk.WordFailsWait)
+	if f.again.what != "" {
+		t.Errorf("a card that was refused counts for the next one: %q", f.again.what)
+	}
 	f.want("the card too early", f.scan(provision.CardReject), "reject "+provision.WordTakeOutFirst)
 	f.want("its slot", f.scan("SLOT:1"), "reject "+provision.WordSlotHeld)
 	f.want("the end of the shift", f.do(op, kiosk.Deed{Action: kiosk.EndShift}), "attention "+kiosk.WordShiftLeft)

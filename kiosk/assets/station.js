@@ -58,8 +58,15 @@ const station = (() => {
 
   const saidOf = answer => answer?.said ?? answer ?? {}
 
-  // again loads the page anew, and keeps what its foot says.
-  function again() {
+  // again loads the page anew, and keeps what its foot says. A scan that has no answer yet gets none on the new page, so that is said, and heard, before.
+  let leaving = false
+  async function again() {
+    if (leaving) return
+    leaving = true
+    if (scans.length) {
+      refuse(scans[0], 'scan.unknown')
+      await pause(600)
+    }
     if (told) sessionStorage.setItem('echo', JSON.stringify(told))
     location.reload()
   }
@@ -305,7 +312,7 @@ const station = (() => {
       if (!lost || connection) continue
       try {
         const { status } = await ask('GET', '/healthz', undefined, 2000)
-        if (status < 600) location.reload()
+        if (status < 600) again()
       } catch { }
     }
   }
@@ -316,12 +323,12 @@ const station = (() => {
     line.addEventListener('htmx:sse:before:message', found)
     line.addEventListener('htmx:sse:after:message', () => { due(); follow() })
     line.addEventListener('htmx:sse:close', () => { connection = null; lose() })
-    line.addEventListener('htmx:sse:error', e => { lose(); if (e.detail.status === 401 || e.detail.status === 403) location.reload() })
+    line.addEventListener('htmx:sse:error', e => { lose(); if (e.detail.status === 401 || e.detail.status === 403) again() })
     for (const broken of ['htmx:error', 'htmx:response:error']) line.addEventListener(broken, lose)
     line.addEventListener('tone', e => play(e.detail.data))
     line.addEventListener('heartbeat', e => {
       const started = Date.parse(JSON.parse(e.detail.data || '{}').started ?? '')
-      if (started && started !== Number(root.dataset.started)) location.reload() // another start: what the page is made of may be another too
+      if (started && started !== Number(root.dataset.started)) again() // another start: what the page is made of may be another too
     })
     addEventListener('offline', lose)
     due()
@@ -350,7 +357,7 @@ const station = (() => {
   if (!line && at('echo')) {
     catalogue.then(beat)
     setInterval(beat, 5000)
-    document.addEventListener('htmx:response:error', e => { if (e.detail.ctx.response.raw.status === 401) location.reload() })
+    document.addEventListener('htmx:response:error', e => { if (e.detail.ctx.response.raw.status === 401) again() })
   }
 
   // A page that is not the wall goes back to it when nobody did anything on it for a while: whoever left it would keep the line from seeing its results. Scans do not count, and
