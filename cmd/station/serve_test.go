@@ -212,10 +212,10 @@ func TestServeRefuses(t *testing.T) {
 		t.Error(said)
 	}
 	p.expect(exitDone, "init", "--data", "real")
-	p.expect(exitRefused, "serve", "--data", "real", "--listen", "127.0.0.1:0", "--sim-hands")
 	if err := os.WriteFile(filepath.Join(p.dir, "net.yaml"), []byte("station: line1\ndata: real\nslots:\n  - {name: \"1\", port: \"tcp:127.0.0.1:1\", volts: \"3.3\"}\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	p.expect(exitRefused, "serve", "--config", "net.yaml", "--listen", "127.0.0.1:0", "--sim-hands")
 	s := p.serveStation("--config", "net.yaml", "--listen", "127.0.0.1:0")
 	if s.said.SetUp == "" || s.said.Certificate != "" {
 		t.Errorf("%+v", s.said)
