@@ -126,21 +126,17 @@ type directRun struct {
 // provisionDirect is app.provision with runs that can be stopped each.
 func (f *floor) provisionDirect(ctx context.Context, j job, scans []pair, values map[string]map[string]string, watch func(provision.Event)) []outcome {
 	engine := f.bench.engine(ctx, watch)
-	out := make([]outcome, len(scans))
-	var wg sync.WaitGroup
-	for i, p := range scans {
+	runs := map[string]context.Context{}
+	f.mu.Lock()
+	for _, p := range scans {
 		ctx, stop := context.WithCancel(ctx)
-		f.mu.Lock()
-		f.directs[p.slot] = directRun{p.value, stop}
-		f.mu.Unlock()
-		wg.Go(func() {
-			defer crashed(f.app.stderr)
-			out[i] = f.bench.provisionOne(ctx, engine, j.order(p, values[p.slot]))
-			f.stopDirect(p.slot)
-		})
+		runs[p.slot], f.directs[p.slot] = ctx, directRun{p.value, stop}
 	}
-	wg.Wait()
-	return out
+	f.mu.Unlock()
+	return f.app.atOnce(scans, func(p pair) outcome {
+		defer f.stopDirect(p.slot) // it has ended
+		return f.bench.provisionOne(runs[p.slot], engine, j.order(p, values[p.slot]))
+	})
 }
 
 // stopDirect stops the run without a job in a slot, and returns its serial, "" where there is none.

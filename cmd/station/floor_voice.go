@@ -11,8 +11,7 @@ import (
 // floorVoice is the voice of a job's line on the wall. The terminal has all of it, too.
 type floorVoice struct {
 	*floor
-	job   *floorJob
-	asked string // the slot that a serial was asked for last
+	job *floorJob
 }
 
 func (v *floorVoice) say(d provision.Decision, who kiosk.Who) {
@@ -24,12 +23,6 @@ func (v *floorVoice) say(d provision.Decision, who kiosk.Who) {
 		}
 		v.job.acknowledge(d.Facts["run"])
 		v.showElsewhere(v.job)
-	}
-	if d.Do == provision.Ask && d.Serial == "" {
-		if v.asked != "" && v.asked != d.Slot {
-			v.wall.Said(v.asked, nil)
-		}
-		v.asked = d.Slot
 	}
 	v.wall.Said(d.Slot, saidOf(d))
 }

@@ -295,12 +295,17 @@ func (b *bench) engine(ctx context.Context, watch func(provision.Event)) *provis
 // provision runs one unit in each slot, all at once, and writes the report of each as it ends.
 func (a *app) provision(ctx context.Context, b *bench, j job, scans []pair, values map[string]map[string]string, watch func(provision.Event)) []outcome {
 	engine := b.engine(ctx, watch)
+	return a.atOnce(scans, func(p pair) outcome { return b.provisionOne(ctx, engine, j.order(p, values[p.slot])) })
+}
+
+// atOnce runs one unit in each slot, each in a goroutine of its own, to the end of all.
+func (a *app) atOnce(scans []pair, one func(pair) outcome) []outcome {
 	out := make([]outcome, len(scans))
 	var wg sync.WaitGroup
 	for i, p := range scans {
 		wg.Go(func() {
 			defer crashed(a.stderr)
-			out[i] = b.provisionOne(ctx, engine, j.order(p, values[p.slot]))
+			out[i] = one(p)
 		})
 	}
 	wg.Wait()

@@ -29,7 +29,7 @@ func TestPrivateSocket(t *testing.T) { // not parallel: the mask is the whole pr
 		t.Error("the owner is not let in")
 	}
 	if os.Getuid() != 0 {
-		t.Skip("only root is somebody else for a while")
+		t.Skip("NOT RUN: only root is somebody else for a while")
 	}
 	if near, err := socketOf(t, 65534); err != nil || mayRead(near) {
 		t.Errorf("somebody else is let in (%v)", err)
