@@ -225,6 +225,12 @@ func (f *floor) warn(text string) {
 	f.wall.Said("", said(kiosk.WordTrouble, text, "", "why", text))
 }
 
+// unwritten tells that the ledger did not take an entry about people: what it says happened all the same, until the station starts again.
+func (f *floor) unwritten(err error) {
+	f.terminal.warn("the ledger did not take an entry: " + err.Error())
+	f.wall.Said("", said(kiosk.WordUnwritten, "the ledger did not take an entry: "+err.Error(), "Call the person who looks after the station.", "why", err.Error()))
+}
+
 // watch tells the wall what runs do, and the terminal.
 func (f *floor) watch(ev provision.Event) {
 	f.wall.Event(ev)

@@ -134,21 +134,26 @@ func (f *floor) provisionDirect(ctx context.Context, j job, scans []pair, values
 	}
 	f.mu.Unlock()
 	return f.app.atOnce(scans, func(p pair) outcome {
-		defer f.stopDirect(p.slot) // it has ended
+		defer f.stopDirect(p.slot, p.value) // it has ended
 		return f.bench.provisionOne(runs[p.slot], engine, j.order(p, values[p.slot]))
 	})
 }
 
-// stopDirect stops the run without a job in a slot, and returns its serial, "" where there is none.
-func (f *floor) stopDirect(slot string) string {
+// directIn is the serial of the run without a job in a slot, "" where there is none.
+func (f *floor) directIn(slot string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	run := f.directs[slot]
-	if run.stop != nil {
+	return f.directs[slot].serial
+}
+
+// stopDirect stops the run without a job of a serial, where it is in that slot still.
+func (f *floor) stopDirect(slot, serial string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if run := f.directs[slot]; run.serial == serial && run.stop != nil {
 		run.stop()
+		delete(f.directs, slot)
 	}
-	delete(f.directs, slot)
-	return run.serial
 }
 
 // warnings tells what is printed, a line at a time.

@@ -389,9 +389,11 @@ func (f *floor) stop(ctx context.Context, j *floorJob, who kiosk.Who, sure bool)
 	f.mu.Lock()
 	j.line, f.slots = nil, nil
 	clear(f.blind)
+	clear(j.seen)
 	f.showOpen() // nobody sees any more where their boards are
 	f.mu.Unlock()
 	f.wall.Slots(left)
+	f.wall.Job(j.shown()) // it is open until the ledger has its end
 	return lost, nil
 }
 

@@ -85,8 +85,10 @@ func (f *floor) Do(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kiosk.Answ
 		return kiosk.Answer{}, &kiosk.Refusal{Status: http.StatusNotFound, Said: *said(provision.WordNoSuchSlot, fmt.Sprintf("there is no slot %q", d.Slot), "", "other", d.Slot)}
 	}
 	if d.Action == kiosk.Stop {
-		if serial := f.stopDirect(d.Slot); serial != "" {
-			return f.stopped(who, d.Slot, serial), nil
+		if serial := f.directIn(d.Slot); serial != "" {
+			f.stopping(who, d.Slot, serial)
+			f.stopDirect(d.Slot, serial)
+			return stops(d.Slot, serial), nil
 		}
 	}
 	j, why, err := f.making(ctx)
@@ -96,7 +98,7 @@ func (f *floor) Do(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kiosk.Answ
 	if why != nil {
 		return kiosk.Answer{}, conflict(why)
 	}
-	stops := ""
+	stopped := ""
 	var full *kiosk.Said
 	done, err := f.ask(ctx, j, who, func() []provision.Decision {
 		switch d.Action {
@@ -112,7 +114,8 @@ func (f *floor) Do(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kiosk.Answ
 			return j.line.line.Release(d.Slot)
 		case kiosk.Stop:
 			if j.line.line.State(d.Slot) == provision.Running {
-				stops = j.serialIn(d.Slot)
+				stopped = j.serialIn(d.Slot)
+				f.stopping(who, d.Slot, stopped)
 				j.line.stops[d.Slot]()
 			}
 		}
@@ -123,10 +126,10 @@ func (f *floor) Do(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kiosk.Answ
 		return kiosk.Answer{}, err
 	case full != nil:
 		return kiosk.Answer{}, conflict(full)
-	case d.Action == kiosk.Stop && stops == "":
+	case d.Action == kiosk.Stop && stopped == "":
 		return kiosk.Answer{}, conflict(said(kiosk.WordNotRunning, "slot "+d.Slot+": nothing is under way there", "", "slot", d.Slot))
 	case d.Action == kiosk.Stop:
-		return f.stopped(who, d.Slot, stops), nil
+		return stops(d.Slot, stopped), nil
 	}
 	a := answerOf(done)
 	if a.Tone == kiosk.Reject {
@@ -135,9 +138,15 @@ func (f *floor) Do(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kiosk.Answ
 	return a, nil
 }
 
-// stopped tells that somebody has a run stopped.
-func (f *floor) stopped(who kiosk.Who, slot, serial string) kiosk.Answer {
+// stopping writes down that somebody has a run stopped, before it is: its own entries follow. Where that cannot be written it is stopped all the same.
+func (f *floor) stopping(who kiosk.Who, slot, serial string) {
 	printf(f.app.stderr, "slot %s: %s has the run of %s stopped\n", slot, who.ID, serial)
+	if err := f.append(ledger.StopAsked{Serial: serial, Slot: slot, By: who.ID, Authenticated: who.Authenticated}); err != nil {
+		f.unwritten(err)
+	}
+}
+
+func stops(slot, serial string) kiosk.Answer {
 	return kiosk.Answer{Tone: kiosk.Attention, Said: *said(kiosk.WordStops, fmt.Sprintf("slot %s: the run of %s stops where nothing is half done", slot, serial), "", "slot", slot, "serial", serial)}
 }
 
@@ -183,7 +192,21 @@ func (f *floor) ask(ctx context.Context, j *floorJob, who kiosk.Who, do func() [
 // was not done.
 func (f *floor) alone(ctx context.Context, who kiosk.Who, serial string, do func() error) (running bool, err error) {
 	works := func(s provision.SlotStatus) bool { return s.State == provision.Running && s.Serial == serial }
-	if j := f.present(); j != nil && f.lineOf(j) != nil {
+	j := f.present()
+	if j == nil || f.lineOf(j) == nil {
+		f.mu.Lock()
+		running = slices.ContainsFunc(f.slots, works)
+		f.mu.Unlock()
+		if running { // and it may be a while
+			return true, nil
+		}
+		if err := f.turn(ctx); err != nil {
+			return false, err
+		}
+		defer f.pass()
+		j = f.present() // one may have begun by now
+	}
+	if j != nil && f.lineOf(j) != nil {
 		_, asked := f.ask(ctx, j, who, func() []provision.Decision {
 			if running = slices.ContainsFunc(j.line.line.Slots(), works); !running {
 				err = do()
@@ -191,17 +214,6 @@ func (f *floor) alone(ctx context.Context, who kiosk.Who, serial string, do func
 			return nil
 		})
 		return running, cmp.Or(asked, err)
-	}
-	select {
-	case f.deeds <- struct{}{}:
-		defer f.pass()
-	default: // runs without a job, which are in f.slots
-	}
-	f.mu.Lock()
-	running = slices.ContainsFunc(f.slots, works) // of runs without a job
-	f.mu.Unlock()
-	if running {
-		return true, nil
 	}
 	return false, do()
 }
@@ -318,7 +330,7 @@ func (j *floorJob) room(open []ledger.Run) []ledger.Run {
 		case provision.Running, provision.Scanned, provision.Armed:
 			left--
 		case provision.Occupied:
-			here[s.UID] = s.UID != ""
+			here[s.UID] = s.UID != "" && !s.Stopped && !s.Held
 		}
 	}
 	return slices.DeleteFunc(open, func(r ledger.Run) bool {

@@ -157,6 +157,15 @@ func (f *floored) want(what, got, want string) {
 	}
 }
 
+// wantStopped has the ledger say, once, who had the run in slot 1 stopped.
+func (f *floored) wantStopped(serial string) {
+	f.t.Helper()
+	want := ledger.StopAsked{Serial: serial, Slot: "1", By: sup.ID, Authenticated: sup.Authenticated}
+	if all := entries[ledger.StopAsked](f); len(all) != 1 || all[0] != want {
+		f.t.Errorf("stopped by %+v, want %+v", all, want)
+	}
+}
+
 // until waits until the wall is right.
 func (f *floored) until(what string, right func(kiosk.State) bool) kiosk.State {
 	f.t.Helper()
@@ -566,6 +575,12 @@ func TestFloorLedgerGone(t *testing.T) {
 	f.want("a serial", f.scan("TB-0001"), "reject "+kiosk.WordLedgerBroken)
 	f.want("the close", f.do(op, kiosk.Deed{Action: kiosk.CloseJob}), "refused "+kiosk.WordLedgerBroken)
 	f.want("a stop", f.do(op, kiosk.Deed{Action: kiosk.Stop, Slot: "1"}), "refused "+kiosk.WordNotRunning)
+	if _, err := f.closeJob(t.Context(), op, false); !errors.Is(err, store.ErrMoved) {
+		t.Errorf("a close that looks too late: %v", err)
+	}
+	if s := f.wall.State(); s.Job == nil || !s.Job.Waits {
+		t.Errorf("the job whose end nobody wrote down: %+v", s.Job)
+	}
 	err := f.direct(t.Context(), op, kiosk.DirectOrder{}, nil)
 	if no := new(kiosk.Refusal); !errors.As(err, &no) || no.Word != kiosk.WordLedgerBroken {
 		t.Errorf("runs without a job: %v", err)
@@ -722,6 +737,7 @@ func TestFloorStop(t *testing.T) {
 	f.want("its serial", f.scan("TB-0002"), "reject "+provision.WordSerialElsewhere)
 	f.want("the stop", f.do(sup, kiosk.Deed{Action: kiosk.Stop, Slot: "1"}), "attention "+kiosk.WordStops)
 	f.untilResult("1", "TB-0001", ledger.Aborted)
+	f.wantStopped("TB-0001")
 	if tile := f.tile("2"); tile.Run == nil {
 		t.Errorf("slot 2 stopped, too: %+v", tile)
 	}
@@ -823,6 +839,10 @@ func TestFloorTurn(t *testing.T) {
 				_, err := f.Do(ctx, sup, kiosk.Deed{Action: a})
 				return err
 			}
+		}
+		deeds["settle a unit"] = func(ctx context.Context) error {
+			_, err := f.alone(ctx, sup, "TB-0001", func() error { t.Error("settled while runs may begin"); return nil })
+			return err
 		}
 		gone := errors.New("nobody any more")
 		for name, do := range deeds {
@@ -943,6 +963,7 @@ func TestFloorDirectStop(t *testing.T) {
 		return one.Run != nil && one.Run.Step == 1 && two.Result != nil
 	})
 	f.want("the stop", f.do(sup, kiosk.Deed{Action: kiosk.Stop, Slot: "1"}), "attention "+kiosk.WordStops)
+	f.wantStopped("TB-0001")
 	if r := <-done; len(r) != 2 || r[0].Outcome != ledger.Aborted || r[1].Outcome != ledger.Pass {
 		t.Errorf("results %+v", r)
 	}
@@ -1083,4 +1104,27 @@ func TestFloorGivenUp(t *testing.T) {
 	f.want("another", f.scan("TB-0002"), "accept "+provision.WordPutIn)
 	f.untilResult("2", "TB-0002", ledger.Pass)
 	f.want("closing it", f.do(sup, kiosk.Deed{Action: kiosk.CloseJob}), "accept "+kiosk.WordJobClosed)
+}
+
+// TestFloorRoom: a board whose slot begins nothing takes no place from another, where the job has one left.
+func TestFloorRoom(t *testing.T) {
+	t.Parallel()
+	f := newFloored(t, false)
+	defer func() { f.end() }()
+	r, why := f.recipeAt("small.yaml")
+	if why != nil {
+		t.Fatal(why)
+	}
+	var open []ledger.Run
+	line := provision.NewLine(r, []string{"1", "2", "3"}, nil)
+	line.HoldFails(provision.Held{Slot: "1", Serial: "TB-0009", Run: "0123456789abcdef"})
+	for _, n := range []string{"1", "2", "3"} {
+		open = append(open, ledger.Run{Serial: "TB-000" + n, Start: &ledger.RunStart{Recipe: factsOf(r), Chip: ledger.Chip{UID: "UID" + n}}})
+		line.Seen(n, true, "UID"+n)
+	}
+	j := newFloorJob(ledger.JobBegin{Recipe: factsOf(r), Quantity: 1}, time.Now())
+	j.line = &scanning{line: line}
+	if left := serialsOf(j.room(open)); !slices.Equal(left, []string{"TB-0001", "TB-0002"}) { // slot 1 is told why it does not begin
+		t.Errorf("%v go on, want the one of the held slot, and one more", left)
+	}
 }
