@@ -133,7 +133,7 @@ func TestScansInPieces(t *testing.T) {
 }
 
 // What a scanner types is a scan whatever has the focus, and what fingers type is not; a scan is sent once, in order, and not after 10 s without a connection.
-// A result is heard, and a page finds a station that was started anew.
+// A hundred scans a minute are all taken. A result is heard, and a page finds a station that was started anew.
 func TestScanning(t *testing.T) {
 	c := newCounter(t)
 	page := kiosktest.Start(t).Open(t, c.url+"/", 1280, 800)
@@ -184,12 +184,18 @@ func TestScanning(t *testing.T) {
 	scanned("a badge that was not read whole")
 
 	var many []string
-	for i := range 20 {
+	page.Wait(`station.heard.length = 0, true`)
+	began := time.Now()
+	for i := range 100 {
 		code := fmt.Sprintf("GW-1%05d", i)
 		many = append(many, code)
 		page.Scan(code)
 	}
-	scanned("twenty after each other", many...)
+	scanned("a hundred after each other", many...)
+	page.Wait(`station.heard.length === 100 && station.heard.every(tone => tone === "accept")`)
+	if d := time.Since(began); d > time.Minute {
+		t.Errorf("a hundred scans took %v, want them all within a minute", d)
+	}
 
 	c.cut()
 	page.Wait(`!document.getElementById("lost").hidden`)
