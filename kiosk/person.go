@@ -45,7 +45,7 @@ type member struct {
 
 func (m member) person(now time.Time) Person {
 	p := Person{ID: m.ID, Name: m.Name, Role: m.Role, PIN: m.PIN != nil, Badge: m.Badge != nil}
-	if now.Before(m.Locked) {
+	if locks(m.Locked, now) {
 		p.Locked = m.Locked
 	}
 	return p

@@ -97,6 +97,11 @@ func fold(s string) string {
 	}, s)
 }
 
+// locks tells whether a lock still holds. One that ends later than any is of a clock that was ahead.
+func locks(until, now time.Time) bool {
+	return now.Before(until) && until.Sub(now) <= longestLock
+}
+
 // count counts one more wrong PIN, and locks after so many.
 func (t *tries) count(now time.Time) (locked bool) {
 	t.wrong++
@@ -128,7 +133,7 @@ func (p *People) SignInPIN(ctx context.Context, name, pin string) (token string,
 		if m != nil {
 			t, against = tries{m.Wrong, m.Locked}, *m.PIN
 		}
-		if now.Before(t.locked) {
+		if locks(t.locked, now) {
 			return nil, &LockedError{t.locked}
 		}
 		right := subtle.ConstantTimeCompare(p.stretch([]byte(pin), against.Salt), against.Hash) == 1

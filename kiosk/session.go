@@ -23,10 +23,13 @@ const (
 	sessionWhole = 14 * time.Hour   // after sign-in
 	sessionGrain = 10 * time.Minute // a use after that is written down
 	mostSessions = 16               // of one person; the oldest end
+	clockSlack   = time.Minute      // by which the clock may be set back and nobody is signed out
 )
 
+// over tells whether it is, also where the clock was ahead when it was used last: nobody knows then how long ago that is.
 func (s session) over(now time.Time) bool {
-	return now.Sub(s.Used) >= sessionIdle || now.Sub(s.Begun) >= sessionWhole
+	ahead := now.Before(s.Begun.Add(-clockSlack)) || now.Before(s.Used.Add(-clockSlack))
+	return ahead || now.Sub(s.Used) >= sessionIdle || now.Sub(s.Begun) >= sessionWhole
 }
 
 func (r *roll) session(token string) int {

@@ -47,6 +47,24 @@ func TestSignIn(t *testing.T) {
 	}
 }
 
+// Where the clock was ahead when somebody signed in or was locked out, neither lasts until it gets there.
+func TestClockSetBack(t *testing.T) {
+	now := time.Now()
+	for ahead, want := range map[time.Duration]bool{-sessionIdle: true, -time.Minute: false, 0: false, clockSlack: false, clockSlack + time.Second: true, 30 * 24 * time.Hour: true} {
+		if got := (session{Begun: now.Add(ahead), Used: now.Add(ahead)}).over(now); got != want {
+			t.Errorf("a session begun at %v: over %t", ahead, got)
+		}
+		if got := (session{Begun: now, Used: now.Add(ahead)}).over(now); got != want {
+			t.Errorf("one used at %v: over %t", ahead, got)
+		}
+	}
+	for left, want := range map[time.Duration]bool{-time.Second: false, 0: false, time.Second: true, longestLock: true, longestLock + time.Second: false} {
+		if got := locks(now.Add(left), now); got != want {
+			t.Errorf("a lock that ends in %v: %t", left, got)
+		}
+	}
+}
+
 // A session ends 9 h after its last use and 14 h after sign-in; the program's restarts change nothing about that, and the ledger is told once.
 func TestSessionEnds(t *testing.T) {
 	for name, c := range map[string]struct {

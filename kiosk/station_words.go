@@ -13,6 +13,7 @@ const (
 	WordJobGone        = "job-recipe-gone"    // file, why
 	WordJobChanged     = "job-recipe-changed" // file
 	WordJobNotReady    = "job-not-ready"      // file, why
+	WordJobWaits       = "job-waits"          // file, why
 	WordNoRecipe       = "no-such-recipe"     // file
 	WordBadRecipe      = "recipe-wrong"       // file, why
 	WordBadQuantity    = "quantity-wrong"     // quantity
@@ -36,14 +37,14 @@ const (
 	WordEnds           = "station-ends"       //
 	WordUnwritten      = "unwritten"          // why: the ledger did not take it
 	WordLedgerBroken   = "ledger-broken"      // why: the ledger takes nothing before the program is started again
-	WordRunsDirectly   = "runs-directly"      //
+	WordBusy           = "busy"               // with another deed, or with runs without a job
 )
 
 // StationWords are all of them.
 var StationWords = []string{
-	WordNoJob, WordJobOpen, WordJobFull, WordJobBegun, WordJobClosed, WordCloseAgain, WordCloseAgainOpen, WordJobLost, WordJobGone, WordJobChanged, WordJobNotReady, WordNoRecipe, WordBadRecipe, WordBadQuantity,
+	WordNoJob, WordJobOpen, WordJobFull, WordJobBegun, WordJobClosed, WordCloseAgain, WordCloseAgainOpen, WordJobLost, WordJobGone, WordJobChanged, WordJobNotReady, WordJobWaits, WordNoRecipe, WordBadRecipe, WordBadQuantity,
 	WordUnderWay, WordFailsWait,
 	WordShiftBegun, WordShiftFound, WordShiftEnded, WordShiftLeft, WordShiftAgain, WordNoShift,
 	WordBegun, WordGoOn, WordStops, WordNotRunning, WordTaken, WordUnreadable, WordHands,
-	WordCannotLook, WordTrouble, WordEnds, WordUnwritten, WordLedgerBroken, WordRunsDirectly,
+	WordCannotLook, WordTrouble, WordEnds, WordUnwritten, WordLedgerBroken, WordBusy,
 }

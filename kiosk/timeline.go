@@ -108,6 +108,8 @@ func momentOf(rec ledger.Record) moment {
 		m.Facts, m.Unchecked = map[string]string{"slot": b.Slot, "who": b.Operator}, !b.Authenticated
 		detail("chip", b.Chip.UID)
 		detail("fixture", b.Fixture)
+	case ledger.RunStop:
+		m.Facts["who"], m.Unchecked = b.By, !b.Authenticated
 	case ledger.RunStep:
 		m.Step, m.StepKind, m.Title, m.Result, m.Proof = fmt.Sprintf("%d/%d", b.N, b.Of), b.Step, b.Title, b.Result, b.Proof
 		m.Permanent, m.Took, m.Details = b.Permanent, time.Duration(b.Duration)*time.Millisecond, b.Facts

@@ -200,7 +200,7 @@ func TestTimeline(t *testing.T) {
 
 // entryWords are the words of moments, which the catalogues have under units.entry, but for steps, which have titles.
 var entryWords = []string{
-	ledger.KindRunStart, ledger.KindRunResume, ledger.KindRunStuck, ledger.KindRunEnd,
+	ledger.KindRunStart, ledger.KindRunResume, ledger.KindRunStop, ledger.KindRunStuck, ledger.KindRunEnd,
 	ledger.KindUnitClose + "." + ledger.Scrapped, ledger.KindUnitClose + "." + ledger.Lost,
 	ledger.KindReworkPermit + "." + ledger.SameChip, ledger.KindReworkPermit + "." + ledger.NewChip, ledger.KindReworkWithdrawn,
 	ledger.KindPasswordIntent, ledger.KindPasswordVoid, ledger.KindPasswordProven, ledger.KindPasswordOpened,
@@ -214,7 +214,7 @@ func TestEveryEntryHasAMoment(t *testing.T) {
 	t.Parallel()
 	had := map[string]bool{}
 	for _, b := range []ledger.Body{
-		ledger.RunStart{}, ledger.RunResume{}, ledger.RunStuck{}, ledger.RunEnd{}, ledger.UnitClose{As: ledger.Scrapped}, ledger.UnitClose{As: ledger.Lost},
+		ledger.RunStart{}, ledger.RunResume{}, ledger.RunStop{}, ledger.RunStuck{}, ledger.RunEnd{}, ledger.UnitClose{As: ledger.Scrapped}, ledger.UnitClose{As: ledger.Lost},
 		ledger.ReworkPermit{Chip: ledger.SameChip}, ledger.ReworkPermit{Chip: ledger.NewChip}, ledger.ReworkWithdrawn{},
 		ledger.PasswordIntent{}, ledger.PasswordVoid{}, ledger.PasswordProven{}, ledger.PasswordOpened{}, ledger.LocksErased{},
 		ledger.ModeIntent{Mode: ledger.PasswordMode}, ledger.ModeIntent{Mode: ledger.PersistentMode}, ledger.ModeProven{Mode: ledger.PasswordMode}, ledger.ModeProven{Mode: ledger.PersistentMode},

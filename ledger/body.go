@@ -11,6 +11,7 @@ const (
 	KindRunStart    = "run.start"
 	KindRunResume   = "run.resume"
 	KindRunStep     = "run.step"
+	KindRunStop     = "run.stop"
 	KindRunEnd      = "run.end"
 )
 
@@ -108,6 +109,14 @@ type Fact struct {
 	Value string `json:"value"`
 }
 
+// RunStop says that a person had a run stopped, and that it did stop: ABORTED, whether its run.end follows or it stays open.
+type RunStop struct {
+	Run           string `json:"run"`
+	Serial        string `json:"serial"`
+	By            string `json:"by"` // pseudonymous id
+	Authenticated bool   `json:"authenticated"`
+}
+
 // RunEnd settles a run. It is the only place where an outcome is written, and PASS is this entry, committed.
 // A run that was refused, or failed before anything was touched, has no RunStart; then Touched is false.
 type RunEnd struct {
@@ -201,4 +210,5 @@ func (StationInit) Kind() string { return KindStationInit }
 func (RunStart) Kind() string    { return KindRunStart }
 func (RunResume) Kind() string   { return KindRunResume }
 func (RunStep) Kind() string     { return KindRunStep }
+func (RunStop) Kind() string     { return KindRunStop }
 func (RunEnd) Kind() string      { return KindRunEnd }

@@ -153,6 +153,8 @@ func decodeBody(kind string, b []byte) (Body, error) {
 		return unmarshal[RunResume](b)
 	case KindRunStep:
 		return unmarshal[RunStep](b)
+	case KindRunStop:
+		return unmarshal[RunStop](b)
 	case KindRunEnd:
 		return unmarshal[RunEnd](b)
 	case KindPasswordIntent:

@@ -13,7 +13,6 @@ const (
 	KindJobBegin         = "job.begin"
 	KindJobEnd           = "job.end"
 	KindFailAcknowledged = "fail.acknowledged"
-	KindStopAsked        = "stop.asked"
 	KindUserChanged      = "user.changed"
 	KindUserSession      = "user.session"
 	KindAccessRefused    = "access.refused"
@@ -115,14 +114,6 @@ type FailAcknowledged struct {
 	How           string `json:"how"` // "button" or "card"
 }
 
-// StopAsked says that a person has the run stopped that is under way in a slot. How it ended then is its own to say.
-type StopAsked struct {
-	Serial        string `json:"serial"`
-	Slot          string `json:"slot"`
-	By            string `json:"by"`
-	Authenticated bool   `json:"authenticated"`
-}
-
 // UserChanged says that somebody may do other things from now on. Names are never here.
 type UserChanged struct {
 	User          string `json:"user"` // pseudonymous id
@@ -161,7 +152,6 @@ func (ShiftEnd) Kind() string         { return KindShiftEnd }
 func (JobBegin) Kind() string         { return KindJobBegin }
 func (JobEnd) Kind() string           { return KindJobEnd }
 func (FailAcknowledged) Kind() string { return KindFailAcknowledged }
-func (StopAsked) Kind() string        { return KindStopAsked }
 func (UserChanged) Kind() string      { return KindUserChanged }
 func (UserSession) Kind() string      { return KindUserSession }
 func (AccessRefused) Kind() string    { return KindAccessRefused }
@@ -171,7 +161,6 @@ func (ShiftEnd) floor()         {}
 func (JobBegin) floor()         {}
 func (JobEnd) floor()           {}
 func (FailAcknowledged) floor() {}
-func (StopAsked) floor()        {}
 func (UserChanged) floor()      {}
 func (UserSession) floor()      {}
 func (AccessRefused) floor()    {}
@@ -186,9 +175,6 @@ func (b JobEnd) Check() error {
 }
 func (b FailAcknowledged) Check() error {
 	return floorCheck(b, b.By != "" && validRun(b.Run) && b.Serial != "" && b.Slot != "" && (b.How == "button" || b.How == "card"))
-}
-func (b StopAsked) Check() error {
-	return floorCheck(b, b.By != "" && b.Serial != "" && b.Slot != "")
 }
 func (b UserChanged) Check() error {
 	known := slices.Contains([]string{UserAdded, UserRole, UserPIN, UserBadge, UserRemoved, UserLocked, UserFreed}, b.What)
@@ -217,8 +203,6 @@ func decodeFloor(kind string, b []byte) (Body, error) {
 		return unmarshal[JobEnd](b)
 	case KindFailAcknowledged:
 		return unmarshal[FailAcknowledged](b)
-	case KindStopAsked:
-		return unmarshal[StopAsked](b)
 	case KindUserChanged:
 		return unmarshal[UserChanged](b)
 	case KindUserSession:

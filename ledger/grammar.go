@@ -65,7 +65,7 @@ func (p Progress) oneWay() bool {
 
 // After returns the progress after one more entry of the run. The order of a run's entries is
 //
-//	run.start ( run.step | run.resume | run.stuck | secret )* ( run.end | unit.close )
+//	run.start ( run.step | run.resume | run.stop | run.stuck | secret )* ( run.end | unit.close )
 //
 // or a lone run.end with touched false and an outcome other than PASS. Serial and number of steps stay the same
 // throughout, and a run is resumed, and its secrets are intended and proven, on the chip that it was started on.
@@ -142,6 +142,10 @@ func (p Progress) after(b Body) (Progress, error) {
 			return p, fmt.Errorf("step %d is %s, and %s is not answered", b.N, b.Result, KindRelayIntent)
 		}
 		p.Of = b.Of
+	case RunStop:
+		if b.By == "" {
+			return p, errors.New("stopped by nobody")
+		}
 	case RunStuck:
 		p.Stuck = true
 	case RunEnd:

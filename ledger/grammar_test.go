@@ -1,8 +1,11 @@
 package ledger
 
 import (
+	"bytes"
 	"errors"
 	"maps"
+	"os"
+	"reflect"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -93,4 +96,35 @@ func TestNoTrialAfterAnIntent(t *testing.T) {
 	walkRun(t, []Body{start, intent, void, trial}, -1)
 	walkRun(t, []Body{start, intent, proven, trial}, 3)
 	walkRun(t, []Body{start, mode, modeProven, trial}, 3)
+}
+
+// TestRunStop holds the bytes of run.stop to testdata/stop; it stands in a run that goes on or ends, and names somebody.
+func TestRunStop(t *testing.T) {
+	stop := RunStop{Run: secretRun, Serial: "S", By: "op-7f", Authenticated: true}
+	leaf := newBook(t, []Body{stop}).leaves[0]
+	const path = "testdata/stop/entry.json"
+	if *update {
+		if err := os.WriteFile(path, leaf, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if was, err := os.ReadFile(path); err != nil || !bytes.Equal(leaf, was) {
+		t.Errorf("the entry is now\n%s\nand was\n%s (%v)", leaf, was, err)
+	}
+	if e, err := Decode(leaf); err != nil || !reflect.DeepEqual(e.Body, stop) {
+		t.Errorf("%+v, %v", e.Body, err)
+	}
+	if run, serial, slot := RunOf(stop); run != secretRun || serial != "S" || slot != "" || Permanent(stop) {
+		t.Errorf("it belongs to run %q, serial %q, slot %q", run, serial, slot)
+	}
+	start := RunStart{Run: secretRun, Serial: "S", Chip: Chip{UID: "u"}}
+	resume := RunResume{Run: secretRun, Serial: "S", Chip: Chip{UID: "u"}}
+	aborted := RunEnd{Run: secretRun, Serial: "S", Outcome: Aborted, Touched: true}
+	walkRun(t, []Body{start, stop, aborted}, -1)
+	walkRun(t, []Body{start, stop, resume, stop, resume, aborted}, -1) // it stayed open
+	walkRun(t, []Body{stop}, 0)
+	walkRun(t, []Body{start, aborted, stop}, 2)
+	walkRun(t, []Body{start, RunStuck{Run: secretRun, Serial: "S"}, stop}, 2)
+	walkRun(t, []Body{start, RunStop{Run: secretRun, Serial: "S"}}, 1)
+	walkRun(t, []Body{start, RunStop{Run: secretRun, Serial: "T", By: "op-7f"}}, 1)
 }

@@ -101,6 +101,8 @@ func RunOf(b Body) (run, serial, slot string) {
 		return b.Run, b.Serial, b.Slot
 	case RunStep:
 		return b.Run, b.Serial, ""
+	case RunStop:
+		return b.Run, b.Serial, ""
 	case RunEnd:
 		return b.Run, b.Serial, b.Slot
 	case PasswordIntent:

@@ -284,6 +284,8 @@ func (r *run) begin(ctx context.Context, open *ledger.Run) error {
 
 // settle turns what became of the run into its last entry and the result.
 func (r *run) settle(ctx context.Context, err error) Result {
+	stopped := new(Stopped)
+	byPerson := errors.As(context.Cause(ctx), &stopped)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), journalLimit)
 	defer cancel()
 	if r.already != nil && err == nil {
@@ -292,6 +294,9 @@ func (r *run) settle(ctx context.Context, err error) Result {
 			Started: r.began, Duration: time.Since(r.began)}
 	}
 	v := r.judge(ctx, err)
+	if byPerson = byPerson && v.outcome == ledger.Aborted; byPerson {
+		v.message = stopped.By + " stopped the run."
+	}
 	end := ledger.RunEnd{Run: r.id, Serial: r.o.Serial, Slot: r.o.Slot, Operator: r.o.Operator, Authenticated: r.o.Authenticated, Software: r.e.o.Software,
 		Recipe: recipeFacts(r.o.Recipe), Chip: r.chipFacts(), Outcome: v.outcome, Cause: v.cause, Message: v.message, Next: v.next,
 		Touched: r.started, Proven: []ledger.RegionProof{}, Freeze: "none"}
@@ -312,6 +317,9 @@ func (r *run) settle(ctx context.Context, err error) Result {
 	var bodies []ledger.Body
 	if r.failed != nil {
 		bodies = append(bodies, *r.failed)
+	}
+	if byPerson && r.started {
+		bodies = append(bodies, ledger.RunStop{Run: r.id, Serial: r.o.Serial, By: stopped.By, Authenticated: stopped.Authenticated})
 	}
 	switch {
 	case end.Outcome == ledger.Interrupted:

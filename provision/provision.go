@@ -46,6 +46,16 @@ type Journal interface {
 	Permissions(serial string) ([]ledger.Record, error)
 }
 
+// Stopped is the cause (context.WithCancelCause) of the end of a run's context where a person had it stopped.
+type Stopped struct {
+	By            string // pseudonymous id
+	Authenticated bool   // somebody checked that it was that person
+}
+
+func (s *Stopped) Error() string { return "stopped by " + s.By }
+
+func (s *Stopped) Unwrap() error { return context.Canceled }
+
 // Order says what is to be done, to whom, where, and by whom.
 type Order struct {
 	Recipe        *recipes.Recipe

@@ -265,6 +265,9 @@ func samples() map[string]Input {
 		a = newAccount()
 		a.add(0, sampleStart())
 		a.steps(sampleSteps, 0, 4)
+		if o == ledger.Aborted {
+			a.add(time.Second, ledger.RunStop{Run: runID, Serial: "GW-004711", By: "op-9"})
+		}
 		a.end(o, func(e *ledger.RunEnd) {
 			e.Cause, e.Message, e.Next = "user", "Stopped by the operator.", "Scan the board again to finish."
 			e.After = &ledger.Locks{SPR: "FFFF", Nonvolatile: []ledger.Range{{At: 0, Size: 4 << 20}}}

@@ -60,6 +60,10 @@ func TestOperatorIsChecked(t *testing.T) {
 			t.Errorf("%q is %d times in the text, want %d", w, n, want)
 		}
 	}
+	text = strings.Join(strings.Fields(tool(t, render(t, samples()[string(ledger.Aborted)]), "pdftotext", "FILE", "-")), " ")
+	if !strings.Contains(text, "Stopped by a person") || !strings.Contains(text, "By op-9 (unauthenticated)") {
+		t.Errorf("nobody is said to have stopped it: %s", text)
+	}
 }
 
 // A rework's report has by whose permission and why, before the details; both runs, and where they stand; and what was permitted since.

@@ -33,6 +33,8 @@ func (s *sheet) steps() {
 		switch b := rec.Entry.Body.(type) {
 		case ledger.RunResume:
 			event(amber, "Interrupted; resumed "+when, "Operator "+or(operator(b.Operator, b.Authenticated))+", slot "+or(b.Slot))
+		case ledger.RunStop:
+			event(amber, "Stopped by a person "+when, "By "+or(operator(b.By, b.Authenticated)))
 		case ledger.RunStuck:
 			event(amber, "▲ Stopped: only a person can decide. "+when, or(b.Message))
 		case ledger.UnitClose:

@@ -36,7 +36,7 @@ type floor struct {
 
 	broke   sync.Once     // the ledger
 	again   cardAgain     // of who has deeds
-	deeds   chan struct{} // holds who begins or ends a job or a shift, or runs units without a job: one at a time
+	deeds   chan struct{} // holds who begins or ends a job or a shift, or begins runs without a job: one at a time
 	unready unready       // of who has deeds
 
 	mu      sync.Mutex
@@ -48,7 +48,7 @@ type floor struct {
 	settled int                  // counts the runs that ended, so that what was read of the ledger before is not taken for now
 	open    []kiosk.Open         // as the wall has them
 	aborted bool                 // a run was
-	directs map[string]directRun // runs without a job, by slot, until they end or are stopped
+	directs map[string]directRun // runs without a job, by slot, until they end; no job and no shift begins or ends meanwhile
 }
 
 // newFloor returns the floor of a station, with the job and the shift that its ledger has open. recipes is the folder of those that a job may have; told says that scans
@@ -74,8 +74,20 @@ func (f *floor) wait() (aborted bool) {
 	return f.aborted
 }
 
-// turn waits until nobody else has the deeds, for busyLimit at most, and looks once more at who asked. It is over with pass.
+// turn is hold while nothing runs without a job.
 func (f *floor) turn(ctx context.Context) error {
+	if err := f.hold(ctx); err != nil {
+		return err
+	}
+	if f.directing("") {
+		f.pass()
+		return conflict(busyNow())
+	}
+	return nil
+}
+
+// hold waits until nobody else has the deeds, for busyLimit at most, and looks once more at who asked. It is over with pass.
+func (f *floor) hold(ctx context.Context) error {
 	if err := ctx.Err(); err != nil { // or the select below tosses a coin
 		return err
 	}
@@ -98,7 +110,7 @@ func (f *floor) turn(ctx context.Context) error {
 func (f *floor) pass() { <-f.deeds }
 
 func busyNow() *kiosk.Said {
-	return said(kiosk.WordRunsDirectly, "the station is busy with a job, a shift or other runs without a job", "Try again later.")
+	return said(kiosk.WordBusy, "the station is busy with a job, a shift or other runs without a job", "Try again later.")
 }
 
 // mind keeps on the wall what the ledger and its mirror say.
@@ -211,12 +223,16 @@ func (f *floor) unwritable() *kiosk.Said {
 	if err == nil {
 		return nil
 	}
-	s := said(kiosk.WordLedgerBroken, "the ledger takes nothing any more: "+err.Error(), "Call the person who looks after the station: it has to be started again.", "why", err.Error())
+	s := ledgerBroken(err)
 	f.broke.Do(func() {
 		f.terminal.warn(s.Text)
 		f.wall.Said("", s)
 	})
 	return s
+}
+
+func ledgerBroken(err error) *kiosk.Said {
+	return said(kiosk.WordLedgerBroken, "the ledger takes nothing any more: "+err.Error(), "Call the person who looks after the station: it has to be started again.", "why", err.Error())
 }
 
 // warn tells of trouble that is no unit's.

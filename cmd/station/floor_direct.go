@@ -12,6 +12,7 @@ import (
 
 	"station/kiosk"
 	"station/provision"
+	"station/recipes"
 )
 
 // directLine is one line of what Direct tells: an event, a warning before the first, or at last the results.
@@ -55,105 +56,130 @@ func directEventOf(ev provision.Event) *directEvent {
 
 // direct carries out units without a job, all at once: what run --slot does. tell is called from one goroutine at a time, and must not wait.
 func (f *floor) direct(ctx context.Context, who kiosk.Who, order kiosk.DirectOrder, tell func(any)) error {
-	select {
-	case f.deeds <- struct{}{}:
-	default:
-		return conflict(busyNow())
-	}
-	defer f.pass()
-	if f.ctx.Err() != nil {
-		return f.over()
-	}
-	if why := f.unwritable(); why != nil {
-		return conflict(why)
-	}
-	if j := f.present(); j != nil {
-		return conflict(said(kiosk.WordJobOpen, "a job is open: "+j.Recipe.Title, "Scan the unit at the page, or close the job first.", "recipe", j.Recipe.Title))
-	}
-	scans, files := pairsOf(order.Slots), pairsOf(order.Boards)
-	if err := f.directable(order, scans, files); err != nil {
-		return refusalOf(err)
-	}
-	r, err := loadRecipe(order.Recipe)
-	if err != nil {
-		return refusalOf(err)
-	}
-	if err := f.bench.secrets.ready(r, f.bench.db, scans); err != nil {
-		return refusalOf(err)
-	}
-	warned := &app{stderr: io.MultiWriter(f.app.stderr, warnings(tell))}
-	if !order.Trial {
-		if err := warned.askServer(ctx, f.bench, r, scans); err != nil {
-			return refusalOf(err)
-		}
-	}
-	if err := warned.tellOpenRuns(f.bench, scans); err != nil {
-		return err
-	}
-	if err := f.bench.insert(r, scans, files); err != nil {
-		return refusalOf(err)
-	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	defer context.AfterFunc(f.ctx, stop)()
+	r, scans, runs, err := f.beginDirect(ctx, order, tell)
+	if err != nil {
+		return err
+	}
+	defer f.ended.Done()
 	var mu sync.Mutex
-	watch := func(ev provision.Event) {
+	engine := f.bench.engine(ctx, func(ev provision.Event) {
 		f.watch(ev)
 		mu.Lock()
 		defer mu.Unlock()
 		tell(directLine{Event: directEventOf(ev)})
-	}
-	f.stand(scans)
-	results := f.provisionDirect(ctx, job{recipe: r, operator: who.ID, authenticated: who.Authenticated, trial: order.Trial, unlocks: order.Unlock}, scans, order.Values, watch)
+	})
+	j := job{recipe: r, operator: who.ID, authenticated: who.Authenticated, trial: order.Trial, unlocks: order.Unlock}
 	rows := []runJSON{}
-	for _, o := range results {
+	for _, o := range f.app.atOnce(scans, func(p pair) outcome {
+		o := f.bench.provisionOne(runs[p.slot], engine, j.order(p, order.Values[p.slot]))
+		f.endDirect(p.slot, o)
+		return o
+	}) {
 		rows = append(rows, resultJSON(o))
-		f.settle(o)
 	}
-	f.stand(nil)
 	mu.Lock()
 	defer mu.Unlock()
 	tell(directLine{Results: rows})
 	return nil
 }
 
+// beginDirect looks whether the runs may begin, and has them under way, each with a context of its own, by slot: endDirect ends each, and f.ended counts one more until all have.
+func (f *floor) beginDirect(ctx context.Context, order kiosk.DirectOrder, tell func(any)) (r *recipes.Recipe, scans []pair, runs map[string]context.Context, err error) {
+	refuse := func(err error) (*recipes.Recipe, []pair, map[string]context.Context, error) {
+		return nil, nil, nil, err
+	}
+	select {
+	case f.deeds <- struct{}{}:
+	default:
+		return refuse(conflict(busyNow()))
+	}
+	defer f.pass()
+	if f.ctx.Err() != nil {
+		return refuse(f.over())
+	}
+	if why := f.unwritable(); why != nil {
+		return refuse(conflict(why))
+	}
+	if j := f.present(); j != nil {
+		return refuse(conflict(said(kiosk.WordJobOpen, "a job is open: "+j.Recipe.Title, "Scan the unit at the page, or close the job first.", "recipe", j.Recipe.Title)))
+	}
+	if f.directing("") {
+		return refuse(conflict(busyNow()))
+	}
+	scans, files := pairsOf(order.Slots), pairsOf(order.Boards)
+	if err := f.directable(order, scans, files); err != nil {
+		return refuse(refusalOf(err))
+	}
+	if r, err = loadRecipe(order.Recipe); err != nil {
+		return refuse(refusalOf(err))
+	}
+	if err := f.bench.secrets.ready(r, f.bench.db, scans); err != nil {
+		return refuse(refusalOf(err))
+	}
+	warned := &app{stderr: io.MultiWriter(f.app.stderr, warnings(tell))}
+	if !order.Trial {
+		if err := warned.askServer(ctx, f.bench, r, scans); err != nil {
+			return refuse(refusalOf(err))
+		}
+	}
+	if err := warned.tellOpenRuns(f.bench, scans); err != nil {
+		return refuse(err)
+	}
+	if err := f.bench.insert(r, scans, files); err != nil {
+		return refuse(refusalOf(err))
+	}
+	f.ended.Add(1)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	runs = map[string]context.Context{}
+	for _, p := range scans {
+		ctx, stop := context.WithCancelCause(ctx)
+		runs[p.slot], f.directs[p.slot] = ctx, directRun{p.value, stop}
+	}
+	f.stand()
+	return r, scans, runs, nil
+}
+
 // directRun is one that is under way without a job.
 type directRun struct {
 	serial string
-	stop   context.CancelFunc
+	stop   context.CancelCauseFunc
 }
 
-// provisionDirect is app.provision with runs that can be stopped each.
-func (f *floor) provisionDirect(ctx context.Context, j job, scans []pair, values map[string]map[string]string, watch func(provision.Event)) []outcome {
-	engine := f.bench.engine(ctx, watch)
-	runs := map[string]context.Context{}
-	f.mu.Lock()
-	for _, p := range scans {
-		ctx, stop := context.WithCancel(ctx)
-		runs[p.slot], f.directs[p.slot] = ctx, directRun{p.value, stop}
-	}
-	f.mu.Unlock()
-	return f.app.atOnce(scans, func(p pair) outcome {
-		defer f.stopDirect(p.slot, p.value) // it has ended
-		return f.bench.provisionOne(runs[p.slot], engine, j.order(p, values[p.slot]))
-	})
-}
-
-// directIn is the serial of the run without a job in a slot, "" where there is none.
-func (f *floor) directIn(slot string) string {
+// directing tells whether a unit is under way without a job, or any for "".
+func (f *floor) directing(serial string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.directs[slot].serial
+	for _, run := range f.directs {
+		if serial == "" || run.serial == serial {
+			return true
+		}
+	}
+	return false
 }
 
-// stopDirect stops the run without a job of a serial, where it is in that slot still.
-func (f *floor) stopDirect(slot, serial string) {
+// stopDirect has the run without a job in a slot stopped, and returns its serial, "" where there is none.
+func (f *floor) stopDirect(slot string, by *provision.Stopped) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if run := f.directs[slot]; run.serial == serial && run.stop != nil {
-		run.stop()
-		delete(f.directs, slot)
+	run, is := f.directs[slot]
+	if is {
+		run.stop(by)
 	}
+	return run.serial
+}
+
+// endDirect says that the run without a job in a slot has ended.
+func (f *floor) endDirect(slot string, o outcome) {
+	f.settle(o)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.directs[slot].stop(nil)
+	delete(f.directs, slot)
+	f.stand()
 }
 
 // warnings tells what is printed, a line at a time.
@@ -190,21 +216,18 @@ func (f *floor) directable(order kiosk.DirectOrder, scans, files []pair) error {
 	return nil
 }
 
-// stand shows which slots run without a job. Nobody looks at the others, nor at those when their runs have ended.
-func (f *floor) stand(scans []pair) {
-	var all []provision.SlotStatus
+// stand shows which slots run without a job. Nobody looks at the others, nor at those when their runs have ended. f.mu is held.
+func (f *floor) stand() {
+	f.slots = nil
 	for _, name := range f.bench.config.usable() {
 		s := provision.SlotStatus{Slot: name, State: kiosk.Unwatched}
-		if i := slices.IndexFunc(scans, func(p pair) bool { return p.slot == name }); i >= 0 {
-			s.State, s.Serial, s.There = provision.Running, scans[i].value, true
+		if run, is := f.directs[name]; is {
+			s.State, s.Serial, s.There = provision.Running, run.serial, true
 		}
-		all = append(all, s)
+		f.slots = append(f.slots, s)
 	}
-	f.mu.Lock()
-	f.slots = all
 	f.showOpen()
-	f.mu.Unlock()
-	f.wall.Slots(all)
+	f.wall.Slots(f.slots)
 }
 
 // refusalOf is an error of the command line as whoever asks elsewhere is told it.

@@ -154,19 +154,18 @@ func isRecipe(file string) bool {
 	return slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(file))
 }
 
-// ready says why the station cannot carry a recipe out, nil where it can. f.deeds is held, or nobody else has the floor yet.
-func (f *floor) ready(ctx context.Context, file string, r *recipes.Recipe, trial bool) *kiosk.Said {
-	err := f.bench.secrets.ready(r, f.bench.db, nil)
-	if signed, _ := f.bench.secrets.lent(r); err == nil && signed && f.bench.server == nil {
-		err = errors.New("the recipe has signed commands, and this station has no key server that makes them")
+// ready is why the station cannot carry a recipe out, nil where it can. f.deeds is held, or nobody else has the floor yet.
+func (f *floor) ready(ctx context.Context, r *recipes.Recipe, trial bool) error {
+	if err := f.bench.secrets.ready(r, f.bench.db, nil); err != nil {
+		return err
 	}
-	if err == nil && !trial {
-		err = f.askServer(ctx, r)
+	if signed, _ := f.bench.secrets.lent(r); signed && f.bench.server == nil {
+		return errors.New("the recipe has signed commands, and this station has no key server that makes them")
 	}
-	if err == nil {
+	if trial {
 		return nil
 	}
-	return said(kiosk.WordJobNotReady, fmt.Sprintf("the job of %s cannot begin: %v", file, err), "Call the person who looks after the station.", "file", file, "why", err.Error())
+	return f.askServer(ctx, r)
 }
 
 // unready is why the key server has a recipe not carried out, as it said or did not say a moment ago.
@@ -176,17 +175,15 @@ type unready struct {
 	until  time.Time
 }
 
-// unreadyTime is how long nobody asks it again.
-const unreadyTime = 10 * time.Second
-
-// askServer asks the key server about a recipe, one that did not allow it or did not answer once for all who want to know for a while.
+// askServer asks the key server about a recipe, one that took its time to refuse or to say nothing once for all who want to know in twice that time.
 func (f *floor) askServer(ctx context.Context, r *recipes.Recipe) error {
-	if u := f.unready; u.digest == r.Digest() && time.Now().Before(u.until) {
+	began := time.Now()
+	if u := f.unready; u.digest == r.Digest() && began.Before(u.until) {
 		return u.err
 	}
 	err := f.app.askServer(ctx, f.bench, r, nil)
-	if err != nil && ctx.Err() == nil {
-		f.unready = unready{r.Digest(), err, time.Now().Add(unreadyTime)}
+	if now := time.Now(); err != nil && ctx.Err() == nil {
+		f.unready = unready{r.Digest(), err, now.Add(2 * now.Sub(began))}
 	}
 	return err
 }
@@ -210,7 +207,8 @@ func (f *floor) beginJob(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kios
 		f.terminal.warn(why.Text)
 		return kiosk.Answer{}, invalid(why)
 	}
-	if why := f.ready(ctx, d.Recipe, r, d.Trial); why != nil {
+	if err := f.ready(ctx, r, d.Trial); err != nil {
+		why := said(kiosk.WordJobNotReady, fmt.Sprintf("the job of %s cannot begin: %v", d.Recipe, err), "Call the person who looks after the station.", "file", d.Recipe, "why", err.Error())
 		f.terminal.warn(why.Text)
 		return kiosk.Answer{}, conflict(why)
 	}

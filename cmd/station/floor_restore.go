@@ -58,7 +58,9 @@ func (f *floor) goOn(ctx context.Context, j *floorJob) (why *kiosk.Said) {
 	case r.Digest() != j.Recipe.Digest:
 		why = said(kiosk.WordJobChanged, fmt.Sprintf("recipe %s is not what the open job was begun with", j.File), "Bring the earlier one back, or close the job.", "file", j.File)
 	default:
-		why = f.ready(ctx, j.File, r, j.Trial)
+		if err := f.ready(ctx, r, j.Trial); err != nil {
+			why = said(kiosk.WordJobWaits, fmt.Sprintf("the job of %s cannot go on yet: %v", j.File, err), "Call the person who looks after the station.", "file", j.File, "why", err.Error())
+		}
 	}
 	if why == nil {
 		if err := f.start(j, r); err != nil {

@@ -85,11 +85,7 @@ func (f *floor) Do(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kiosk.Answ
 		return kiosk.Answer{}, &kiosk.Refusal{Status: http.StatusNotFound, Said: *said(provision.WordNoSuchSlot, fmt.Sprintf("there is no slot %q", d.Slot), "", "other", d.Slot)}
 	}
 	if d.Action == kiosk.Stop {
-		if serial := f.directIn(d.Slot); serial != "" {
-			f.stopping(who, d.Slot, serial)
-			f.stopDirect(d.Slot, serial)
-			return stops(d.Slot, serial), nil
-		}
+		return f.stopRun(ctx, who, d.Slot)
 	}
 	j, why, err := f.making(ctx)
 	if err != nil {
@@ -98,7 +94,6 @@ func (f *floor) Do(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kiosk.Answ
 	if why != nil {
 		return kiosk.Answer{}, conflict(why)
 	}
-	stopped := ""
 	var full *kiosk.Said
 	done, err := f.ask(ctx, j, who, func() []provision.Decision {
 		switch d.Action {
@@ -112,12 +107,6 @@ func (f *floor) Do(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kiosk.Answ
 			return j.line.line.Acknowledge(d.Slot)
 		case kiosk.Release:
 			return j.line.line.Release(d.Slot)
-		case kiosk.Stop:
-			if j.line.line.State(d.Slot) == provision.Running {
-				stopped = j.serialIn(d.Slot)
-				f.stopping(who, d.Slot, stopped)
-				j.line.stops[d.Slot]()
-			}
 		}
 		return nil
 	})
@@ -126,10 +115,6 @@ func (f *floor) Do(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kiosk.Answ
 		return kiosk.Answer{}, err
 	case full != nil:
 		return kiosk.Answer{}, conflict(full)
-	case d.Action == kiosk.Stop && stopped == "":
-		return kiosk.Answer{}, conflict(said(kiosk.WordNotRunning, "slot "+d.Slot+": nothing is under way there", "", "slot", d.Slot))
-	case d.Action == kiosk.Stop:
-		return stops(d.Slot, stopped), nil
 	}
 	a := answerOf(done)
 	if a.Tone == kiosk.Reject {
@@ -138,16 +123,27 @@ func (f *floor) Do(ctx context.Context, who kiosk.Who, d kiosk.Deed) (kiosk.Answ
 	return a, nil
 }
 
-// stopping writes down that somebody has a run stopped, before it is: its own entries follow. Where that cannot be written it is stopped all the same.
-func (f *floor) stopping(who kiosk.Who, slot, serial string) {
-	printf(f.app.stderr, "slot %s: %s has the run of %s stopped\n", slot, who.ID, serial)
-	if err := f.append(ledger.StopAsked{Serial: serial, Slot: slot, By: who.ID, Authenticated: who.Authenticated}); err != nil {
-		f.unwritten(err)
+// stopRun has what is under way in a slot stopped, of a job or without one.
+func (f *floor) stopRun(ctx context.Context, who kiosk.Who, slot string) (kiosk.Answer, error) {
+	by := &provision.Stopped{By: who.ID, Authenticated: who.Authenticated}
+	serial := f.stopDirect(slot, by)
+	if j := f.present(); j != nil && f.lineOf(j) != nil {
+		_, err := f.ask(ctx, j, who, func() []provision.Decision {
+			if j.line.line.State(slot) == provision.Running {
+				serial = j.serialIn(slot)
+				j.line.stops[slot](by)
+			}
+			return nil
+		})
+		if err != nil {
+			return kiosk.Answer{}, err
+		}
 	}
-}
-
-func stops(slot, serial string) kiosk.Answer {
-	return kiosk.Answer{Tone: kiosk.Attention, Said: *said(kiosk.WordStops, fmt.Sprintf("slot %s: the run of %s stops where nothing is half done", slot, serial), "", "slot", slot, "serial", serial)}
+	if serial == "" {
+		return kiosk.Answer{}, conflict(said(kiosk.WordNotRunning, "slot "+slot+": nothing is under way there", "", "slot", slot))
+	}
+	printf(f.app.stderr, "slot %s: %s has the run of %s stopped\n", slot, who.ID, serial)
+	return kiosk.Answer{Tone: kiosk.Attention, Said: *said(kiosk.WordStops, fmt.Sprintf("slot %s: the run of %s stops where nothing is half done", slot, serial), "", "slot", slot, "serial", serial)}, nil
 }
 
 // ask has do done on the goroutine of a job's line, and returns all that was decided. It is not begun once ctx is over, nor for who is not any more who they were when they asked; where it was begun its end is waited for: whatever that goroutine
@@ -191,31 +187,28 @@ func (f *floor) ask(ctx context.Context, j *floorJob, who kiosk.Who, do func() [
 // alone has do done while nothing of a unit is under way, and nothing of it can begin: on the goroutine of the line, where there is one. running tells that something is, and that do
 // was not done.
 func (f *floor) alone(ctx context.Context, who kiosk.Who, serial string, do func() error) (running bool, err error) {
-	works := func(s provision.SlotStatus) bool { return s.State == provision.Running && s.Serial == serial }
 	j := f.present()
 	if j == nil || f.lineOf(j) == nil {
-		f.mu.Lock()
-		running = slices.ContainsFunc(f.slots, works)
-		f.mu.Unlock()
-		if running { // and it may be a while
-			return true, nil
-		}
-		if err := f.turn(ctx); err != nil {
+		if err := f.hold(ctx); err != nil {
 			return false, err
 		}
 		defer f.pass()
 		j = f.present() // one may have begun by now
 	}
-	if j != nil && f.lineOf(j) != nil {
-		_, asked := f.ask(ctx, j, who, func() []provision.Decision {
-			if running = slices.ContainsFunc(j.line.line.Slots(), works); !running {
-				err = do()
-			}
-			return nil
-		})
-		return running, cmp.Or(asked, err)
+	if j == nil || f.lineOf(j) == nil {
+		if f.directing(serial) {
+			return true, nil
+		}
+		return false, do()
 	}
-	return false, do()
+	_, asked := f.ask(ctx, j, who, func() []provision.Decision {
+		running = slices.ContainsFunc(j.line.line.Slots(), func(s provision.SlotStatus) bool { return s.State == provision.Running && s.Serial == serial })
+		if !running {
+			err = do()
+		}
+		return nil
+	})
+	return running, cmp.Or(asked, err)
 }
 
 // over is why a line takes nothing any more.

@@ -59,6 +59,9 @@ func (f *floor) endShift(ctx context.Context, who kiosk.Who, card bool) (kiosk.A
 	if !begun {
 		return kiosk.Answer{}, conflict(said(kiosk.WordNoShift, "no shift has begun", ""))
 	}
+	if job == nil || f.lineOf(job) == nil {
+		f.lookSlots(ctx) // what was seen last may be long ago
+	}
 	runs, err := f.bench.db.OpenRuns()
 	if err != nil {
 		return kiosk.Answer{}, err
@@ -111,10 +114,9 @@ func (f *floor) checks(ctx context.Context) []ledger.Check {
 
 // checkSlots tells what the line sees in its slots, or looks itself where there is no line: it reads the ID of whatever is there, which a programmer has to be there for.
 func (f *floor) checkSlots(ctx context.Context) []ledger.Check {
-	names := f.bench.config.usable()
-	all := make([]ledger.Check, len(names))
-	j := f.present()
-	if j != nil && f.lineOf(j) != nil {
+	if j := f.present(); j != nil && f.lineOf(j) != nil {
+		names := f.bench.config.usable()
+		all := make([]ledger.Check, len(names))
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		for i, name := range names {
@@ -137,6 +139,13 @@ func (f *floor) checkSlots(ctx context.Context) []ledger.Check {
 		}
 		return all
 	}
+	return f.lookSlots(ctx)
+}
+
+// lookSlots looks at all slots while there is no line, and shows what is in them. f.deeds is held.
+func (f *floor) lookSlots(ctx context.Context) []ledger.Check {
+	names, j := f.bench.config.usable(), f.present()
+	all, slots := make([]ledger.Check, len(names)), make([]provision.SlotStatus, len(names))
 	var wg sync.WaitGroup
 	for i, name := range names {
 		wg.Go(func() {
@@ -146,10 +155,11 @@ func (f *floor) checkSlots(ctx context.Context) []ledger.Check {
 			if shut := e.close(); err == nil {
 				err = shut
 			}
+			slots[i] = provision.SlotStatus{Slot: name, State: kiosk.Unwatched, There: err == nil && there || err != nil && f.tileOf(name).There, Held: j != nil && j.heldIn(name) != ""}
 			switch {
 			case err != nil:
 				all[i] = ledger.Check{Name: "slot " + name, Text: err.Error()}
-			case j != nil && j.heldIn(name) != "":
+			case slots[i].Held:
 				all[i] = ledger.Check{Name: "slot " + name, Text: slotHeld}
 			case f.bench.rack.Volts(name) == 0:
 				all[i] = ledger.Check{Name: "slot " + name, Text: "it does not say which voltage its fixture gives"}
@@ -159,6 +169,7 @@ func (f *floor) checkSlots(ctx context.Context) []ledger.Check {
 		})
 	}
 	wg.Wait()
+	f.wall.Slots(slots)
 	return all
 }
 

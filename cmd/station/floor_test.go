@@ -157,12 +157,16 @@ func (f *floored) want(what, got, want string) {
 	}
 }
 
-// wantStopped has the ledger say, once, who had the run in slot 1 stopped.
+// wantStopped has the ledger say, once and before the end of that run, who had it stopped, and its end too.
 func (f *floored) wantStopped(serial string) {
 	f.t.Helper()
-	want := ledger.StopAsked{Serial: serial, Slot: "1", By: sup.ID, Authenticated: sup.Authenticated}
-	if all := entries[ledger.StopAsked](f); len(all) != 1 || all[0] != want {
-		f.t.Errorf("stopped by %+v, want %+v", all, want)
+	runs, err := f.bench.db.Runs(serial, "")
+	if err != nil || len(runs) != 1 || runs[0].End == nil {
+		f.t.Fatalf("runs %+v, %v", runs, err)
+	}
+	want := []ledger.RunStop{{Run: runs[0].ID, Serial: serial, By: sup.ID, Authenticated: sup.Authenticated}}
+	if all := entries[ledger.RunStop](f); !slices.Equal(all, want) || runs[0].End.Message != "sup-1 stopped the run." {
+		f.t.Errorf("stopped by %+v, %q, want %+v", all, runs[0].End.Message, want)
 	}
 }
 
@@ -356,7 +360,10 @@ func TestFloorRestart(t *testing.T) {
 	os.Remove(path)
 	f.open()
 	f.want("the close", f.do(op, kiosk.Deed{Action: kiosk.CloseJob}), "accept "+kiosk.WordJobClosed)
-	f.want("the end of the shift", f.do(op, kiosk.Deed{Action: kiosk.EndShift}), "accept "+kiosk.WordShiftEnded)
+	f.want("the end of the shift", f.do(op, kiosk.Deed{Action: kiosk.EndShift}), "attention "+kiosk.WordShiftLeft)
+	if !f.tile("1").There { // it looked, though nothing is made
+		t.Errorf("the board in slot 1 is not seen: %+v", f.tile("1"))
+	}
 	f.want("it has ended", f.do(op, kiosk.Deed{Action: kiosk.EndShift}), "refused "+kiosk.WordNoShift)
 	if ends := entries[ledger.JobEnd](f); len(ends) != 1 || ends[0].Passed != 1 {
 		t.Errorf("ended %+v", ends)
@@ -663,7 +670,7 @@ func TestFloorServerHangs(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
-			if a, err := f.Scan(t.Context(), op, fmt.Sprintf("TB-%04d", i)); err != nil || a.Word != kiosk.WordJobNotReady {
+			if a, err := f.Scan(t.Context(), op, fmt.Sprintf("TB-%04d", i)); err != nil || a.Word != kiosk.WordJobWaits {
 				t.Errorf("scanned: %+v, %v", a, err)
 			}
 		})
@@ -849,7 +856,7 @@ func TestFloorTurn(t *testing.T) {
 			f.deeds <- struct{}{} // somebody else
 			began := time.Now()
 			err := do(t.Context())
-			if no := new(kiosk.Refusal); !errors.As(err, &no) || no.Word != kiosk.WordRunsDirectly || time.Since(began) != 2*time.Second {
+			if no := new(kiosk.Refusal); !errors.As(err, &no) || no.Word != kiosk.WordBusy || time.Since(began) != 2*time.Second {
 				t.Errorf("%s: %v after %v, want busy after 2 s", name, err, time.Since(began))
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -963,11 +970,12 @@ func TestFloorDirectStop(t *testing.T) {
 		return one.Run != nil && one.Run.Step == 1 && two.Result != nil
 	})
 	f.want("the stop", f.do(sup, kiosk.Deed{Action: kiosk.Stop, Slot: "1"}), "attention "+kiosk.WordStops)
-	f.wantStopped("TB-0001")
+	f.want("once more", f.do(op, kiosk.Deed{Action: kiosk.Stop, Slot: "1"}), "attention "+kiosk.WordStops)
 	if r := <-done; len(r) != 2 || r[0].Outcome != ledger.Aborted || r[1].Outcome != ledger.Pass {
 		t.Errorf("results %+v", r)
 	}
-	f.want("one that has ended", f.do(sup, kiosk.Deed{Action: kiosk.Stop, Slot: "2"}), "refused "+kiosk.WordNoJob)
+	f.wantStopped("TB-0001")
+	f.want("one that has ended", f.do(sup, kiosk.Deed{Action: kiosk.Stop, Slot: "2"}), "refused "+kiosk.WordNotRunning)
 }
 
 // TestFloorMoves has quick hands put a board that is done, and was left in, into another slot: it is in one slot, and so is its result.

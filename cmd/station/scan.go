@@ -29,7 +29,7 @@ type scanning struct {
 	pause   time.Duration                        // between two looks at a slot
 
 	orders  map[string]chan work
-	stops   map[string]context.CancelFunc // of the runs under way, by slot
+	stops   map[string]context.CancelCauseFunc // of the runs under way, by slot
 	ended   chan outcome
 	refused chan outcome
 	refuses chan struct{} // closed when the last refusal is written down; nil before the first
@@ -67,7 +67,7 @@ type ask struct {
 }
 
 func (a *app) newScanning(ctx context.Context, b *bench, v voice, j job, watch func(provision.Event), open []ledger.Run) *scanning {
-	s := &scanning{app: a, bench: b, voice: v, job: j, engine: b.engine(ctx, watch), pause: lookPause, orders: map[string]chan work{}, stops: map[string]context.CancelFunc{},
+	s := &scanning{app: a, bench: b, voice: v, job: j, engine: b.engine(ctx, watch), pause: lookPause, orders: map[string]chan work{}, stops: map[string]context.CancelCauseFunc{},
 		ended: make(chan outcome), refused: make(chan outcome), seen: make(chan sight), by: map[string]kiosk.Who{}}
 	names := b.config.usable()
 	for _, name := range names {
@@ -166,7 +166,7 @@ func (s *scanning) work(ctx context.Context, w *wedge, resume bool) {
 			s.who = kiosk.Who{}
 		case o := <-s.ended:
 			s.running--
-			s.stops[o.Slot]()
+			s.stops[o.Slot](nil)
 			s.voice.result(o)
 			s.do(ctx, s.line.Ended(o.Slot, o.Result))
 		case o := <-s.refused:
@@ -277,7 +277,7 @@ func (s *scanning) order(d provision.Decision) provision.Order {
 }
 
 func (s *scanning) begin(ctx context.Context, d provision.Decision) {
-	ctx, stop := context.WithCancel(ctx)
+	ctx, stop := context.WithCancelCause(ctx)
 	s.running++
 	s.stops[d.Slot] = stop
 	s.orders[d.Slot] <- work{ctx, s.order(d)}

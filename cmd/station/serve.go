@@ -71,6 +71,9 @@ func (a *app) serveFrom(ctx context.Context, b *bench, simHands bool) error {
 		return exit(exitRefused, fmt.Errorf("listen %q is not an address such as %s", b.config.Listen, ownListen))
 	}
 	people, err := kiosk.OpenPeople(peopleFile(b.data), func(ctx context.Context, body ledger.Body) error {
+		if err := b.db.Writable(); err != nil {
+			return conflict(ledgerBroken(err))
+		}
 		_, err := b.db.Append(ctx, body)
 		return err
 	})

@@ -171,6 +171,8 @@ func (a *app) printRun(r ledger.Run) {
 		switch b := rec.Entry.Body.(type) {
 		case ledger.PasswordOpened:
 			printf(a.stdout, "  opened with the password of escrow %s\n", b.Escrow)
+		case ledger.RunStop:
+			printf(a.stdout, "  stopped by %s\n", byWhom(b.By, b.Authenticated))
 		case ledger.LocksErased:
 			printf(a.stdout, "  locks erased that were there before\n")
 		}
