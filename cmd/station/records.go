@@ -16,14 +16,16 @@ import (
 
 // records is the ledger of a station at work, as its pages have it: a kiosk.Records.
 type records struct {
-	db   *store.DB
-	keys keyholder
-	data string
-	// alone has do done while nothing of a unit is under way, and nothing of it can begin; running tells that something is, and that do was not done.
-	alone func(ctx context.Context, who kiosk.Who, serial string, do func() error) (running bool, err error)
+	db    *store.DB
+	keys  keyholder
+	data  string
+	alone aloneFunc
 }
 
-func (b *bench) records(alone func(ctx context.Context, who kiosk.Who, serial string, do func() error) (running bool, err error)) *records {
+// aloneFunc has do done while nothing of a unit is under way, and nothing of it can begin; running tells that something is, and that do was not done.
+type aloneFunc func(ctx context.Context, who kiosk.Who, serial string, do func() error) (running bool, err error)
+
+func (b *bench) records(alone aloneFunc) *records {
 	return &records{b.db, b.secrets.keys, b.data, alone}
 }
 
