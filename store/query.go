@@ -60,6 +60,15 @@ func (d *DB) Checkpoint(size int64) (kept int64, text []byte, err error) {
 	return kept, text, err
 }
 
+// Signed is the number of entries that the newest checkpoint covers, 0 where there is none.
+func (d *DB) Signed() (size int64, err error) {
+	err = d.view(func(tx *bolt.Tx) error {
+		size = max(0, last(tx.Bucket(bucketCheckpoints)))
+		return nil
+	})
+	return size, err
+}
+
 // Entry returns entry i. The error wraps ledger.ErrMissing where there is none, and ErrDamaged when it cannot be read.
 func (d *DB) Entry(i int64) (ledger.Record, error) {
 	leaf, err := d.Leaf(i)
@@ -144,17 +153,23 @@ func (d *DB) Run(id string) (ledger.Run, error) {
 // matches nothing.
 func (d *DB) Runs(serial, uid string) ([]ledger.Run, error) {
 	return d.runs(func(tx *bolt.Tx, found map[string]bool) {
-		for name, value := range map[string]string{string(bucketSerials): serial, string(bucketUIDs): uid} {
-			if value == "" || len(value) > maxName {
-				continue
-			}
-			prefix := named(value)
-			c := tx.Bucket([]byte(name)).Cursor()
-			for k, id := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, id = c.Next() {
-				found[string(id)] = true
-			}
-		}
+		runsOf(tx, bucketSerials, serial, found)
+		runsOf(tx, bucketUIDs, uid, found)
 	})
+}
+
+// runsOf finds the runs that the rows of a name lead to, in the index of serials or of UIDs. "" has none.
+func runsOf(tx *bolt.Tx, bucket []byte, name string, found map[string]bool) {
+	if name == "" || len(name) > maxName {
+		return
+	}
+	prefix := named(name)
+	c := tx.Bucket(bucket).Cursor()
+	for k, id := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, id = c.Next() {
+		if len(id) == runIDSize {
+			found[string(id)] = true
+		}
+	}
 }
 
 // OpenRuns returns the runs that were begun and never settled, oldest first.
@@ -173,15 +188,7 @@ func (d *DB) runs(find func(tx *bolt.Tx, found map[string]bool)) ([]ledger.Run, 
 	err := d.view(func(tx *bolt.Tx) error {
 		found := map[string]bool{}
 		find(tx, found)
-		c := tx.Bucket(bucketRunEntries).Cursor()
-		for id := range found {
-			if len(id) != runIDSize {
-				continue
-			}
-			for k, _ := c.Seek([]byte(id)); bytes.HasPrefix(k, []byte(id)); k, _ = c.Next() {
-				wanted = append(wanted, int64(binary.BigEndian.Uint64(k[runIDSize:])))
-			}
-		}
+		wanted = runEntries(tx, found)
 		return nil
 	})
 	if err != nil {
@@ -193,4 +200,18 @@ func (d *DB) runs(find func(tx *bolt.Tx, found map[string]bool)) ([]ledger.Run, 
 		return nil, err
 	}
 	return ledger.Runs(records), nil
+}
+
+// runEntries are the indexes of the entries of these runs, in no order.
+func runEntries(tx *bolt.Tx, runs map[string]bool) (wanted []int64) {
+	c := tx.Bucket(bucketRunEntries).Cursor()
+	for id := range runs {
+		if len(id) != runIDSize {
+			continue
+		}
+		for k, _ := c.Seek([]byte(id)); bytes.HasPrefix(k, []byte(id)); k, _ = c.Next() {
+			wanted = append(wanted, int64(binary.BigEndian.Uint64(k[runIDSize:])))
+		}
+	}
+	return wanted
 }

@@ -61,17 +61,23 @@ func (d *DB) Permissions(serial string) ([]ledger.Record, error) {
 	}
 	var wanted []int64
 	err := d.view(func(tx *bolt.Tx) error {
-		prefix := named(serial)
-		c := tx.Bucket(bucketSerials).Cursor()
-		for k, run := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, run = c.Next() {
-			if len(run) == 0 {
-				wanted = append(wanted, int64(binary.BigEndian.Uint64(k[len(prefix):])))
-			}
-		}
+		wanted = permitEntries(tx, serial)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	return d.records(wanted)
+}
+
+// permitEntries are the indexes of those entries, ascending.
+func permitEntries(tx *bolt.Tx, serial string) (wanted []int64) {
+	prefix := named(serial)
+	c := tx.Bucket(bucketSerials).Cursor()
+	for k, run := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, run = c.Next() {
+		if len(run) == 0 {
+			wanted = append(wanted, int64(binary.BigEndian.Uint64(k[len(prefix):])))
+		}
+	}
+	return wanted
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	bolt "go.etcd.io/bbolt"
 	"golang.org/x/mod/sumdb/note"
 
 	"station/ledger"
@@ -71,10 +72,25 @@ func mustAppend(t *testing.T, d *DB, bodies ...ledger.Body) int64 {
 	return i
 }
 
-// sound is the check that every test ends in: the product's own.
+// sound is the check that every test ends in: the product's own, of the whole and of each unit.
 func sound(t fataler, d *DB, vkey string) ledger.Report {
 	if err := d.Check(ctx); err != nil {
 		t.Fatal(err)
+	}
+	var serials []string
+	err := d.view(func(tx *bolt.Tx) error {
+		return tx.Bucket(bucketUnits).ForEach(func(serial, _ []byte) error {
+			serials = append(serials, string(serial))
+			return nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, serial := range serials {
+		if found, err := d.CheckUnit(serial); err != nil || len(found) == 0 {
+			t.Fatal(serial, len(found), err)
+		}
 	}
 	v, err := note.NewVerifier(vkey)
 	if err != nil {
