@@ -353,8 +353,12 @@ func TestPagesBesideTheWall(t *testing.T) {
 	}
 	for problem, class := range map[string]string{"": "pass", "entry 100 is altered": "unproven"} {
 		v := newUnitView("GW-004711", ledger.Runs(passedUnit().records), nil, Proof{Entries: 1, Problem: problem}, everything)
-		if body := p.seen(t, "en", "unit", Auditor, v); !strings.Contains(body, `class="card unit-head `+class+`"`) {
+		body := p.seen(t, "en", "unit", Auditor, v)
+		if !strings.Contains(body, `class="card unit-head `+class+`"`) {
 			t.Errorf("a PASS with %q is not shown as %s", problem, class)
+		}
+		if strings.Contains(body, "/report") != (problem == "") {
+			t.Errorf("a PASS with %q leads to its report, or does not", problem)
 		}
 	}
 	if body := p.seen(t, "en", "units", Auditor, unitsView{"", []UnitRow{{Serial: "<i>GW/1?", Outcome: ledger.Pass}}, "", ""}); strings.Contains(body, "<i>GW") || !strings.Contains(body, template.HTMLEscapeString("<i>GW/1?")) || !strings.Contains(body, `href="/units/%3Ci%3EGW%2F1%3F"`) {

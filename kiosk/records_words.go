@@ -10,6 +10,7 @@ const (
 	WordReason        = "reason-wrong"   //
 	WordNotPermitted  = "unit-no-permit" // serial
 	WordCursor        = "cursor-wrong"   //
+	WordUnitUnproven  = "unit-unproven"  // serial, why
 )
 
-var RecordsWords = []string{WordUnitNotOpen, WordUnitRunning, WordUnitOpen, WordUnitNotBegun, WordUnitPermitted, WordReason, WordNotPermitted, WordCursor}
+var RecordsWords = []string{WordUnitNotOpen, WordUnitRunning, WordUnitOpen, WordUnitNotBegun, WordUnitPermitted, WordReason, WordNotPermitted, WordCursor, WordUnitUnproven}

@@ -92,9 +92,9 @@ type Records interface {
 	Find(text, cursor string, limit int) (units []UnitRow, next string, err error)
 	// Unit is all that the ledger has of a serial, oldest first.
 	Unit(serial string) (runs []ledger.Run, permits []ledger.Record, err error)
-	// Prove holds the entries of a unit against the newest checkpoint.
+	// Prove holds the entries that the ledger's indexes have of a unit against the newest checkpoint, and these indexes against the entries.
 	Prove(ctx context.Context, serial string) (Proof, error)
-	// Report is the PDF of a run of a unit, of the one that a report is about where run is "".
+	// Report is the PDF of a run of a unit, of the one that a report is about where run is "". Of a unit that the ledger does not prove there is none: a Refusal with WordUnitUnproven.
 	Report(ctx context.Context, serial, run string) ([]byte, error)
 	// Verify recomputes the whole ledger. The document is that of `station audit verify --json`.
 	Verify(ctx context.Context) (document any, ok bool, err error)
@@ -121,9 +121,9 @@ type UnitRow struct {
 	Time     time.Time      `json:"time"`
 }
 
-// Proof says which entries of a unit are in the tree that a checkpoint signs.
+// Proof says which entries of a unit are in the tree that a checkpoint signs. Whether the ledger has more of the unit than was found, it does not say: Verify does.
 type Proof struct {
-	Entries int    `json:"entries"` // of the unit
+	Entries int    `json:"entries"` // that were found of the unit
 	Proven  int    `json:"proven"`  // in the tree of the checkpoint
 	Size    int64  `json:"size"`    // of that tree
 	Root    string `json:"root"`    // its hash, base64

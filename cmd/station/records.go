@@ -3,11 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
-
-	"golang.org/x/mod/sumdb/note"
-	"golang.org/x/mod/sumdb/tlog"
 
 	"station/kiosk"
 	"station/ledger"
@@ -43,71 +39,20 @@ func (r *records) Find(text, cursor string, limit int) ([]kiosk.UnitRow, string,
 }
 
 func (r *records) Unit(serial string) (runs []ledger.Run, permits []ledger.Record, err error) {
-	if runs, err = runsOf(r.db, serial); err != nil {
-		return nil, nil, err
+	if runs, err = runsOf(r.db, serial); err == nil {
+		permits, err = r.db.Permissions(serial)
 	}
-	permits, err = r.db.Permissions(serial)
-	return runs, permits, err
+	return runs, permits, provenOr(r.db, serial, err)
 }
 
-// Prove takes no hash and no signature on trust: the leaves are hashed anew, and each is followed up to the root that the checkpoint signs.
-func (r *records) Prove(ctx context.Context, serial string) (p kiosk.Proof, err error) {
-	runs, permits, err := r.Unit(serial)
-	if err != nil {
-		return p, err
+// Prove has what is not signed yet signed before it proves the unit.
+func (r *records) Prove(ctx context.Context, serial string) (kiosk.Proof, error) {
+	signing := r.db.Sign(ctx)
+	p, err := proveUnit(r.db, serial)
+	if signing != nil && p.Problem == "" && p.Proven < p.Entries {
+		p.Problem = signing.Error()
 	}
-	all := permits
-	for _, run := range runs {
-		all = append(all, run.Records...)
-	}
-	p.Entries = len(all)
-	head, err := r.checkpoint(ctx, &p)
-	if err != nil {
-		p.Problem = err.Error()
-		return p, nil
-	}
-	p.Size, p.Root = head.Size, head.Root.String()
-	for _, rec := range all {
-		if rec.Index >= head.Size {
-			p.Problem = fmt.Sprintf("entry %d is not in the tree of the checkpoint", rec.Index)
-			continue
-		}
-		path, err := tlog.ProveRecord(head.Size, rec.Index, r.db)
-		if err == nil {
-			err = tlog.CheckRecord(path, head.Size, head.Root, rec.Index, tlog.RecordHash(rec.Bytes))
-		}
-		if err != nil {
-			p.Problem = fmt.Sprintf("entry %d: %v", rec.Index, err)
-			continue
-		}
-		p.Proven++
-	}
-	return p, nil
-}
-
-// checkpoint is the newest one, checked with the key that signs now; what is not signed yet is signed.
-func (r *records) checkpoint(ctx context.Context, p *kiosk.Proof) (ledger.Checkpoint, error) {
-	size, err := r.db.Size()
-	if err != nil {
-		return ledger.Checkpoint{}, err
-	}
-	if err := r.db.Sign(ctx); err != nil {
-		return ledger.Checkpoint{}, err
-	}
-	chain, err := r.db.Keys()
-	if err != nil {
-		return ledger.Checkpoint{}, err
-	}
-	p.Signer = chain.Present()
-	verifier, err := note.NewVerifier(p.Signer)
-	if err != nil {
-		return ledger.Checkpoint{}, err
-	}
-	_, text, err := r.db.Checkpoint(size)
-	if err != nil {
-		return ledger.Checkpoint{}, err
-	}
-	return ledger.OpenCheckpoint(text, verifier)
+	return p, err
 }
 
 func (r *records) Report(ctx context.Context, serial, run string) ([]byte, error) {

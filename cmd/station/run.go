@@ -339,7 +339,7 @@ func (b *bench) provisionOne(ctx context.Context, engine *provision.Engine, o pr
 func (b *bench) reportUnit(ctx context.Context, serial string) (string, error) {
 	runs, err := b.db.Runs(serial, "")
 	if err != nil {
-		return "", err
+		return "", provenOr(b.db, serial, err)
 	}
 	if err := os.MkdirAll(reportsDir(b.data), 0o755); err != nil {
 		return "", err
@@ -358,7 +358,7 @@ func (a *app) conclude(results []outcome) error {
 		}
 		if r.reportErr != nil {
 			code = worse(code, exitError)
-			printf(a.stderr, "slot %s, %s: the report could not be written: %v. The ledger has the run; `station unit report %s` writes it again.\n", r.Slot, r.Serial, r.reportErr, r.Serial)
+			printf(a.stderr, "slot %s, %s: the report could not be written: %v.%s\n", r.Slot, r.Serial, r.reportErr, writtenAgain(r.Serial, r.reportErr))
 		}
 		word := string(r.Outcome)
 		if r.Already {

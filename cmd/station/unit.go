@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -94,17 +95,18 @@ func (a *app) unitShow() *cobra.Command {
 				return err
 			}
 			defer db.Close()
+			unproven := proven(db, args[0]) // it is shown all the same
 			runs, err := runsOf(db, args[0])
 			if err != nil {
-				return err
+				return cmp.Or(unproven, err)
 			}
 			records, err := db.Permissions(args[0])
 			if err != nil {
-				return exit(exitError, err)
+				return cmp.Or(unproven, exit(exitError, err))
 			}
 			permits := ledger.Permissions(records)
 			if a.json {
-				return a.printJSON(unitShowJSON(runs, records))
+				return cmp.Or(a.printJSON(unitShowJSON(runs, records)), unproven)
 			}
 			before := func(index int64) { // permissions stand where they came among the runs
 				for len(permits) > 0 && permits[0].Index < index {
@@ -117,7 +119,7 @@ func (a *app) unitShow() *cobra.Command {
 				a.printRun(r)
 			}
 			before(math.MaxInt64)
-			return nil
+			return unproven
 		},
 	}
 }

@@ -49,8 +49,11 @@ func (a *app) unitReport() *cobra.Command {
 			if errors.Is(err, store.ErrInUse) { // the station at work has signed them meanwhile
 				path, err = a.reportCopied(c.Context(), about.ID, file)
 			}
+			if err != nil && !isUnproven(err) {
+				err = exit(exitError, err)
+			}
 			if err != nil {
-				return exit(exitError, err)
+				return err
 			}
 			_, err = fmt.Fprintln(a.stdout, path)
 			return err
@@ -92,14 +95,14 @@ func (a *app) reportCopied(ctx context.Context, id, file string) (string, error)
 func reportedRun(db *store.DB, serial, id string) (ledger.Run, error) {
 	runs, err := runsOf(db, serial)
 	if err != nil {
-		return ledger.Run{}, err
+		return ledger.Run{}, provenOr(db, serial, err)
 	}
 	if id == "" {
 		return reported(runs), nil
 	}
 	i := slices.IndexFunc(runs, func(r ledger.Run) bool { return r.ID == id })
 	if i < 0 {
-		return ledger.Run{}, exit(exitNo, noRun{serial, id})
+		return ledger.Run{}, provenOr(db, serial, exit(exitNo, noRun{serial, id}))
 	}
 	return runs[i], nil
 }
@@ -162,7 +165,7 @@ func besides(db *store.DB, run ledger.Run) ([]ledger.Record, error) {
 	return out, nil
 }
 
-// renderReport is a run's report, a PDF: the same bytes every time.
+// renderReport is a run's report, a PDF: the same bytes every time. There is none of a unit that the ledger does not prove, nor of entries that are not in the tree of the checkpoint that it quotes.
 func renderReport(ctx context.Context, db *store.DB, id string) ([]byte, error) {
 	run, err := db.Run(id)
 	if err != nil {
@@ -185,6 +188,16 @@ func renderReport(ctx context.Context, db *store.DB, id string) ([]byte, error) 
 	checkpoint, err := db.CheckpointFor(ctx, last)
 	if err != nil {
 		return nil, err
+	}
+	if err := proven(db, run.Serial); err != nil {
+		return nil, err
+	}
+	head, _, err := checkpointOver(db, last+1)
+	if err == nil {
+		_, err = inTree(db, head, slices.Concat(run.Records, earlier))
+	}
+	if err != nil {
+		return nil, unproven(run.Serial, err.Error())
 	}
 	return report.PDF(report.Input{Run: run, Earlier: earlier, Checkpoint: string(checkpoint), Epochs: epochs})
 }
