@@ -94,6 +94,11 @@ func TestCheckUnit(t *testing.T) {
 		"another's entry": {func(t *testing.T, d *DB, at []int64) {
 			one{bucketRunEntries, run(9), row(at[0] + 3)}.move(t, d, run(1)+row(at[0]+3))
 		}, "index "},
+		"another's run besides": {func(t *testing.T, d *DB, at []int64) {
+			one{bucketSerials, a, row(at[0])}.change(t, d, func(b *bolt.Bucket, key, value []byte) error {
+				return errors.Join(b.Put(key, value), b.Put([]byte(a+row(at[0]+3)), []byte(run(9))))
+			})
+		}, "index serials"},
 		"how far it came": {func(t *testing.T, d *DB, _ []int64) {
 			one{bucketRuns, run(4), ""}.change(t, d, func(b *bolt.Bucket, key, value []byte) error {
 				return b.Put(key, []byte(strings.Replace(string(value), `"of":3`, `"of":4`, 1)))

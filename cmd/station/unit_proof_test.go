@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -158,4 +159,29 @@ func TestUnprovenAtTheEnd(t *testing.T) {
 	if _, err := os.Stat(report); !os.IsNotExist(err) {
 		t.Errorf("there is a report: %v", err)
 	}
+}
+
+// TestUnprovenCheckpoint: a report quotes no checkpoint that was altered, though a later one proves the unit.
+func TestUnprovenCheckpoint(t *testing.T) {
+	t.Parallel()
+	p := newPosition(t)
+	p.expect(exitDone, "run", "small.yaml", "--slot", "1=TB-0001")
+	p.expect(exitDone, "run", "small.yaml", "--slot", "1=TB-0003")
+	db, err := store.OpenReadOnly(filepath.Join(p.data(), "ledger.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := p.runs("TB-0001")[0]
+	_, text, err := db.Checkpoint(run.Records[len(run.Records)-1].Index + 1)
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	other := bytes.Clone(text)
+	other[len(other)-10] ^= 1 // within the signature; still base64
+	p.altered(text, other)
+	p.expect(exitDone, "unit", "show", "TB-0001")
+	if _, errs := p.expect(exitNo, "unit", "report", "TB-0001", "-o", "x.pdf"); !strings.Contains(errs, "the ledger does not prove unit TB-0001: ") || !strings.Contains(errs, "checkpoint") {
+		t.Error(errs)
+	}
+	p.expect(exitDone, "unit", "report", "TB-0003", "-o", "x.pdf")
 }
