@@ -2,6 +2,7 @@ package kiosk
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"io"
@@ -112,15 +113,24 @@ func (s *Server) allow(ctx context.Context, pattern string, a Action, v visitor)
 
 // note logs what was refused: of who is refused over and over, some, and then how many were not. Codes, PINs and tokens are never in it.
 func (s *Server) note(pattern string, a Action, v visitor, p *Problem) {
-	if s.notes.take(v.key()) > 0 {
-		s.unnoted.Add(1)
-		return
-	}
 	user := "-"
 	if v.Person != nil {
 		user = v.Person.ID
 	}
-	facts := []any{"route", pattern, "action", string(a), "user", user, "cause", p.Said.Word}
+	s.refuse(v.key(), "route", pattern, "action", string(a), "user", user, "cause", p.Said.Word)
+}
+
+// crowded notes that an address has, or all have, as many connections as there may be; "" is this PC.
+func (s *Server) crowded(address string) {
+	s.refuse(address, "address", cmp.Or(address, "this PC"), "cause", "connections")
+}
+
+// refuse is note for who is counted by key.
+func (s *Server) refuse(key string, facts ...any) {
+	if s.notes.take(key) > 0 {
+		s.unnoted.Add(1)
+		return
+	}
 	if n := s.unnoted.Swap(0); n > 0 {
 		facts = append(facts, "more", n) // before this one, of anybody
 	}

@@ -65,7 +65,7 @@ const (
 	maxHeader = 16 << 10         // likewise
 	bodyLimit = 10 * time.Second // for a request to be here whole
 	sendLimit = 30 * time.Second // for its answer to be done and sent; streams and the ledger's check set their own
-	idleLimit = 2 * time.Minute
+	idleLimit = 30 * time.Second // for the next request of a connection
 	deedLimit = 25 * time.Second // for what was asked to be done
 	// maxReports are made at once, each with most of a core for a tenth of a second: a scan does not wait behind all that somebody wants.
 	maxReports = 2
@@ -149,7 +149,7 @@ func (s *Server) Local() http.Handler {
 	})
 }
 
-// HTTP serves h with limits for everything that somebody could be slow with.
+// HTTP serves h with limits for everything that somebody could be slow with, the handshake of TLS among it: it has the header's.
 func (s *Server) HTTP(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler: h, ReadHeaderTimeout: bodyLimit, ReadTimeout: bodyLimit, WriteTimeout: sendLimit, IdleTimeout: idleLimit, MaxHeaderBytes: maxHeader,

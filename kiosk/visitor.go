@@ -143,11 +143,14 @@ func cookieOf(r *http.Request, name string) string {
 	return ""
 }
 
-// addressOf is where a request comes from: of version 6 the network of 64 bits, of which one PC has all addresses.
-func addressOf(r *http.Request) string {
-	at, err := netip.ParseAddrPort(r.RemoteAddr)
+// addressOf is where a request comes from.
+func addressOf(r *http.Request) string { return networkOf(r.RemoteAddr) }
+
+// networkOf is what an address with its port is counted by: of version 6 the network of 64 bits, of which one PC has all addresses.
+func networkOf(address string) string {
+	at, err := netip.ParseAddrPort(address)
 	if err != nil {
-		return r.RemoteAddr
+		return address
 	}
 	a := at.Addr().Unmap().WithZone("")
 	if a.Is4() {

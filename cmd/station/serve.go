@@ -103,9 +103,6 @@ func (a *app) serveFrom(ctx context.Context, b *bench, simHands bool) error {
 	}
 	defer network.Close()
 	said.URL = urlOf(network.Addr(), host, o.TLS)
-	if secure != nil {
-		network = tls.NewListener(network, secure)
-	}
 	socket, err := listenSocket(b.data, stationSocket)
 	if err != nil {
 		return exit(exitError, err)
@@ -121,6 +118,10 @@ func (a *app) serveFrom(ctx context.Context, b *bench, simHands bool) error {
 	}
 	o.Station, o.Records, o.Wall, o.Direct = floor, b.records(floor.alone), wall, floor.direct
 	server := kiosk.New(o)
+	network = server.Listen(network)
+	if secure != nil {
+		network = tls.NewListener(network, secure) // outermost: net/http sees by its connections that a handshake is to come, and how long it may take
+	}
 	if err := a.printServing(said); err != nil {
 		return err
 	}
