@@ -67,7 +67,7 @@ func (s *scanning) move(ctx context.Context, d provision.Decision) []provision.D
 	case !h.quick():
 	case d.Do == provision.Arm:
 		if err := s.bench.insert(s.job.recipe, []pair{{d.Slot, d.Serial}}, nil); err != nil {
-			return s.line.Failed(d.Slot, err.Error())
+			return s.line.Failed(d.Slot, strings.TrimPrefix(err.Error(), "slot "+d.Slot+": ")) // the line says itself which slot it is
 		}
 		done := s.inserted(ctx, d.Slot)
 		return append(s.moved(d), done...)
