@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -127,7 +128,7 @@ func tileWords(t kiosk.Tile) (all []string) {
 	}
 	switch r := t.Run; {
 	case r != nil:
-		text := r.Phase
+		text := cmp.Or(r.Phase, "begins")
 		if r.Step > 0 {
 			text = fmt.Sprintf("%d/%d %s", r.Step, r.Of, r.Title)
 		}

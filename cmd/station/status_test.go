@@ -22,6 +22,7 @@ func TestStatusText(t *testing.T) {
 			{{Slot: "1", State: provision.Running, Serial: "A", Run: running(3, true)}, {}, {Slot: "2", State: provision.Running, Serial: "B", Run: running(0, false)}},
 			{{Slot: "3", State: provision.Occupied, Serial: "C\x1b[2J", Held: true, Result: &kiosk.Result{Outcome: ledger.Fail, Message: "verify"}}, {Slot: "4", Excluded: true, State: provision.Unseen}},
 			{{Slot: "5", State: provision.Free, Said: &kiosk.Said{Text: "slot 5 is free"}, Stopped: true, Problem: &kiosk.Said{Text: "no programmer"}}, {Slot: "6", State: provision.Armed, Serial: "D", Said: &kiosk.Said{Text: "put it in"}}},
+			{{Slot: "7", State: provision.Running, Serial: "E", Run: &kiosk.Running{}}},
 		}}
 	var out bytes.Buffer
 	if err := (&app{stdout: &out}).printStatus(s); err != nil {
@@ -38,6 +39,7 @@ SLOT  STATE     SERIAL    DOES
 4     excluded  -
 5     free      -         stopped after three in a row; no programmer
 6     armed     D         put it in
+7     running   E         begins, 0 % of all
 `
 	if got := strings.ReplaceAll(out.String(), "-         \n", "-\n"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
