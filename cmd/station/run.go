@@ -390,10 +390,11 @@ func (a *app) printResults(results []outcome, rows [][]string) error {
 // longestName is in characters: of a serial, of a person's id.
 const longestName = 64
 
-// readable refuses what a terminal, a label or a report could not show: it ends up in the ledger for ever.
+// readable refuses what a terminal, a label or a report could not show: it ends up in the ledger for ever. Signs alone say nothing, and no page has the address of a unit "/" or "..".
 func readable(what, s string, longest int) error {
-	if s == "" || !utf8.ValidString(s) || utf8.RuneCountInString(s) > longest || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return exit(exitRefused, fmt.Errorf("%s %s: want 1 to %d printable characters", what, yamltext.Quote(s), longest))
+	if s == "" || !utf8.ValidString(s) || utf8.RuneCountInString(s) > longest || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) ||
+		!strings.ContainsFunc(s, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) }) {
+		return exit(exitRefused, fmt.Errorf("%s %s: want 1 to %d printable characters, a letter or a digit among them", what, yamltext.Quote(s), longest))
 	}
 	return nil
 }
