@@ -10,7 +10,10 @@ const station = (() => {
   // ---- sentences: the catalogue of the page's language, as Go reads it (text.go)
 
   let text = {}
-  const catalogue = fetch(root.dataset.text).then(r => r.json()).then(t => { text = t }).catch(() => {})
+  let fetched = null
+  // catalogue waits until the sentences are here, or could not be fetched: then whoever needs one next has them fetched again.
+  const catalogue = () => fetched ??= fetch(root.dataset.text, { signal: AbortSignal.timeout(5000) }).then(r => r.ok ? r.json() : Promise.reject()).then(t => { text = t }).catch(() => { fetched = null })
+  catalogue()
 
   function fill(sentence, facts) {
     return sentence.replace(/\{([a-z_]+)\}/g, (whole, name) => facts && name in facts ? facts[name] : whole)
@@ -71,6 +74,12 @@ const station = (() => {
     location.reload()
   }
 
+  // stale loads a page anew whose token is none any more; on the new one that is past.
+  function stale(code, wait) {
+    told = [code, 'reject', say('act.stale'), say('act.stale.do')]
+    setTimeout(again, wait)
+  }
+
   // ---- scans: sent in the order in which they came, one at a time. One that could not be sent for 10 s is refused, and never sent later: it would act behind the operator's back.
 
   const patience = 10000
@@ -91,7 +100,7 @@ const station = (() => {
       return
     }
     if (!isBadge && !at('echo')) return
-    scans.push({ id: crypto.getRandomValues(new Uint32Array(4)).join('-'), code, isBadge, shown: isBadge ? say('scan.badge') : shown(code), at: now() })
+    scans.push({ id: crypto.getRandomValues(new Uint32Array(4)).join('-'), code, isBadge, get shown() { return isBadge ? say('scan.badge') : shown(code) }, at: now() })
     if (scans.length > 1) echo(scans.at(-1).shown, 'wait', say('scan.waits', { n: scans.length - 1 }))
     send()
   }
@@ -99,8 +108,10 @@ const station = (() => {
   async function send() {
     if (sending) return
     sending = true
-    await catalogue
-    for (; scans.length; scans.shift()) await sendOne(scans[0])
+    for (; scans.length; scans.shift()) {
+      await catalogue()
+      await sendOne(scans[0])
+    }
     sending = false
   }
 
@@ -138,12 +149,14 @@ const station = (() => {
     }
     echo(scan.shown, sound || 'accept', said(s), next(s))
     play(sound)
-    if (status === 401 && !scan.isBadge || s.word === 'token' || answer?.reload) setTimeout(again, 500)
+    if (s.word === 'token') stale(scan.shown, 500)
+    else if (status === 401 && !scan.isBadge || answer?.reload) setTimeout(again, 500)
   }
 
-  listen({ prefix: root.dataset.prefix, suffix: root.dataset.suffix, gap: Number(root.dataset.gap) }, take, (code, key, facts) => {
-    echo(shown(code), 'reject', say(key, facts), say(key + '.do'))
+  listen({ prefix: root.dataset.prefix, suffix: root.dataset.suffix, gap: Number(root.dataset.gap) }, take, async (code, key, facts) => {
     play('reject')
+    await catalogue()
+    echo(shown(code), 'reject', say(key, facts), say(key + '.do'))
   })
 
   // ---- buttons and forms: data-api="METHOD PATH" is what they send, with the fields by their names; data-then where to go then: a path, "reload", or "close" for the dialog they are in
@@ -177,7 +190,7 @@ const station = (() => {
     const problem = (form ?? e.closest('.card, dialog, section') ?? document).querySelector?.('[data-problem]')
     if (problem) problem.textContent = ''
     e.setAttribute('aria-busy', 'true')
-    await catalogue
+    await catalogue()
     try {
       const twice = form?.querySelector('[data-same]') // what nobody can read back is typed twice
       if (twice && twice.value !== form.elements[twice.dataset.same].value) {
@@ -198,7 +211,8 @@ const station = (() => {
       if (problem) problem.textContent = sentences(said(s), next(s))
       echo('', 'reject', said(s) || say('act.refused'), next(s))
       play('reject')
-      if (status === 401 && path !== '/api/v1/session' || s.word === 'token') setTimeout(again, 800)
+      if (s.word === 'token') stale('', 800)
+      else if (status === 401 && path !== '/api/v1/session') setTimeout(again, 800)
     } catch {
       if (problem) problem.textContent = say('act.lost')
       echo('', 'reject', say('act.lost'), say('act.lost.do'))
@@ -355,7 +369,7 @@ const station = (() => {
   }
 
   if (!line && at('echo')) {
-    catalogue.then(beat)
+    catalogue().then(beat)
     setInterval(beat, 5000)
     document.addEventListener('htmx:response:error', e => { if (e.detail.ctx.response.raw.status === 401) again() })
   }
