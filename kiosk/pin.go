@@ -117,7 +117,7 @@ func (t *tries) count(now time.Time) (locked bool) {
 }
 
 // SignInPIN signs in who has a name or an id, and this PIN. The error is ErrSignIn or a *LockedError, or one of this station. A name that nobody has, or nobody with a PIN, costs
-// what a wrong PIN costs, is locked like one, and is told the same.
+// what a wrong PIN costs, is locked like one, and is told the same; but its lock is no entry.
 func (p *People) SignInPIN(ctx context.Context, name, pin string) (token string, who Person, err error) {
 	var no error
 	err = p.update(ctx, func(r *roll) ([]ledger.Body, error) {
