@@ -25,7 +25,8 @@ import (
 //	  - After a run the slot is not free before nothing is there any more: a part that was left in is never taken for the next one.
 //	  - A board that is taken out while it runs is told. Its run ends by itself.
 //	  - A board that was exchanged for another between two looks is told: the one that is in has the result of nothing, and must come out.
-//	  - The same code twice within 3 s is one, also with others between; and so is a serial within 3 s of the arming of its slot.
+//	  - The same code twice within 3 s is one, also with others between; and so is a serial within 3 s of the arming of its slot. Of one that was not taken it is
+//	    told again why, and it is in the ledger once; one that only came at the wrong moment is taken where that is over.
 //	  - What is no code, or two without a line end between them, is told.
 //	  - Three REFUSED, FAIL or ERROR in a row of what was in a slot stop it, until a person scans its release card. PASS and TRIAL begin the count
 //	    anew; ABORTED, INTERRUPTED and what is the station's own fault (ofSlot) leave it. A new Line begins with no slot stopped.

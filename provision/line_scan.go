@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -20,14 +21,30 @@ const (
 	CardReject  = "REJECT"   // of the reject bin: the board that came out first of those whose FAIL waits to be acknowledged is in it
 )
 
+// Codes that are not taken: by what they are, and by how the line stands, which may be otherwise at once. Slots that take no board are of the second kind.
+var (
+	wrongCodes   = []string{WordSerialElsewhere, WordTwoCodes, WordNotSerial, WordOtherCase, WordNotValue, WordNoSuchSlot, WordNoCancel, WordNotStopped, WordNoFail}
+	wrongMoments = []string{WordNoSlotFree, WordWaitsBoard, WordWaitsFirst, WordTakeOutFirst, WordSlotStopped, WordSlotHeld, WordSlotUnseen, WordSlotOccupied, WordSlotRunning}
+)
+
 // Scan takes a code from the scanner.
 func (l *Line) Scan(now time.Time, code string) []Decision {
-	again := l.repeated(now, code)
+	last := l.repeated(now, code)
 	l.expire(now)
-	if again {
-		l.twice(code)
-	} else {
+	before := len(l.out)
+	switch {
+	case last == nil, last.no != nil && slices.Contains(wrongMoments, last.no.Word):
 		l.scan(now, code)
+	case last.no != nil:
+		l.do(*last.no)
+	default:
+		l.twice(code)
+	}
+	for _, d := range l.out[before:] {
+		if slices.Contains(wrongCodes, d.Word) || slices.Contains(wrongMoments, d.Word) {
+			d.Do = Tell
+			l.read[len(l.read)-1].no = &d
+		}
 	}
 	return l.decided()
 }
@@ -36,23 +53,24 @@ func (l *Line) Scan(now time.Time, code string) []Decision {
 type reading struct {
 	code string
 	at   time.Time
+	no   *Decision // tells why it was not taken, nil where it was
 }
 
-// repeated keeps that a code was read, and tells whether it was in the 3 s before: a scanner that goes on and on is one scan, and so are two labels that are each read
-// twice, in turn. A card or the label of a slot means something else after another code.
-func (l *Line) repeated(now time.Time, code string) (again bool) {
+// repeated keeps that a code was read, and returns the last time that it was, in the 3 s before, nil for none: a scanner that goes on and on is one scan, and so are two labels
+// that are each read twice, in turn. A card or the label of a slot means something else after another code.
+func (l *Line) repeated(now time.Time, code string) (last *reading) {
 	var read []reading
 	for i, r := range l.read {
 		switch {
 		case now.Sub(r.at) >= repeatTime:
-		case r.code == code:
-			again = i == len(l.read)-1 || !l.isCard(code)
-		default:
+		case r.code != code:
 			read = append(read, r)
+		case i == len(l.read)-1 || !l.isCard(code):
+			last = &r
 		}
 	}
-	l.read = append(read, reading{code, now})
-	return again
+	l.read = append(read, reading{code: code, at: now})
+	return last
 }
 
 // Cancel gives up what was scanned, as the card does.

@@ -44,6 +44,52 @@ func TestRepeatedCode(t *testing.T) {
 	want("in the other slot", l.Scan(now.Add(11*time.Second), "S1"), "refuse 2 S1, ask 2")
 }
 
+// TestRepeatedRefusal: a code that was not taken, read twice, is told twice why it was not, and nothing else comes of the second; what only came at the wrong moment is taken when that is over.
+func TestRepeatedRefusal(t *testing.T) {
+	l, want := emptyLine(t, full, "version: 1\n", "version: 1\n")
+	now := time.Unix(1e9, 0)
+	twice := func(code, word, first, second string) {
+		t.Helper()
+		for _, says := range []string{first, second} {
+			all := l.Scan(now, code)
+			if want(code, all, says); len(all) == 0 || all[0].Word != word || all[0].Next == "" && word != WordNotStopped && word != WordNoCancel && word != WordNoFail {
+				t.Errorf("%s: %+v, want %s", code, all, word)
+			}
+			now = now.Add(time.Second)
+		}
+	}
+	twice("t", WordNotSerial, "tell, ask 1", "tell")
+	twice("S1S2", WordTwoCodes, "tell, ask 1", "tell")
+	twice("SLOT:9", WordNoSuchSlot, "tell", "tell")
+	twice("CANCEL", WordNoCancel, "tell, ask 1", "tell")
+	twice("REJECT", WordNoFail, "tell", "tell")
+	twice("RELEASE:1", WordNotStopped, "tell 1", "tell 1")
+	want("a serial", l.Scan(now, "S1"), "arm 1 S1")
+	if all := l.Scan(now, "S1"); said(all) != "tell" || all[0].Word != WordTwice {
+		t.Errorf("it was taken: %+v", all)
+	}
+	twice("S2", WordWaitsBoard, "tell 1 S1", "tell 1 S1")
+	twice("SLOT:2", WordWaitsFirst, "tell 1 S1", "tell 1 S1")
+	want("the board", l.Seen("1", true, "U1"), "begin 1 S1, ask 2")
+	twice("S1", WordSerialElsewhere, "refuse 2 S1, ask 2", "tell 2 S1")
+	twice("SLOT:1", WordSlotRunning, "tell 1", "tell 1")
+	want("the other unit", l.Scan(now, "S2"), "arm 2 S2")
+	want("its board", l.Seen("2", true, "U2"), "begin 2 S2")
+	twice("S3", WordNoSlotFree, "tell", "tell")
+	want("one ends", l.Ended("1", Result{Serial: "S1", Outcome: ledger.Pass}), "empty 1 S1")
+	want("and is out", l.Seen("1", false, ""), "ask 1")
+	want("at once", l.Scan(now, "S3"), "arm 1 S3")
+	l.HoldFails()
+	want("its board", l.Seen("1", true, "U3"), "begin 1 S3")
+	want("fails", l.Ended("1", Result{Serial: "S3", Outcome: ledger.Fail}), "empty 1 S3")
+	twice("REJECT", WordTakeOutFirst, "tell 1 S3", "tell 1 S3")
+	want("and is out", l.Seen("1", false, ""), "")
+	want("at once", l.Scan(now, "REJECT"), "acknowledged 1 S3, ask 1")
+	if all := l.Scan(now, "REJECT"); said(all) != "tell" || all[0].Word != WordTwice {
+		t.Errorf("it was taken: %+v", all)
+	}
+}
+
 // TestInterleaved: each label of a board that is read twice, in turn, is one scan; and a board is not begun by a serial that was read before its values.
 func TestInterleaved(t *testing.T) {
 	const steps = "  - write: {region: boot, fields: [{text: serial, size: 8, pad: 0xFF}, {bytes: mac, size: 2}]}\n"
