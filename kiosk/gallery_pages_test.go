@@ -27,6 +27,7 @@ func besideGallery() []picture {
 	begun, wrong := state, state
 	begun.Shift, begun.Rows = checked(), nil
 	wrong.Shift = checked(ledger.Check{Name: "slot 3", Text: "no programmer is at USB port 1-2.4"}, ledger.Check{Name: "mirror", Text: "it cannot be reached: permanent steps wait for it"})
+	wrong.Rows = [][]Tile{state.Rows[0], {state.Rows[1][0], {Slot: "4", State: Unwatched, There: true}}}
 	wrong.Open = []Open{{Serial: "GW-000115", Slot: "1", Here: "1", Since: at}, {Serial: "GW-000098", Slot: "4", Since: at.Add(-26 * time.Hour)}}
 	job := &Job{Recipe: bootRecipe, File: "gateway-boot.yaml", Quantity: 250, By: "sv-2", Begun: at, Passed: 87, Failed: 2, Other: 1}
 	files := []RecipeFile{

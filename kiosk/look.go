@@ -94,6 +94,8 @@ func faceOf(t Tile) string {
 		return "open"
 	case t.State == provision.Free && t.Stopped:
 		return "stopped"
+	case leftIn(t):
+		return "left"
 	}
 	return string(cmp.Or(t.State, Unwatched))
 }
@@ -163,7 +165,7 @@ func (t Text) exactly(lang string, r *Result) string {
 // nextNeeds is what whoever does a State.Next must be allowed. Who may not is told whom to call. What is not in it is for everybody.
 var nextNeeds = map[string]Action{
 	NextReseat: Scan, NextDecide: Scan, NextResume: Resume, NextResumeAll: Resume, NextBin: Acknowledge, NextTakeFail: Acknowledge, NextPutIn: Scan, NextValue: Scan,
-	NextTakeOut: Scan, NextEmpty: Scan, NextScan: Scan, NextStopped: Release, NextJobFull: CloseJob, NextTakeBin: Scan, NextJobWaits: CloseJob, NextNoJob: BeginJob, NextOther: Scan, NextBroken: BeginJob, NextNoShift: BeginShift,
+	NextTakeOut: Scan, NextEmpty: Scan, NextScan: Scan, NextStopped: Release, NextJobFull: CloseJob, NextTakeBin: Scan, NextJobWaits: CloseJob, NextLeft: BeginJob, NextNoJob: BeginJob, NextOther: Scan, NextBroken: BeginJob, NextNoShift: BeginShift,
 }
 
 // due is the next thing to do, as it is said to whoever looks.

@@ -32,6 +32,7 @@ const (
 	NextLook      = "next-look"       // the slots are looked at
 	NextJobWaits  = "next-job-waits"  // file, card: what it lacks is said elsewhere
 	NextJobFull   = "next-job-full"   // count
+	NextLeft      = "next-left"       // slot: a board was left in it, and there is no job
 	NextNoJob     = "next-no-job"     //
 	NextNoShift   = "next-no-shift"   // card
 	NextNoSlot    = "next-no-slot"    // none is used
@@ -39,10 +40,10 @@ const (
 
 // NextWords are all of them.
 var NextWords = []string{NextRestart, NextReseat, NextDecide, NextResume, NextResumeAll, NextOther, NextBroken, NextBin, NextTakeFail, NextTakeBin, NextPutIn, NextValue, NextTakeOut, NextEmpty, NextScan, NextStopped, NextProblem,
-	NextWait, NextLook, NextJobWaits, NextJobFull, NextNoJob, NextNoShift, NextNoSlot}
+	NextWait, NextLook, NextJobWaits, NextJobFull, NextLeft, NextNoJob, NextNoShift, NextNoSlot}
 
 // nextOf is the one thing to be done now, what is most urgent first: that nothing can be written down any more; what a person's hands are waited for in a run; boards here that a person decides about, or whose runs broke off;
-// FAILs, those already out first, and until their boards are out, acknowledged or not; what was scanned; what is done; the next board. What only another person mends (a slot that is stopped, or that cannot be looked at)
+// FAILs, those already out first, and until their boards are out, acknowledged or not; boards that nobody knows, of which one may be that which was scanned; what was scanned; what is done; the next board. What only another person mends (a slot that is stopped, or that cannot be looked at)
 // comes up where no slot takes a board: the tiles show it anyway. order is that in which slots are named: those first whose FAILs are
 // out, in the order in which they came out, then the one that a board was asked for, then the others as free ones are taken.
 func nextOf(s *State, order []string) Said {
@@ -52,7 +53,7 @@ func nextOf(s *State, order []string) Said {
 			tiles = append(tiles, t)
 		}
 	}
-	rules := []func(*State, []Tile) *Said{nextRestart, nextReseat, nextOpen, nextFail, nextScanned, nextDone, nextJob, nextFree, nextOther, nextNone}
+	rules := []func(*State, []Tile) *Said{nextRestart, nextReseat, nextOpen, nextFail, nextUnknown, nextScanned, nextDone, nextJob, nextFree, nextOther, nextNone}
 	for _, rule := range rules {
 		if said := rule(s, tiles); said != nil {
 			return *said
@@ -147,6 +148,15 @@ func nextFail(s *State, tiles []Tile) *Said {
 	return nil
 }
 
+func nextUnknown(s *State, tiles []Tile) *Said {
+	if t := first(tiles, func(t Tile) bool {
+		return t.State == provision.Occupied && t.Result == nil && t.Problem == nil && s.other(t.Slot) == nil
+	}); t != nil {
+		return next(NextEmpty, fmt.Sprintf("take the board out of slot %s", t.Slot), "slot", t.Slot)
+	}
+	return nil
+}
+
 func nextScanned(_ *State, tiles []Tile) *Said {
 	if t := first(tiles, func(t Tile) bool { return t.State == provision.Armed }); t != nil {
 		return next(NextPutIn, fmt.Sprintf("put the board of %s into slot %s", t.Serial, t.Slot), "slot", t.Slot, "serial", t.Serial)
@@ -161,12 +171,9 @@ func nextScanned(_ *State, tiles []Tile) *Said {
 	return nil
 }
 
-func nextDone(s *State, tiles []Tile) *Said {
+func nextDone(_ *State, tiles []Tile) *Said {
 	if t := first(tiles, func(t Tile) bool { return t.State == provision.Occupied && t.Result != nil }); t != nil {
 		return next(NextTakeOut, fmt.Sprintf("take the board of %s (%s) out of slot %s", t.Serial, t.Result.Outcome, t.Slot), "slot", t.Slot, "serial", t.Serial, "outcome", string(t.Result.Outcome))
-	}
-	if t := first(tiles, func(t Tile) bool { return t.State == provision.Occupied && t.Problem == nil && s.other(t.Slot) == nil }); t != nil {
-		return next(NextEmpty, fmt.Sprintf("take the board out of slot %s", t.Slot), "slot", t.Slot)
 	}
 	return nil
 }
@@ -182,6 +189,9 @@ func nextJob(s *State, tiles []Tile) *Said {
 	case s.Job == nil && brokenOff(s) != nil:
 		o := brokenOff(s)
 		return next(NextBroken, fmt.Sprintf("the run of %s broke off in slot %s: begin a job of recipe %s to finish it", o.Serial, o.Slot, o.Recipe), "slot", o.Slot, "serial", o.Serial, "recipe", o.Recipe)
+	case s.Job == nil && first(tiles, leftIn) != nil:
+		t := first(tiles, leftIn)
+		return next(NextLeft, fmt.Sprintf("take the board out of slot %s, then choose what is made: scan a job's card, or have a supervisor begin one", t.Slot), "slot", t.Slot)
 	case s.Job == nil:
 		return next(NextNoJob, "choose what is made: scan a job's card, or have a supervisor begin one")
 	case s.Job.Waits:
@@ -191,6 +201,9 @@ func nextJob(s *State, tiles []Tile) *Said {
 	}
 	return nil
 }
+
+// leftIn tells whether a board was in a slot when it was looked at last, and nobody looks now.
+func leftIn(t Tile) bool { return t.State == Unwatched && t.There }
 
 // brokenOff is the oldest open run that no person has to decide about, nil for none.
 func brokenOff(s *State) *Open {

@@ -31,6 +31,7 @@ func TestNext(t *testing.T) {
 		stopped = Tile{State: provision.Free, Stopped: true}
 		broken  = Tile{State: provision.Unseen, Problem: &Said{Word: "no-programmer"}}
 		unseen  = Tile{State: provision.Unseen}
+		left    = Tile{State: Unwatched, There: true}
 		not     = Tile{Excluded: true, State: provision.Unseen}
 		person  = &Said{Word: "open-person"}
 	)
@@ -60,6 +61,8 @@ func TestNext(t *testing.T) {
 		{"a FAIL that was acknowledged, and is in its slot still", job, nil, []Tile{done, seen, armed}, "next-take-bin serial=S-6 slot=2"},
 		{"one of several that nobody acknowledged, first", job, nil, []Tile{seen, failed}, "next-take-fail card=REJECT serial=S-4 slot=2"},
 		{"armed, before what is done, and whatever is stopped", job, nil, []Tile{stopped, done, armed, free}, "next-put-in serial=S-1 slot=3"},
+		{"a board that nobody scanned, before one that was: it may be that very board", job, nil, []Tile{armed, unknown, done}, "next-empty slot=2"},
+		{"likewise, where a value is missing", job, nil, []Tile{scanned, unknown}, "next-empty slot=2"},
 		{"a value", job, nil, []Tile{done, scanned}, "next-value serial=S-1 slot=2 value=mac"},
 		{"done, before the next", job, nil, []Tile{free, done}, "next-take-out outcome=PASS serial=S-3 slot=2"},
 		{"what nobody knows", job, nil, []Tile{free, unknown}, "next-empty slot=2"},
@@ -74,6 +77,8 @@ func TestNext(t *testing.T) {
 		{"one more is needed", &Job{Quantity: 3, Passed: 1}, nil, []Tile{free, runs}, "next-scan slot=1"},
 		{"a run of no job", nil, nil, []Tile{free, runs}, "next-wait count=1"},
 		{"no job", nil, nil, []Tile{free, stopped}, "next-no-job"},
+		{"no job, and a board was left in", nil, nil, []Tile{{State: Unwatched}, left}, "next-left slot=2"},
+		{"a run that broke off, before a board that was left in", nil, []Open{{Serial: "S-8", Slot: "1", Recipe: "r"}}, []Tile{left}, "next-broken-off recipe=r serial=S-8 slot=1"},
 		{"a job that cannot go on", &Job{File: "a.yaml", Waits: true, Quantity: 1}, nil, []Tile{unseen}, "next-job-waits card=CLOSE-JOB file=a.yaml"},
 		{"excluded slots only", job, nil, []Tile{not}, "next-no-slot"},
 		{"no slot at all", job, nil, nil, "next-no-slot"},
@@ -134,7 +139,7 @@ func TestNextAlways(t *testing.T) {
 	hole := regexp.MustCompile(`  |^ | $| [:,]|\(\)|%!`)
 	rapid.Check(t, func(t *rapid.T) {
 		tile := rapid.Custom(func(t *rapid.T) Tile {
-			one := Tile{State: rapid.SampledFrom([]provision.SlotState{provision.Unseen, provision.Free, provision.Scanned, provision.Armed, provision.Running, provision.Occupied}).Draw(t, "state"),
+			one := Tile{State: rapid.SampledFrom([]provision.SlotState{provision.Unseen, provision.Free, provision.Scanned, provision.Armed, provision.Running, provision.Occupied, Unwatched}).Draw(t, "state"),
 				Stopped: rapid.Bool().Draw(t, "stopped"), Held: rapid.IntRange(0, 4).Draw(t, "held") == 0, There: rapid.Bool().Draw(t, "there"), Excluded: rapid.IntRange(0, 4).Draw(t, "excluded") == 0, Serial: "S-1"}
 			if one.State == provision.Scanned {
 				one.Said = &Said{Facts: map[string]string{"value": "mac"}}

@@ -64,8 +64,9 @@ func TestShiftView(t *testing.T) {
 	s := State{
 		Shift: &Shift{By: "op-17", Begun: since, Checks: []ledger.Check{{Name: "slot left", OK: true, Text: "empty"}, {Name: "mirror", OK: false, Text: ledger.MirrorAway}, {Name: "weather", OK: false}}},
 		Rows: [][]Tile{{{Slot: "1", Serial: "GW-1", Run: &Running{}}, {Slot: "2", Serial: "GW-2", Held: true, Result: &Result{Outcome: ledger.Fail}}},
-			{{}, {Slot: "3", Serial: "GW-3", Result: &Result{Outcome: ledger.Pass}}}},
-		Open: []Open{{Serial: "GW-4", Slot: "3", Since: since}, {Serial: "GW-5", Slot: "1", Here: "2", Person: &Said{Word: "foreign"}}},
+			{{}, {Slot: "3", Serial: "GW-3", Result: &Result{Outcome: ledger.Pass}}},
+			{{Slot: "4", Serial: "GW-6", There: true, Result: &Result{Outcome: ledger.Pass}}, {Slot: "5", State: Unwatched, There: true}, {Slot: "6", There: true}}},
+		Open: []Open{{Serial: "GW-4", Slot: "3", Since: since}, {Serial: "GW-5", Slot: "1", Here: "2", Person: &Said{Word: "foreign"}}, {Serial: "GW-7", Slot: "6", Here: "6"}},
 	}
 	v := newShiftView(s, everything)
 	var checks, left []string
@@ -78,7 +79,7 @@ func TestShiftView(t *testing.T) {
 	if want := []string{"slot/left/empty", "mirror//away", "//"}; !slices.Equal(checks, want) || v.Wrong != 2 {
 		t.Errorf("%q, %d wrong, want %q", checks, v.Wrong, want)
 	}
-	if want := []string{"held FAIL GW-2 2 false true", "since INTERRUPTED GW-4 3 false false", "here INTERRUPTED GW-5 2 true false", "running  GW-1 1 false false"}; !slices.Equal(left, want) {
+	if want := []string{"held FAIL GW-2 2 false true", "since INTERRUPTED GW-4 3 false false", "here INTERRUPTED GW-5 2 true false", "here INTERRUPTED GW-7 6 false false", "board PASS GW-6 4 false false", "board   5 false false", "running  GW-1 1 false false"}; !slices.Equal(left, want) {
 		t.Errorf("%q, want %q", left, want)
 	}
 	if !v.CanBegin || !v.CanEnd {

@@ -2,10 +2,12 @@ package kiosk
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"station/ledger"
+	"station/provision"
 )
 
 // shiftView is the beginning and the end of a shift.
@@ -14,16 +16,16 @@ type shiftView struct {
 	Checks   []checkLine
 	Wrong    int        // checks that failed
 	Sure     bool       // who ends it is asked before: something is left
-	Left     []leftUnit // units that are not done with: FAILs that nobody acknowledged, what is open, what is under way
+	Left     []leftUnit // what is not done with: FAILs that nobody acknowledged, what is open, boards in slots, what is under way
 	CanBegin bool
 	CanEnd   bool
 }
 
 // leftUnit is one of them.
 type leftUnit struct {
-	Word           string         // under shift.left in the catalogue: "held", "here", "since", "running"
-	Outcome        ledger.Outcome // "" where it is under way
-	Serial         string
+	Word           string         // under shift.left in the catalogue: "held", "here", "since", "board", "running"
+	Outcome        ledger.Outcome // "" where it is under way, or nobody knows the board
+	Serial         string         // "" likewise
 	Slot           string
 	Since          time.Time
 	Person         *Said // what a person has to decide
@@ -60,15 +62,24 @@ func newShiftView(s State, may func(Action) bool) shiftView {
 			}
 		}
 	}
-	var running []leftUnit
+	here := map[string]bool{}
+	for _, o := range s.Open {
+		here[o.Here] = true
+	}
+	var boards, running []leftUnit
 	for _, row := range s.Rows {
 		for _, t := range row {
-			v.Sure = v.Sure || t.There
 			switch {
 			case t.Held:
 				v.Left = append(v.Left, leftUnit{Word: "held", Outcome: ledger.Fail, Serial: t.Serial, Slot: t.Slot, CanAcknowledge: may(Acknowledge)})
-			case t.Run != nil:
+			case t.Run != nil, t.State == provision.Running:
 				running = append(running, leftUnit{Word: "running", Serial: t.Serial, Slot: t.Slot})
+			case t.There && !here[t.Slot]:
+				u := leftUnit{Word: "board", Serial: t.Serial, Slot: t.Slot}
+				if t.Result != nil {
+					u.Outcome = t.Result.Outcome
+				}
+				boards = append(boards, u)
 			}
 		}
 	}
@@ -79,8 +90,8 @@ func newShiftView(s State, may func(Action) bool) shiftView {
 		}
 		v.Left = append(v.Left, u)
 	}
-	v.Left = append(v.Left, running...)
-	v.Sure = v.Sure || len(v.Left) > 0 || s.Job != nil
+	v.Left = slices.Concat(v.Left, boards, running)
+	v.Sure = len(v.Left) > 0 || s.Job != nil
 	return v
 }
 

@@ -107,6 +107,7 @@ func TestNextIsForWhoLooks(t *testing.T) {
 		{NextTakeOut, Auditor, "Call an operator: Take GW-1 out of slot 1"},
 		{NextJobFull, Admin, "Call an operator: All 5 are made: close the job"},
 		{NextNoJob, Operator, "No job is open: call a supervisor, who begins one"},
+		{NextLeft, Operator, "Take the board out of slot 1, then call a supervisor, who begins a job"},
 		{NextNoJob, Supervisor, "Choose what is made: scan a job's card, or begin one on the page Job"},
 		{NextStopped, Operator, "Slot 1 is stopped: call a supervisor, who scans RELEASE:1 when it is right again"},
 		{NextStopped, Anyone, "Slot 1 is stopped: when it is right again, scan RELEASE:1"},

@@ -34,7 +34,7 @@ func everyTile(serial string) []Tile {
 	}
 	long := "The chip is a Winbond W25Q128JV-DTR (EF 70 18) with 16777216 bytes, and the recipe gateway-boot 3 is for MT25QL128ABB and MT25QU256ABA, of which none has this identity."
 	return []Tile{
-		{State: provision.Free}, {State: provision.Free, Stopped: true}, {State: provision.Unseen}, {State: Unwatched}, {Excluded: true}, {State: provision.Unseen, Problem: &Said{Word: "no-programmer", Text: "No programmer is at USB port 1-4.2.", Next: "Plug it in."}},
+		{State: provision.Free}, {State: provision.Free, Stopped: true}, {State: provision.Unseen}, {State: Unwatched}, {State: Unwatched, There: true}, {Excluded: true}, {State: provision.Unseen, Problem: &Said{Word: "no-programmer", Text: "No programmer is at USB port 1-4.2.", Next: "Plug it in."}},
 		{State: provision.Scanned, Serial: serial, Said: said("scan-value", "value", "mac")}, {State: provision.Armed, Serial: serial, Said: said("put-in")},
 		run(Running{Percent: -1, Remaining: -1}), run(Running{Phase: "writing", Step: 1, Of: 6, StepKind: "write", Title: "Write boot", Percent: 64, Overall: 31, Elapsed: 22_000, Remaining: 49_000}),
 		run(Running{Phase: "step-began", Step: 15, Of: 16, StepKind: "password", Title: "Set the password and switch its mode on", Permanent: true, Percent: -1, Overall: 88, Elapsed: 3_666_000, Remaining: 9_000}),

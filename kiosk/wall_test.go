@@ -150,4 +150,7 @@ func TestUnwatched(t *testing.T) {
 	if got := NewWall(WallOptions{Rows: [][]string{{"1"}}}).mustTile("1"); faceOf(got) != "unwatched" {
 		t.Errorf("at first it is shown as %q", faceOf(got))
 	}
+	if got := faceOf(Tile{Slot: "1", State: Unwatched, There: true}); got != "left" {
+		t.Errorf("with a board in it: %q", got)
+	}
 }
