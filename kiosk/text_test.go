@@ -62,6 +62,17 @@ func TestTemplatesAskForWhatIsThere(t *testing.T) {
 	}
 }
 
+// Every page has its title.
+func TestPagesHaveTitles(t *testing.T) {
+	for lang, pages := range theLibrary().pages {
+		for name := range pages {
+			if !readTexts()[lang].Has("page." + name) {
+				t.Errorf("%s has no page.%s", lang, name)
+			}
+		}
+	}
+}
+
 // Whatever the line, the wall, the station, the pages or the end of a run says has its sentence.
 func TestWordsHaveSentences(t *testing.T) {
 	text := readTexts()[Languages[0]]
