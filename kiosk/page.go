@@ -64,10 +64,10 @@ var navigation = []struct {
 	Needs      Action
 }{
 	{"wall", "/", See},
-	{"jobs", "/jobs", CloseJob},
-	{"shift", "/shift", BeginShift},
+	{"jobs", "/jobs", See},
+	{"shift", "/shift", See},
 	{"units", "/units", SeeUnits},
-	{"cards", "/cards", Scan},
+	{"cards", "/cards", See},
 	{"users", "/users", SeeUsers},
 }
 

@@ -135,6 +135,31 @@ func TestUsersView(t *testing.T) {
 	}
 }
 
+// Who only looks at what is made, at the shift and at the cards has nothing there that would be refused.
+func TestLookersHaveNoButtons(t *testing.T) {
+	t.Parallel()
+	p := newPages(Options{Log: slog.New(slog.DiscardHandler)})
+	rows := [][]Tile{{{Slot: "1", Serial: "GW-1", Held: true}}}
+	files := []RecipeFile{{File: "gateway-boot.yaml", Recipe: bootRecipe, Steps: 9}}
+	seen := func(role Role) (bodies string) {
+		for name, data := range map[string][]any{
+			"jobs":  {newJobsView(files, nil, role.May), newJobsView(files, &Job{Recipe: bootRecipe}, role.May)},
+			"shift": {newShiftView(State{Rows: rows, Shift: &Shift{By: "op-1"}}, role.May), newShiftView(State{}, role.May)},
+			"cards": {newCardsView(rows, files, "gateway-boot.yaml", 9)},
+		} {
+			for _, d := range data {
+				bodies += p.seen(t, "en", name, role, d)
+			}
+		}
+		return bodies
+	}
+	for role, want := range map[Role]int{Auditor: 0, Admin: 0, Operator: 5, Supervisor: 6} {
+		if n := strings.Count(seen(role), "data-api="); n != want {
+			t.Errorf("%s has %d buttons, want %d", role, n, want)
+		}
+	}
+}
+
 // cardsOf are all the cards of a page.
 func cardsOf(v cardsView) []card {
 	all := slices.Concat(v.Commands, v.Labels, v.Releases)

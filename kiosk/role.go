@@ -23,7 +23,7 @@ type Action string
 
 const (
 	Anybody     Action = ""             // what nobody has to sign in for
-	See         Action = "see"          // the wall, and what the slots do
+	See         Action = "see"          // the line: the wall, what is made, the shift, the cards
 	Scan        Action = "scan"         //
 	Resume      Action = "resume"       // finish what broke off
 	Cancel      Action = "cancel"       // give up what was scanned
