@@ -2,6 +2,7 @@ package kiosk
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -228,6 +229,53 @@ func TestNoRoutePastTheGuard(t *testing.T) {
 	want := []string{"guard.go .HandleFunc(t.pattern, func(w http.ResponseWriter,", `server.go .Handle("/",`, `server.go .HandleFunc("POST /api/v1/runs",`}
 	if !slices.Equal(found, want) {
 		t.Errorf("routes are added by %q, want %q", found, want)
+	}
+}
+
+// What is asked for in another way than the matrix has is told which there are, and nothing is done: as a page where a page is.
+func TestMatrixHasEveryMethod(t *testing.T) {
+	x := stocked(t, Options{})
+	ways := map[string][]string{} // by path
+	for pattern, p := range matrix {
+		if method, path, is := strings.Cut(pattern, " "); is {
+			ways[cmp.Or(p.target, path)] = append(ways[cmp.Or(p.target, path)], method)
+		}
+	}
+	ways["/api/v1/users/op-1"] = []string{"DELETE", "PATCH"}
+	ways["/api/v1/users/aud-1"] = []string{"DELETE", "PATCH"} // each has one of them
+	asked := 0
+	for path, methods := range ways {
+		if slices.Contains(methods, "GET") {
+			methods = append(methods, "HEAD")
+		}
+		slices.Sort(methods)
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"} {
+			if slices.Contains(methods, method) {
+				continue
+			}
+			asked++
+			r := x.request("", method, path, "")
+			r.Header.Set("Station-Operator", "it-1")
+			w := httptest.NewRecorder()
+			x.Local().ServeHTTP(w, r) // nobody is too fast there
+			if got := w.Header().Get("Allow"); w.Code != 405 || got != strings.Join(methods, ", ") {
+				t.Errorf("%s %s: %d, allowed %q, want 405 and %q", method, path, w.Code, got, methods)
+			}
+			if is := strings.HasPrefix(w.Header().Get("Content-Type"), "text/html"); is == strings.HasPrefix(path, "/api/") {
+				t.Errorf("%s %s: %s", method, path, w.Header().Get("Content-Type"))
+			}
+		}
+	}
+	if did := x.untouched(); did != nil {
+		t.Errorf("it did %q", did)
+	}
+	for _, path := range []string{"/nowhere", "/api/v1/nowhere", "/api/v1/units/SN-1/nowhere"} {
+		if w := x.ask("op-1", "PUT", path, ""); w.Code != 404 || w.Header().Get("Allow") != "" {
+			t.Errorf("%s: %d %q", path, w.Code, w.Header())
+		}
+	}
+	if asked < 150 {
+		t.Errorf("only %d requests", asked)
 	}
 }
 

@@ -41,7 +41,7 @@ func (p *Problem) GetHeaders() http.Header {
 var ServerWords = []string{
 	"badge-misread", "broken", "invalid", "ledger-holds", "ledger-wrong", "no-such-unit", "not-your-role", "nothing-here", "other-site", "set-up-code", "set-up-done", "set-up-first",
 	"sign-in-first", "signed-in", "signed-off", "slow",
-	"token", "too-large", "too-many", "unit-closed", "unit-rework", "user-added", "user-changed", "user-removed", "verifying", "wrong-host",
+	"token", "too-large", "too-many", "unit-closed", "unit-rework", "user-added", "user-changed", "user-removed", "verifying", "wrong-host", "wrong-method",
 }
 
 // problem is one that this room sees by itself. facts are names and values in turn.

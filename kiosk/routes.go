@@ -26,8 +26,24 @@ func (s *Server) addPages() {
 	s.page("/", Anybody, s.nowhere)
 }
 
-// nowhere answers what is asked for and is not here.
+// nowhere answers what is asked for and is not here, or not in that way.
 func (s *Server) nowhere(w http.ResponseWriter, r *http.Request) {
 	page := !strings.HasPrefix(r.URL.Path, "/api/")
+	if ways := s.ways(r); ways != "" {
+		w.Header().Set("Allow", ways)
+		s.answer(w, r, problem(http.StatusMethodNotAllowed, "wrong-method", fmt.Sprintf("%.100s is asked for by %s", r.URL.Path, ways), "", "methods", ways), page)
+		return
+	}
 	s.answer(w, r, problem(http.StatusNotFound, "nothing-here", fmt.Sprintf("there is nothing at %.100s", r.URL.Path), ""), page)
+}
+
+// ways are the methods by which something is here that was asked for by another one, "" where nothing is. ServeMux does not tell them where a pattern has all paths.
+func (s *Server) ways(r *http.Request) string {
+	var ways []string
+	for _, method := range []string{http.MethodDelete, http.MethodGet, http.MethodHead, http.MethodPatch, http.MethodPost} {
+		if _, pattern := s.mux.Handler(&http.Request{Method: method, Host: r.Host, URL: r.URL}); pattern != "/" {
+			ways = append(ways, method)
+		}
+	}
+	return strings.Join(ways, ", ")
 }
