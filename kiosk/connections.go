@@ -92,9 +92,10 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// isOwn tells whether the other end is this PC: on loopback, or at the address that it called, as a browser does that opens the station by its name.
+// isOwn tells whether the other end is this PC: at 127.0.0.1, or at the address that it called, as a browser does that opens the station by its name. What comes from elsewhere in
+// 127.0.0.0/8 chose that, as no browser does.
 func isOwn(c net.Conn) bool {
 	there, err := netip.ParseAddrPort(c.RemoteAddr().String())
 	here, other := netip.ParseAddrPort(c.LocalAddr().String())
-	return errors.Join(err, other) == nil && (there.Addr().Unmap().IsLoopback() || there.Addr() == here.Addr())
+	return errors.Join(err, other) == nil && (there.Addr() == here.Addr() || there.Addr().Unmap() == netip.AddrFrom4([4]byte{127, 0, 0, 1}))
 }

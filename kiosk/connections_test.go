@@ -13,41 +13,32 @@ import (
 	"time"
 )
 
-// farListener is a network: who connects from 127.1.x.y is a stranger at 192.0.x.y. It counts what is open, and so the descriptors that are used.
-type farListener struct {
+// counted counts what is open, and so the descriptors that are used.
+type counted struct {
 	net.Listener
 	mu   sync.Mutex
 	open map[string]int // by address
 	most int            // of all that are not this PC's, at once
 }
 
-type farConn struct {
+type countedConn struct {
 	net.Conn
-	address string
-	shut    func()
+	shut func()
 }
 
-func (c *farConn) RemoteAddr() net.Addr {
-	port := c.Conn.RemoteAddr().(*net.TCPAddr).Port
-	return &net.TCPAddr{IP: net.ParseIP(c.address), Port: port}
-}
+func (c *countedConn) Close() error { c.shut(); return c.Conn.Close() }
 
-func (c *farConn) Close() error { c.shut(); return c.Conn.Close() }
-
-func (l *farListener) Accept() (net.Conn, error) {
+func (l *counted) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
 	host, _, _ := net.SplitHostPort(c.RemoteAddr().String())
-	if there, far := strings.CutPrefix(host, "127.1."); far {
-		host = "192.0." + there
-	}
 	l.count(host, 1)
-	return &farConn{c, host, sync.OnceFunc(func() { l.count(host, -1) })}, nil
+	return &countedConn{c, sync.OnceFunc(func() { l.count(host, -1) })}, nil
 }
 
-func (l *farListener) count(host string, by int) {
+func (l *counted) count(host string, by int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.open[host] += by
@@ -55,7 +46,7 @@ func (l *farListener) count(host string, by int) {
 }
 
 // others is how many strangers' connections are open. The caller holds mu.
-func (l *farListener) others() (n int) {
+func (l *counted) others() (n int) {
 	for host, open := range l.open {
 		if host != "127.0.0.1" {
 			n += open
@@ -65,7 +56,7 @@ func (l *farListener) others() (n int) {
 }
 
 // lives waits until so many connections of an address are open, "" for those of all strangers.
-func (l *farListener) lives(t *testing.T, host string, want int) {
+func (l *counted) lives(t *testing.T, host string, want int) {
 	t.Helper()
 	got := 0
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
@@ -81,8 +72,8 @@ func (l *farListener) lives(t *testing.T, host string, want int) {
 	t.Errorf("%d connections of %q are open, want %d", got, host, want)
 }
 
-// farSite serves over TLS what is connected to; limits are so many times shorter.
-func farSite(t *testing.T, shorter time.Duration) (x *site, l *farListener, trust *tls.Config) {
+// countedSite serves over TLS what is connected to; limits are so many times shorter.
+func countedSite(t *testing.T, shorter time.Duration) (x *site, l *counted, trust *tls.Config) {
 	x = newSite(t, Options{})
 	own := httptest.NewTLSServer(nil) // for its certificate
 	own.Close()
@@ -91,7 +82,7 @@ func farSite(t *testing.T, shorter time.Duration) (x *site, l *farListener, trus
 	if err != nil {
 		t.Fatal(err)
 	}
-	l = &farListener{Listener: tcp, open: map[string]int{}}
+	l = &counted{Listener: tcp, open: map[string]int{}}
 	server := x.HTTP(x.handler)
 	for _, limit := range []*time.Duration{&server.ReadHeaderTimeout, &server.ReadTimeout, &server.WriteTimeout, &server.IdleTimeout} {
 		if *limit <= 0 || *limit > 30*time.Second {
@@ -105,7 +96,7 @@ func farSite(t *testing.T, shorter time.Duration) (x *site, l *farListener, trus
 }
 
 // connect connects n times from an address, and says nothing.
-func (l *farListener) connect(t *testing.T, from string, n int) (all []net.Conn) {
+func (l *counted) connect(t *testing.T, from string, n int) (all []net.Conn) {
 	t.Helper()
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 10 * time.Second}
 	for range n {
@@ -137,9 +128,9 @@ func healthy(c net.Conn, trust *tls.Config) error {
 
 // Strangers who connect and say nothing use no more descriptors than their share, one of them no more than that of an address, and none of them what is this PC's.
 func TestConnectionsOfStrangers(t *testing.T) {
-	x, l, trust := farSite(t, 1)
+	x, l, trust := countedSite(t, 1)
 	l.connect(t, "127.1.0.1", 2*addressConnections)
-	l.lives(t, "192.0.0.1", addressConnections)
+	l.lives(t, "127.1.0.1", addressConnections)
 	if err := healthy(l.connect(t, "127.1.0.2", 1)[0], trust); err != nil {
 		t.Errorf("beside one stranger another one: %v", err)
 	}
@@ -158,7 +149,10 @@ func TestConnectionsOfStrangers(t *testing.T) {
 	}
 	l.mu.Unlock()
 	lines := x.log.lines()
-	for _, who := range []string{"192.0.0.1", "this PC"} {
+	if len(lines) > 150 {
+		t.Errorf("strangers filled the log with %d lines", len(lines))
+	}
+	for _, who := range []string{"127.1.0.1", "this PC"} {
 		if !slices.ContainsFunc(lines, func(s string) bool { return strings.Contains(s, who) && strings.Contains(s, "cause=connections") }) {
 			t.Errorf("the log does not say that %s was refused", who)
 		}
@@ -167,7 +161,7 @@ func TestConnectionsOfStrangers(t *testing.T) {
 
 // Who finishes no handshake, no request, or asks no more, is cut off, and makes room.
 func TestConnectionsEnd(t *testing.T) {
-	_, l, trust := farSite(t, 50)
+	_, l, trust := countedSite(t, 50)
 	for range 3 {
 		l.connect(t, "127.1.0.1", addressConnections)
 		l.lives(t, "", 0)
@@ -180,13 +174,15 @@ func TestConnectionsEnd(t *testing.T) {
 	l.lives(t, "", 0)
 }
 
-// A browser of this PC that calls the station by an address of the network is this PC's; a stranger is not, whatever was called.
+// A browser of this PC is this PC's, also where it calls the station by an address of the network; a stranger is not, whatever was called.
 func TestOwnConnections(t *testing.T) {
 	for _, c := range []struct {
 		there, here string
 		own         bool
 	}{
 		{"127.0.0.1:50000", "127.0.0.1:8443", true},
+		{"127.0.0.1:50000", "127.0.1.1:8443", true}, // the name of a Debian PC
+		{"127.0.0.2:50000", "127.0.0.1:8443", false},
 		{"[::1]:50000", "[::1]:8443", true},
 		{"[::ffff:127.0.0.1]:50000", "[::ffff:127.0.0.1]:8443", true},
 		{"192.0.2.1:50000", "192.0.2.1:8443", true},

@@ -2,7 +2,6 @@ package kiosk
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/hmac"
 	"io"
@@ -120,9 +119,13 @@ func (s *Server) note(pattern string, a Action, v visitor, p *Problem) {
 	s.refuse(v.key(), "route", pattern, "action", string(a), "user", user, "cause", p.Said.Word)
 }
 
-// crowded notes that an address has, or all have, as many connections as there may be; "" is this PC.
+// crowded notes that an address has, or all have, as many connections as there may be; "" is this PC. All strangers are one for the log: a connection costs them less than a line costs the disk.
 func (s *Server) crowded(address string) {
-	s.refuse(address, "address", cmp.Or(address, "this PC"), "cause", "connections")
+	if address == "" {
+		s.refuse("own connections", "address", "this PC", "cause", "connections")
+		return
+	}
+	s.refuse("connections", "address", address, "cause", "connections")
 }
 
 // refuse is note for who is counted by key.
