@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -140,10 +143,11 @@ func (j *floorJob) serialIn(slot string) string {
 
 // recipeAt reads a recipe of the folder. why is what is wrong with it.
 func (f *floor) recipeAt(file string) (r *recipes.Recipe, why *kiosk.Said) {
-	if file != filepath.Base(file) || !isRecipe(file) {
+	path := filepath.Join(f.recipes, file)
+	if _, err := os.Stat(path); file != filepath.Base(file) || !isRecipe(file) || errors.Is(err, fs.ErrNotExist) {
 		return nil, said(kiosk.WordNoRecipe, fmt.Sprintf("there is no recipe %q in the folder of recipes", file), "", "file", file)
 	}
-	r, err := recipes.Load(filepath.Join(f.recipes, file))
+	r, err := recipes.Load(path)
 	if err != nil {
 		return nil, said(kiosk.WordBadRecipe, fmt.Sprintf("recipe %s cannot be carried out: %v", file, err), "Call the person who looks after the recipes.", "file", file, "why", err.Error())
 	}
@@ -295,7 +299,7 @@ func (f *floor) lineOf(j *floorJob) *scanning {
 	return j.line
 }
 
-// Recipes are those of the folder.
+// Recipes are those of the folder. One that the station could not begin has that as its problem; what only a key server can tell is asked where a job begins.
 func (f *floor) Recipes() []kiosk.RecipeFile {
 	files, _ := filepath.Glob(filepath.Join(f.recipes, "*"))
 	all := []kiosk.RecipeFile{}
@@ -306,12 +310,17 @@ func (f *floor) Recipes() []kiosk.RecipeFile {
 		}
 		row := kiosk.RecipeFile{File: file, Parts: []string{}, Oneway: []string{}}
 		if r, why := f.recipeAt(file); why != nil {
-			row.Problem = why.Facts["why"]
+			row.Problem = cmp.Or(why.Facts["why"], why.Text)
 		} else {
 			row.Recipe, row.Steps = factsOf(r), len(r.Steps())
 			row.Oneway = append(row.Oneway, r.Permanent()...)
 			for _, p := range r.Parts() {
 				row.Parts = append(row.Parts, p.Name)
+			}
+			if f.bench.server == nil {
+				if err := f.ready(f.ctx, r, true); err != nil { // as of a trial, which asks nobody and leaves the floor as it is
+					row.Problem = err.Error()
+				}
 			}
 		}
 		all = append(all, row)

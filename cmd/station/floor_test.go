@@ -232,19 +232,22 @@ func TestFloorJob(t *testing.T) {
 	f := newFloored(t, false)
 	defer f.position.close()
 	defer f.end()
-	for file, text := range map[string]string{"wrong.yaml": "recipe: [\n", "signed.yaml": signedSmall} {
+	for file, text := range map[string]string{"wrong.yaml": "recipe: [\n", "signed.yaml": signedSmall, "imageless.yaml": strings.Replace(signedSmall, "loader.bin", "none.bin", 1)} {
 		if err := os.WriteFile(filepath.Join(f.dir, file), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var files []string
 	for _, r := range f.Recipes() {
-		if (r.Problem == "") != (r.Recipe.Digest != "" && r.Steps > 0 && len(r.Parts) > 0) {
+		if read := r.Recipe.Digest != "" && r.Steps > 0 && len(r.Parts) > 0; r.Problem == "" && !read {
 			t.Errorf("%+v", r)
 		}
 		files = append(files, fmt.Sprintf("%s %t %t", r.File, r.Problem == "", len(r.Oneway) > 0))
+		if why := map[string]string{"secret.yaml": "which this station does not have: `station key create", "signed.yaml": "this station has no key server", "imageless.yaml": "none.bin"}[r.File]; !strings.Contains(r.Problem, why) {
+			t.Errorf("%s: %q, want %q", r.File, r.Problem, why)
+		}
 	}
-	if got, want := strings.Join(files, " "), "config.yaml false false secret.yaml true true signed.yaml true true small.yaml true false wrong.yaml false false"; got != want {
+	if got, want := strings.Join(files, " "), "config.yaml false false imageless.yaml false false secret.yaml false true signed.yaml false true small.yaml true false wrong.yaml false false"; got != want {
 		t.Errorf("recipes %q, want %q", got, want)
 	}
 	if err := f.Health(); err != nil {
@@ -252,7 +255,7 @@ func TestFloorJob(t *testing.T) {
 	}
 	f.want("a scan without a job", f.scan("TB-0001"), "reject "+kiosk.WordNoJob)
 	f.want("closing none", f.do(op, kiosk.Deed{Action: kiosk.CloseJob}), "refused "+kiosk.WordNoJob)
-	for file, word := range map[string]string{"../small.yaml": kiosk.WordNoRecipe, "boot.bin": kiosk.WordNoRecipe, "none.yaml": kiosk.WordBadRecipe, "secret.yaml": kiosk.WordJobNotReady, "signed.yaml": kiosk.WordJobNotReady} {
+	for file, word := range map[string]string{"../small.yaml": kiosk.WordNoRecipe, "boot.bin": kiosk.WordNoRecipe, "none.yaml": kiosk.WordNoRecipe, "wrong.yaml": kiosk.WordBadRecipe, "imageless.yaml": kiosk.WordBadRecipe, "secret.yaml": kiosk.WordJobNotReady, "signed.yaml": kiosk.WordJobNotReady} {
 		f.want("a job with "+file, f.do(sup, kiosk.Deed{Action: kiosk.BeginJob, Recipe: file}), "refused "+word)
 	}
 	f.texts.await(t, "the job of signed.yaml cannot begin: the recipe has signed commands, and this station has no key server", 1)
