@@ -434,6 +434,22 @@ func TestVerifySays(t *testing.T) {
 	}
 }
 
+// Whoever asks for a unit is told with its entries where the ledger does not prove them.
+func TestUnprovenIsTold(t *testing.T) {
+	x := stocked(t, Options{})
+	for _, problem := range []string{"", "entry 7 is altered"} {
+		x.records.proof.Problem = problem
+		var unit struct {
+			Runs    []any
+			Problem *string
+		}
+		w := x.ask("aud-1", "GET", "/api/v1/units/SN-1", "")
+		if err := json.Unmarshal(w.Body.Bytes(), &unit); err != nil || w.Code != 200 || len(unit.Runs) == 0 || unit.Problem == nil || *unit.Problem != problem {
+			t.Errorf("%d %s (%v), want %q", w.Code, w.Body, err, problem)
+		}
+	}
+}
+
 // A report may be shown by a browser and run nothing; a station that is not well says so, and why only to its log.
 func TestReportAndHealth(t *testing.T) {
 	x := stocked(t, Options{})

@@ -41,6 +41,7 @@ type unitOutput struct {
 		Serial  string      `json:"serial"`
 		Runs    []unitRun   `json:"runs" doc:"oldest first"`
 		Permits []unitEntry `json:"permits" doc:"of rework"`
+		Problem string      `json:"problem" doc:"why the ledger does not prove this, \"\" for nothing: see its proof"`
 	}
 }
 
@@ -103,14 +104,18 @@ func (s *Server) addUnits(api huma.API) {
 		}
 		return out, err
 	})
-	add(s, api, "GET /api/v1/units/{serial}", SeeUnits, "What was done to a unit", func(_ context.Context, in *serialInput) (*unitOutput, error) {
+	add(s, api, "GET /api/v1/units/{serial}", SeeUnits, "What was done to a unit", func(ctx context.Context, in *serialInput) (*unitOutput, error) {
 		runs, permits, err := records.Unit(in.Serial)
+		if err != nil {
+			return nil, err
+		}
 		out := &unitOutput{}
+		out.Body.Problem = proofOf(ctx, records, in.Serial).Problem
 		out.Body.Serial, out.Body.Runs, out.Body.Permits = in.Serial, []unitRun{}, entriesOf(permits)
 		for _, r := range runs {
 			out.Body.Runs = append(out.Body.Runs, unitRun{r.ID, r.Slot, r.Open(), entriesOf(r.Records)})
 		}
-		return out, err
+		return out, nil
 	})
 	add(s, api, "GET /api/v1/units/{serial}/report", SeeUnits, "Its report, a PDF", func(ctx context.Context, in *reportInput) (*reportOutput, error) {
 		ctx, cancel := context.WithTimeout(ctx, deedLimit)

@@ -85,8 +85,19 @@ func reported(runs []ledger.Run) (r *ledger.Run, open bool) {
 	return r, open
 }
 
-// provingTime is how long the page of a unit waits for its proof.
+// provingTime is how long whoever looks at a unit waits for its proof.
 const provingTime = 3 * time.Second
+
+// proofOf is the proof of a unit that is there, and what kept it from being made is its problem.
+func proofOf(ctx context.Context, records Records, serial string) Proof {
+	ctx, cancel := context.WithTimeout(ctx, provingTime)
+	defer cancel()
+	proof, err := records.Prove(ctx, serial)
+	if err != nil {
+		proof.Problem = err.Error()
+	}
+	return proof
+}
 
 // unit answers GET /units/{serial}.
 func (p *pages) unit(w http.ResponseWriter, r *http.Request) {
@@ -100,11 +111,6 @@ func (p *pages) unit(w http.ResponseWriter, r *http.Request) {
 		p.fault(w, r, err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), provingTime)
-	defer cancel()
-	proof, err := p.o.Records.Prove(ctx, serial)
-	if err != nil {
-		proof.Problem = err.Error()
-	}
+	proof := proofOf(r.Context(), p.o.Records, serial)
 	p.show(w, r, http.StatusOK, "unit", newUnitView(serial, runs, permits, proof, visitorOf(r.Context()).Role.May))
 }
