@@ -90,7 +90,12 @@ const measure = `(async addresses => {
         }
       }
       if (['FAIL', 'REFUSED', 'ERROR'].includes(tile.dataset.outcome) && !lines) fault(tile, 'has no reason')
-      const parts = [...tile.querySelectorAll('.face-slot, .face-top .face-serial, .face-top .badge, .face-word, .face-line, .result-word, .result-shape, .result-serial, .result-card, .btn, .run-line, .bar')].filter(e => e.getClientRects().length)
+      const roomy = /[/](1x1|2x2|4x2)[/]/.test(address) && innerWidth >= 1000
+      if (roomy && tile.dataset.outcome === 'FAIL') {
+        if (!tile.querySelector('.result-code').getClientRects().length) fault(tile, 'has no code')
+        for (const e of tile.querySelectorAll('.card-what, .card-do')) if (!e.getClientRects().length || e.scrollHeight > e.clientHeight + 1) fault(e, 'is not whole')
+      }
+      const parts = [...tile.querySelectorAll('.face-slot, .face-top .face-serial, .face-top .badge, .face-word, .face-line, .result-word, .result-shape, .result-serial, .result-card, .result-code, .btn, .run-line, .bar')].filter(e => e.getClientRects().length)
       for (const [i, a] of parts.entries()) for (const b of parts.slice(i + 1)) {
         const p = a.getBoundingClientRect(), q = b.getBoundingClientRect()
         if (!a.contains(b) && Math.min(p.right, q.right) - Math.max(p.left, q.left) > 2 && Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top) > 3) fault(a, 'is over ' + b.getAttribute('class'))
@@ -103,7 +108,7 @@ const measure = `(async addresses => {
 })`
 
 // Whatever the window, also one that is zoomed into, the number of slots and the length of the serials: nothing of the page is beyond its edge or under its foot, nothing of a tile is outside of it, no serial and no line is cut, nothing lies over another thing, and what
-// went wrong is always said.
+// went wrong is always said; of a FAIL, with up to eight slots, wholly, what to do too, and with its code.
 func TestTilesFit(t *testing.T) {
 	t.Parallel()
 	p := newPages(Options{Language: "en", Log: slog.New(slog.DiscardHandler)})
