@@ -235,3 +235,20 @@ func TestScanning(t *testing.T) {
 	page.Wait(fmt.Sprintf(`document.documentElement.dataset.started === "%d" && %s`, other.o.Wall.State().Started.UnixMilli(), up))
 	page.WaitText(`[data-slot="1"]`, "Free")
 }
+
+// What an answer names and what it has not is as in the catalogue; and it stands at the foot in the language that it was said in, so that it goes with it.
+func TestAnswerAndLanguage(t *testing.T) {
+	c := newCounter(t)
+	c.station.answer = func(string) (Answer, error) {
+		return Answer{Tone: Attention, Said: Said{Word: WordShiftAgain, Text: "a terminal's", Facts: map[string]string{"slots": "2", "card": CardEndShift}}}, nil
+	}
+	page := kiosktest.Start(t).Open(t, c.url+"/", 1280, 800)
+	page.Wait(`document.getElementById("link").classList.contains("up")`)
+	page.Scan(CardEndShift)
+	page.Wait(`document.getElementById("echo").innerText.includes("A board is in slot 2. Scan END-SHIFT again within 10 s to end the shift")`)
+	page.Click(`[data-language="zh-CN"]`)
+	page.Wait(`document.documentElement.lang === "zh-CN" && document.getElementById("link").classList.contains("up")`)
+	if tone := kiosktest.Value[string](page, `document.getElementById("echo").dataset.tone`); tone != "" {
+		t.Errorf("at the foot: %q", page.Text("#echo"))
+	}
+}

@@ -22,7 +22,7 @@ const (
 	WordShiftBegun     = "shift-begun"        //
 	WordShiftFound     = "shift-found"        // why: what was found that is not in order
 	WordShiftEnded     = "shift-ended"        //
-	WordShiftLeft      = "shift-left"         // serials: of the units that are not settled; slots with boards; recipe of the open job; "–" for none
+	WordShiftLeft      = "shift-left"         // serials: of the units that are not settled; slots with boards; recipe of the open job; each only where there is one
 	WordShiftAgain     = "shift-again"        // likewise, and card
 	WordNoShift        = "no-shift"           //
 	WordBegun          = "begun"              // slot, serial

@@ -5,13 +5,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
+	"regexp"
 	"strings"
 )
 
 //go:embed text/*.json
 var textFiles embed.FS
 
-// Text is the catalogue of one language: sentences by key, in which {name} stands for a fact. A key that ends in ".one" is its sentence where the fact n, or count, is 1.
+// Text is the catalogue of one language: sentences by key, in which {name} stands for a fact. A key that ends in ".one" is its sentence where the fact n, or count, is 1. What stands in [ ] is left out
+// where one of its facts is not there.
 type Text map[string]string
 
 // Languages are those that there is a catalogue of, by the tag of BCP 47.
@@ -82,8 +84,21 @@ func (t Text) saidAs(prefix string, s *Said, english func(*Said) string) string 
 	return english(s)
 }
 
+var (
+	ifThere  = regexp.MustCompile(`\[[^]]*\]`)
+	factName = regexp.MustCompile(`\{([a-z_]+)\}`)
+)
+
 // fill puts facts in the place of their names. A name without a fact stays.
 func fill(sentence string, facts map[string]string) string {
+	sentence = ifThere.ReplaceAllStringFunc(sentence, func(part string) string {
+		for _, name := range factName.FindAllStringSubmatch(part, -1) {
+			if _, ok := facts[name[1]]; !ok {
+				return ""
+			}
+		}
+		return part[1 : len(part)-1]
+	})
 	pairs := make([]string, 0, 2*len(facts))
 	for name, value := range facts {
 		pairs = append(pairs, "{"+name+"}", value)

@@ -176,17 +176,30 @@ func TestChineseTerms(t *testing.T) {
 	}
 }
 
+// What is left at the end of a shift is named, and nothing that is not.
+func TestShiftLeft(t *testing.T) {
+	said := &Said{Word: WordShiftAgain, Facts: map[string]string{"slots": "1", "card": CardEndShift}}
+	for lang, want := range map[string]string{"en": "A board is in slot 1. Scan END-SHIFT again within 10 s to end the shift", "zh-CN": "槽位 1 中有电路板。10 秒内再扫一次 END-SHIFT 即交班"} {
+		if got := readTexts()[lang].Said(said); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestSay(t *testing.T) {
-	text := Text{"units": "{n} units in slot {slot}", "units.one": "one unit in slot {slot}", "said.armed": "put {serial} in", "said.full": "all {count}", "said.full.one": "the one"}
+	text := Text{"units": "{n} units in slot {slot}", "units.one": "one unit in slot {slot}", "said.armed": "put {serial} in", "said.full": "all {count}", "said.full.one": "the one", "said.left": "[{serials} are left. ][slot {slots}, {recipe}. ]go"}
 	for want, got := range map[string]string{
-		"3 units in slot {x}":  text.Say("units", "n", 3, "slot", "{x}"),
-		"one unit in slot 2":   text.Say("units", "n", 1, "slot", "2"),
-		"nowhere":              text.Say("nowhere"),
-		"put GW-1 in":          text.Said(&Said{Word: "armed", Facts: map[string]string{"serial": "GW-1"}, Text: "x"}),
-		"what a terminal says": text.Said(&Said{Word: "unheard", Text: "what a terminal says"}),
-		"all 2":                text.Said(&Said{Word: "full", Facts: map[string]string{"count": "2"}}),
-		"the one":              text.Said(&Said{Word: "full", Facts: map[string]string{"count": "1"}}),
-		"":                     text.Next(nil),
+		"3 units in slot {x}":     text.Say("units", "n", 3, "slot", "{x}"),
+		"one unit in slot 2":      text.Say("units", "n", 1, "slot", "2"),
+		"nowhere":                 text.Say("nowhere"),
+		"put GW-1 in":             text.Said(&Said{Word: "armed", Facts: map[string]string{"serial": "GW-1"}, Text: "x"}),
+		"what a terminal says":    text.Said(&Said{Word: "unheard", Text: "what a terminal says"}),
+		"all 2":                   text.Said(&Said{Word: "full", Facts: map[string]string{"count": "2"}}),
+		"the one":                 text.Said(&Said{Word: "full", Facts: map[string]string{"count": "1"}}),
+		"go":                      text.Said(&Said{Word: "left", Facts: map[string]string{"slots": "2"}}),
+		"[{recipe}] are left. go": text.Said(&Said{Word: "left", Facts: map[string]string{"serials": "[{recipe}]", "recipe": "r"}}),
+		"slot 2, r. go":           text.Said(&Said{Word: "left", Facts: map[string]string{"slots": "2", "recipe": "r"}}),
+		"":                        text.Next(nil),
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)

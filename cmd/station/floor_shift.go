@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -69,25 +70,27 @@ func (f *floor) endShift(ctx context.Context, who kiosk.Who, card bool) (kiosk.A
 	end := ledger.ShiftEnd{By: who.ID, Authenticated: who.Authenticated, Open: serialsOf(runs), Held: held}
 	units, slots, recipe := slices.Concat(end.Open, end.Held), f.boards(), ""
 	if job != nil {
-		recipe = job.Recipe.Title
+		recipe = cmp.Or(job.Recipe.Title, job.Recipe.ID)
 	}
-	left := len(units)+len(slots) > 0 || job != nil
-	facts := []string{"serials", orNone(names(units)), "slots", orNone(names(slots)), "recipe", orNone(recipe)}
-	text := fmt.Sprintf("units that are not settled: %s; boards in slots: %s; job: %s", facts[1], facts[3], facts[5])
-	if card && left && !f.again.scanned("end shift "+who.ID, time.Now()) {
+	var left, facts []string
+	for _, l := range []struct{ name, text, fact string }{{"serials", "units that are not settled: ", names(units)}, {"slots", "a board is in slot ", names(slots)}, {"recipe", "the job is open: ", recipe}} {
+		if l.fact != "" {
+			left, facts = append(left, l.text+l.fact), append(facts, l.name, l.fact)
+		}
+	}
+	text := strings.Join(left, "; ")
+	if card && left != nil && !f.again.scanned("end shift "+who.ID, time.Now()) {
 		return kiosk.Answer{Tone: kiosk.Attention, Said: *said(kiosk.WordShiftAgain, text+": scan "+kiosk.CardEndShift+" again to end the shift", "", append(facts, "card", kiosk.CardEndShift)...)}, nil
 	}
 	if err := f.append(end); err != nil {
 		return kiosk.Answer{}, err
 	}
 	f.setShift(nil)
-	if left {
+	if left != nil {
 		return kiosk.Answer{Tone: kiosk.Attention, Said: *said(kiosk.WordShiftLeft, "the shift has ended; "+text, "Hand it over by name.", facts...)}, nil
 	}
 	return kiosk.Answer{Tone: kiosk.Accept, Said: *said(kiosk.WordShiftEnded, "the shift has ended, and every unit is settled", "")}, nil
 }
-
-func orNone(s string) string { return cmp.Or(s, "–") }
 
 // boards are the slots with boards that nothing is under way with, as the wall has them.
 func (f *floor) boards() (slots []string) {

@@ -16,7 +16,8 @@ const station = (() => {
   catalogue()
 
   function fill(sentence, facts) {
-    return sentence.replace(/\{([a-z_]+)\}/g, (whole, name) => facts && name in facts ? facts[name] : whole)
+    const there = sentence.replace(/\[([^\]]*)\]/g, (_, part) => [...part.matchAll(/\{([a-z_]+)\}/g)].every(m => facts && m[1] in facts) ? part : '')
+    return there.replace(/\{([a-z_]+)\}/g, (whole, name) => facts && name in facts ? facts[name] : whole)
   }
   const say = (key, facts) => fill(text[key] ?? key, facts)
   const said = s => s.facts?.count === '1' && text[`said.${s.word}.one`] ? fill(text[`said.${s.word}.one`], s.facts) : s.word && text['said.' + s.word] !== undefined ? fill(text['said.' + s.word], s.facts) : s.text ?? ''
@@ -240,7 +241,7 @@ const station = (() => {
     else if (b = on('[data-open]')) open(b.closest('.tile'))
     else if (b = on('[data-digit]')) digit(b)
     else if (b = on('[data-print]')) print()
-    else if (b = on('[data-language]')) { cookie('station_language', b.dataset.language); again() }
+    else if (b = on('[data-language]')) { cookie('station_language', b.dataset.language); told = null; again() }
     else if (b = on('[data-contrast-switch]')) {
       const high = root.dataset.contrast !== 'high'
       cookie('station_contrast', high ? 'high' : 'standard')
