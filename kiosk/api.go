@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -43,6 +45,7 @@ func (s *Server) addAPI() {
 	s.document = api.OpenAPI()
 	nullable(s.document.Components.Schemas, "State", "shift", "job")
 	nullable(s.document.Components.Schemas, "SessionOutputBody", "person")
+	s.document.Paths["/api/v1/events"].Get.Responses["200"].Content["text/event-stream"].Schema = changeSchema(s.document.Components.Schemas)
 	s.handle(route{"GET " + documentPath, Anybody, false}, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/vnd.oai.openapi+json;version=3.1")
 		if err := json.NewEncoder(w).Encode(s.document); err != nil {
@@ -75,8 +78,9 @@ func add[In, Out any](s *Server, api huma.API, pattern string, a Action, summary
 		needs["token"] = []string{}
 	}
 	op.Security = []map[string][]string{needs}
+	op.Responses = map[string]*huma.Response{}
 	for _, m := range media {
-		op.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{m: {}}}}
+		op.Responses["200"] = &huma.Response{Description: "OK", Content: map[string]*huma.MediaType{m: {}}}
 	}
 	huma.Register(api, op, func(ctx context.Context, in *In) (*Out, error) {
 		out, err := do(ctx, in)
@@ -85,6 +89,30 @@ func add[In, Out any](s *Server, api huma.API, pattern string, a Action, summary
 		}
 		return out, nil
 	})
+	for _, status := range refusals[In](method, path, a) {
+		op.Responses[strconv.Itoa(status)] = &huma.Response{Description: http.StatusText(status), Content: op.Responses["default"].Content}
+	}
+}
+
+// refusals are the statuses that a route may be refused with; what any may be, such as 413 or 500, is the document's "default".
+func refusals[In any](method, path string, a Action) (all []int) {
+	if a != Anybody || method != http.MethodGet {
+		all = append(all, http.StatusUnauthorized, http.StatusForbidden)
+	}
+	if strings.Contains(path, "{") {
+		all = append(all, http.StatusNotFound)
+	}
+	if method != http.MethodGet {
+		all = append(all, http.StatusConflict, http.StatusTooManyRequests)
+	}
+	in := reflect.TypeFor[In]()
+	if in.NumField() > 0 {
+		all = append(all, http.StatusUnprocessableEntity)
+	}
+	if _, has := in.FieldByName("Body"); has {
+		all = append(all, http.StatusBadRequest)
+	}
+	return all
 }
 
 // none is of a route that takes nothing.

@@ -266,6 +266,9 @@ func TestProblems(t *testing.T) {
 		method, path, _ := strings.Cut(c.route, " ")
 		w := x.ask(c.who, method, path, c.body)
 		a, lines := tellOf(t, w), strings.Join(x.log.lines(), "\n")
+		pattern := strings.Replace(c.route, "/SN-9", "/{serial}", 1)
+		pattern, _, _ = strings.Cut(pattern, "?")
+		asDocumented(t, c.route, x, pattern, w)
 		if w.Code != c.status || a.Said.Word != c.word || w.Header().Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s %s: %d %s", c.route, c.body, w.Code, w.Body)
 		}
@@ -294,6 +297,7 @@ func TestHaste(t *testing.T) {
 		time.Sleep(time.Minute)
 		for i := range 61 {
 			w := x.ask("op-1", "POST", "/api/v1/cancel", "")
+			asDocumented(t, "haste", x, "POST /api/v1/cancel", w)
 			if late := i == 60; (w.Code == 429) != late || late && w.Header().Get("Retry-After") != "1" {
 				t.Fatalf("request %d at once: %d, Retry-After %q", i, w.Code, w.Header().Get("Retry-After"))
 			}

@@ -45,7 +45,7 @@ type Answer struct {
 // Said is a sentence: a stable word, which the catalogues have in every language, and the facts that it names. Text and Next are the same in English, as a terminal says
 // it, for whoever has no catalogue.
 type Said struct {
-	Word  string            `json:"word"`
+	Word  string            `json:"word" doc:"stable; its sentences are said.WORD and do.WORD of the page's catalogues, which name its facts"`
 	Facts map[string]string `json:"facts,omitempty"` // slot, serial, code, and others that the word has
 	Text  string            `json:"text"`
 	Next  string            `json:"next,omitempty"` // what to do

@@ -3,8 +3,13 @@ package kiosk
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"net/http"
+	"reflect"
+	"slices"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 )
 
 const (
@@ -100,6 +105,7 @@ func changeMessage(c Change) []byte {
 		Shift  *Shift `json:"shift"`
 		Job    *Job   `json:"job"`
 		Open   []Open `json:"open"`
+		Held   []Held `json:"held"`
 		Next   Said   `json:"next"`
 		Mirror string `json:"mirror"`
 	}
@@ -120,7 +126,36 @@ func changeMessage(c Change) []byte {
 		}
 	}
 	if s := c.State; c.All {
-		document.rest = &rest{s.Said, s.Shift, s.Job, s.Open, s.Next, s.Mirror}
+		document.rest = &rest{s.Said, s.Shift, s.Job, s.Open, s.Held, s.Next, s.Mirror}
 	}
 	return jsonMessage("change", document)
+}
+
+// changeSchema is that of the data of a changeMessage, once the registry has that of State.
+func changeSchema(r huma.Registry) *huma.Schema {
+	state := r.Map()["State"].Properties
+	c := &huma.Schema{
+		Type: huma.TypeObject, Required: []string{"version"}, AdditionalProperties: false,
+		Description: "Server-sent events. This is the data of `change`: the whole state at first, then the tiles that are others, by slot, and all of the rest where any of it is another. " +
+			"`heartbeat` has the start of the station and the version that was told last.",
+		Properties: map[string]*huma.Schema{
+			"state": r.Schema(reflect.TypeFor[State](), true, ""), "version": state["version"],
+			"tiles": r.Schema(reflect.TypeFor[[]Tile](), true, ""), "tones": r.Schema(reflect.TypeFor[[]Toned](), true, ""),
+		},
+	}
+	for _, name := range []string{"shift", "job", "open", "held", "next", "mirror"} {
+		c.Properties[name] = state[name]
+	}
+	c.Properties["said"] = &huma.Schema{AnyOf: []*huma.Schema{state["said"], {Type: "null"}}}
+	c.PrecomputeMessages()
+	return c
+}
+
+// Schema is that of a tone in the document: all that there are.
+func (Tone) Schema(huma.Registry) *huma.Schema {
+	all := []any{string(Silent), string(Accept), string(Reject), string(Attention)}
+	for _, tone := range slices.Sorted(maps.Values(toneOfUnit)) {
+		all = append(all, string(tone))
+	}
+	return &huma.Schema{Type: huma.TypeString, Enum: all, Description: "what is heard: of a scan or a deed accept, reject, attention or nothing, of a unit what became of it"}
 }

@@ -2,17 +2,22 @@ package kiosk
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
+	"station/ledger"
 	"station/provision"
 )
 
@@ -237,6 +242,35 @@ func TestTooManyStreams(t *testing.T) {
 	}
 	if n := w.watching(); n != maxStreams {
 		t.Errorf("%d are watching", n)
+	}
+}
+
+// TestChangeIsDocumented: a change has all of the state that can be another one, and what it has is as in the document, with values and without.
+func TestChangeIsDocumented(t *testing.T) {
+	schemas := newSite(t, Options{}).document.Components.Schemas
+	schema := changeSchema(schemas)
+	said := &Said{Word: "x", Text: "x"}
+	full := State{Version: 7, Rows: [][]Tile{{{Slot: "1"}}}, Said: said, Shift: &Shift{}, Job: &Job{}, Open: []Open{{}}, Held: []Held{{}}, Next: *said, Mirror: ledger.MirrorNone}
+	for name, c := range map[string]Change{
+		"first": {State: full}, "full": {State: full, From: 6, All: true, Tiles: []string{"1"}, Tones: []Toned{{"1", toneOfUnit[ledger.Aborted]}, {"", Accept}}},
+		"bare": {State: State{Version: 7}, From: 6, All: true}, "nothing": {State: full, From: 6},
+	} {
+		_, data, _ := bytes.Cut(changeMessage(c), []byte("data: "))
+		var v map[string]any
+		if err := json.Unmarshal(data, &v); err != nil {
+			t.Fatal(err)
+		}
+		var found huma.ValidateResult
+		if huma.Validate(schemas, schema, huma.NewPathBuffer(nil, 0), huma.ModeReadFromServer, v, &found); len(found.Errors) > 0 {
+			t.Errorf("%s: %v: %s", name, found.Errors, data)
+		}
+		if name == "full" {
+			for field := range schemas.Map()["State"].Properties {
+				if _, has := v[field]; !has && !slices.Contains([]string{"station", "simulated", "started", "rows", "$schema"}, field) {
+					t.Errorf("a change has no %s: %s", field, data)
+				}
+			}
+		}
 	}
 }
 

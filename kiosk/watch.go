@@ -11,7 +11,7 @@ type Change struct {
 	State State
 	From  uint64   // the version that they had; 0 for none. From and State.Version together tell Tiles and All, so that two who get the same may share what is made of it
 	Tiles []string // slots whose tiles are others, and those that the next thing to do was about or is
-	All   bool     // so may be job, shift, open, next, mirror, and what was said of no slot
+	All   bool     // so may be job, shift, open, held, next, mirror, and what was said of no slot
 	Tones []Toned  // what is to be heard
 }
 
