@@ -150,7 +150,7 @@ func TestOperator(t *testing.T) {
 			}
 			page.Wait(`document.querySelector("#next").dataset.word === "next-no-shift"`)
 			page.Scan("BEGIN-SHIFT")
-			page.Wait(`document.querySelector("#next").dataset.word === "next-no-job"`)
+			page.Wait(`document.querySelector("#next").dataset.word === "next-left"`) // the board that was spoiled in slot 1
 			page.Scan("JOB:small.yaml:8")
 			for n := 1; n <= 9; n++ {
 				scanNext(page, fmt.Sprintf("TB-%04d", n))
@@ -166,7 +166,7 @@ func TestOperator(t *testing.T) {
 			}
 			passed(page, 8)
 			page.Scan("CLOSE-JOB")
-			page.Wait(`document.querySelector("#next").dataset.word === "next-no-job"`)
+			page.Wait(`document.querySelector("#next").dataset.word === "next-left"`) // hands take a board out when the next one is scanned
 
 			page.Go(s.url + "/units?text=TB-0007")
 			page.Click(`a[href="/units/TB-0007"]`)
