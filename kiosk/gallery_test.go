@@ -74,8 +74,10 @@ func gallery() []picture {
 		}
 		return s
 	}
-	started := base([]Tile{free("1"), free("2")}, []Tile{free("3"), free("4")})
+	started := base([]Tile{{Slot: "1", State: Unwatched}, {Slot: "2", State: Unwatched}}, []Tile{{Slot: "3", State: Unwatched}, {Slot: "4", State: Unwatched}})
 	started.Job = nil
+	left := base([]Tile{{Slot: "1", State: Unwatched}, {Slot: "2", State: Unwatched, There: true}}, []Tile{{Slot: "3", State: Unwatched}, {Slot: "4", State: Unwatched}})
+	left.Job = nil
 	four := base([]Tile{writing, verifying}, []Tile{permanent, armed("4", "GW-000127")})
 	outcomes := base([]Tile{pass, fail}, []Tile{errored, refused})
 	others := base([]Tile{aborted, interrupted}, []Tile{trial, free("4")})
@@ -116,6 +118,7 @@ func gallery() []picture {
 
 	return append([]picture{
 		{name: "wall-idle", page: "wall", state: next(started, "next-no-job")},
+		{name: "wall-left", page: "wall", state: next(left, "next-left", "slot", "2")},
 		{name: "wall-running", page: "wall", state: next(four, "next-put-in", "serial", "GW-000127", "slot", "4"), scanned: "GW-000127"},
 		{name: "wall-outcomes", page: "wall", state: next(outcomes, "next-take-fail", "serial", "GW-000118", "slot", "2", "card", "REJECT")},
 		{name: "wall-outcomes-other", page: "wall", state: next(others, "next-take-out", "serial", "GW-000124", "slot", "1", "outcome", "ABORTED")},
