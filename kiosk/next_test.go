@@ -180,7 +180,7 @@ func TestNextAlways(t *testing.T) {
 			}
 		}
 	})
-	if len(seen) < len(NextWords)/2 {
+	if len(seen) < len(NextWords)/2 && !testing.Short() { // which draws a fifth
 		t.Errorf("only %v were said", seen)
 	}
 }
