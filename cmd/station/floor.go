@@ -18,7 +18,7 @@ import (
 
 const (
 	askLimit    = 10 * time.Second // of what somebody wants of the line; the first look at all slots may come before it
-	busyLimit   = 2 * time.Second  // of waiting for a job or a shift that begins or ends, or for runs without a job
+	busyLimit   = 2 * time.Second  // of waiting for a job or a shift that begins or ends, or for runs without a job that begin
 	appendLimit = 5 * time.Second  // of an entry about people
 )
 
@@ -239,12 +239,6 @@ func ledgerBroken(err error) *kiosk.Said {
 func (f *floor) warn(text string) {
 	f.terminal.warn(text)
 	f.wall.Said("", said(kiosk.WordTrouble, text, "", "why", text))
-}
-
-// unwritten tells that the ledger did not take an entry about people: what it says happened all the same, until the station starts again.
-func (f *floor) unwritten(err error) {
-	f.terminal.warn("the ledger did not take an entry: " + err.Error())
-	f.wall.Said("", said(kiosk.WordUnwritten, "the ledger did not take an entry: "+err.Error(), "Call the person who looks after the station.", "why", err.Error()))
 }
 
 // watch tells the wall what runs do, and the terminal.

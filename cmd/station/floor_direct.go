@@ -59,7 +59,8 @@ func (f *floor) direct(ctx context.Context, who kiosk.Who, order kiosk.DirectOrd
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	defer context.AfterFunc(f.ctx, stop)()
-	r, scans, runs, err := f.beginDirect(ctx, order, tell)
+	scans := pairsOf(order.Slots)
+	r, runs, err := f.beginDirect(ctx, order, scans, tell)
 	if err != nil {
 		return err
 	}
@@ -87,60 +88,67 @@ func (f *floor) direct(ctx context.Context, who kiosk.Who, order kiosk.DirectOrd
 }
 
 // beginDirect looks whether the runs may begin, and has them under way, each with a context of its own, by slot: endDirect ends each, and f.ended counts one more until all have.
-func (f *floor) beginDirect(ctx context.Context, order kiosk.DirectOrder, tell func(any)) (r *recipes.Recipe, scans []pair, runs map[string]context.Context, err error) {
-	refuse := func(err error) (*recipes.Recipe, []pair, map[string]context.Context, error) {
-		return nil, nil, nil, err
-	}
+func (f *floor) beginDirect(ctx context.Context, order kiosk.DirectOrder, scans []pair, tell func(any)) (*recipes.Recipe, map[string]context.Context, error) {
 	select {
 	case f.deeds <- struct{}{}:
 	default:
-		return refuse(conflict(busyNow()))
+		return nil, nil, conflict(busyNow())
 	}
 	defer f.pass()
-	if f.ctx.Err() != nil {
-		return refuse(f.over())
-	}
-	if why := f.unwritable(); why != nil {
-		return refuse(conflict(why))
-	}
-	if j := f.present(); j != nil {
-		return refuse(conflict(said(kiosk.WordJobOpen, "a job is open: "+j.Recipe.Title, "Scan the unit at the page, or close the job first.", "recipe", j.Recipe.Title)))
-	}
-	if f.directing("") {
-		return refuse(conflict(busyNow()))
-	}
-	scans, files := pairsOf(order.Slots), pairsOf(order.Boards)
-	if err := f.directable(order, scans, files); err != nil {
-		return refuse(refusalOf(err))
-	}
-	if r, err = loadRecipe(order.Recipe); err != nil {
-		return refuse(refusalOf(err))
-	}
-	if err := f.bench.secrets.ready(r, f.bench.db, scans); err != nil {
-		return refuse(refusalOf(err))
-	}
-	warned := &app{stderr: io.MultiWriter(f.app.stderr, warnings(tell))}
-	if !order.Trial {
-		if err := warned.askServer(ctx, f.bench, r, scans); err != nil {
-			return refuse(refusalOf(err))
-		}
-	}
-	if err := warned.tellOpenRuns(f.bench, scans); err != nil {
-		return refuse(err)
-	}
-	if err := f.bench.insert(r, scans, files); err != nil {
-		return refuse(refusalOf(err))
+	r, err := f.readyDirect(ctx, order, scans, tell)
+	if err != nil {
+		return nil, nil, err
 	}
 	f.ended.Add(1)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	runs = map[string]context.Context{}
+	runs := map[string]context.Context{}
 	for _, p := range scans {
 		ctx, stop := context.WithCancelCause(ctx)
 		runs[p.slot], f.directs[p.slot] = ctx, directRun{p.value, stop}
 	}
 	f.stand()
-	return r, scans, runs, nil
+	return r, runs, nil
+}
+
+// readyDirect refuses what cannot begin now, and puts the boards of a simulated station in. f.deeds is held.
+func (f *floor) readyDirect(ctx context.Context, order kiosk.DirectOrder, scans []pair, tell func(any)) (*recipes.Recipe, error) {
+	if f.ctx.Err() != nil {
+		return nil, f.over()
+	}
+	if why := f.unwritable(); why != nil {
+		return nil, conflict(why)
+	}
+	if j := f.present(); j != nil {
+		return nil, conflict(said(kiosk.WordJobOpen, "a job is open: "+j.Recipe.Title, "Scan the unit at the page, or close the job first.", "recipe", j.Recipe.Title))
+	}
+	if f.directing("") {
+		return nil, conflict(busyNow())
+	}
+	files := pairsOf(order.Boards)
+	if err := f.directable(order, scans, files); err != nil {
+		return nil, refusalOf(err)
+	}
+	r, err := loadRecipe(order.Recipe)
+	if err != nil {
+		return nil, refusalOf(err)
+	}
+	if err := f.bench.secrets.ready(r, f.bench.db, scans); err != nil {
+		return nil, refusalOf(err)
+	}
+	warned := &app{stderr: io.MultiWriter(f.app.stderr, warnings(tell))}
+	if !order.Trial {
+		if err := warned.askServer(ctx, f.bench, r, scans); err != nil {
+			return nil, refusalOf(err)
+		}
+	}
+	if err := warned.tellOpenRuns(f.bench, scans); err != nil {
+		return nil, err
+	}
+	if err := f.bench.insert(r, scans, files); err != nil {
+		return nil, refusalOf(err)
+	}
+	return r, nil
 }
 
 // directRun is one that is under way without a job.

@@ -144,7 +144,12 @@ func (j *floorJob) serialIn(slot string) string {
 // recipeAt reads a recipe of the folder. why is what is wrong with it.
 func (f *floor) recipeAt(file string) (r *recipes.Recipe, why *kiosk.Said) {
 	path := filepath.Join(f.recipes, file)
-	if _, err := os.Stat(path); file != filepath.Base(file) || !isRecipe(file) || errors.Is(err, fs.ErrNotExist) {
+	known := file == filepath.Base(file) && isRecipe(file)
+	if known {
+		_, err := os.Stat(path)
+		known = !errors.Is(err, fs.ErrNotExist)
+	}
+	if !known {
 		return nil, said(kiosk.WordNoRecipe, fmt.Sprintf("there is no recipe %q in the folder of recipes", file), "", "file", file)
 	}
 	r, err := recipes.Load(path)

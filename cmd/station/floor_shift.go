@@ -61,7 +61,11 @@ func (f *floor) endShift(ctx context.Context, who kiosk.Who, card bool) (kiosk.A
 		return kiosk.Answer{}, conflict(said(kiosk.WordNoShift, "no shift has begun", ""))
 	}
 	if job == nil || f.lineOf(job) == nil {
-		f.lookSlots(ctx) // what was seen last may be long ago
+		// What was seen last may be long ago.
+		f.lookSlots(ctx)
+		if err := kiosk.Still(ctx); err != nil { // the look took its time
+			return kiosk.Answer{}, err
+		}
 	}
 	runs, err := f.bench.db.OpenRuns()
 	if err != nil {

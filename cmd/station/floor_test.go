@@ -1139,3 +1139,21 @@ func TestFloorRoom(t *testing.T) {
 		t.Errorf("%v go on, want the one of the held slot, and one more", left)
 	}
 }
+
+// TestFloorEndShiftStill: who is nobody any more when the slots have been looked at ends no shift.
+func TestFloorEndShiftStill(t *testing.T) {
+	t.Parallel()
+	f := newFloored(t, false)
+	defer func() { f.end() }()
+	f.want("the shift", f.do(op, kiosk.Deed{Action: kiosk.BeginShift}), "accept "+kiosk.WordShiftBegun)
+	gone, asked := errors.New("nobody any more"), 0
+	ctx := kiosk.WithStill(t.Context(), func() error {
+		if asked++; asked > 1 {
+			return gone
+		}
+		return nil
+	})
+	if _, err := f.Do(ctx, op, kiosk.Deed{Action: kiosk.EndShift}); err != gone || len(entries[ledger.ShiftEnd](f)) != 0 || f.wall.State().Shift == nil {
+		t.Errorf("%v, %d shifts have ended", err, len(entries[ledger.ShiftEnd](f)))
+	}
+}

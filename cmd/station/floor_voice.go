@@ -27,6 +27,12 @@ func (v *floorVoice) say(d provision.Decision, who kiosk.Who) {
 	v.wall.Said(d.Slot, saidOf(d))
 }
 
+// unwritten tells that the ledger did not take an entry about people: what it says happened all the same, until the station starts again.
+func (v *floorVoice) unwritten(err error) {
+	v.terminal.warn("the ledger did not take an entry: " + err.Error())
+	v.wall.Said("", said(kiosk.WordUnwritten, "the ledger did not take an entry: "+err.Error(), "Call the person who looks after the station.", "why", err.Error()))
+}
+
 func (v *floorVoice) result(o outcome) {
 	v.terminal.next(o)
 	if o.reportErr != nil {
