@@ -132,6 +132,25 @@ func TestScansInPieces(t *testing.T) {
 	}
 }
 
+// htmx holds the stream by an extension, which may come late.
+func TestStreamOfALatePage(t *testing.T) {
+	c := newCounter(t)
+	next := c.handler.Load()
+	late := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "hx-sse") {
+			time.Sleep(time.Second)
+		}
+		(*next).ServeHTTP(w, r)
+	}))
+	c.handler.Store(&late)
+	page := kiosktest.Start(t).Open(t, c.url+"/", 1280, 800)
+	page.Wait(`window.first = true`)
+	page.Wait(`document.getElementById("link").classList.contains("up")`)
+	if !kiosktest.Value[bool](page, `!!window.first`) {
+		t.Error("the page had no stream before it was loaded anew")
+	}
+}
+
 // What a scanner types is a scan whatever has the focus, and what fingers type is not; a scan is sent once, in order, and not after 10 s without a connection.
 // A hundred scans a minute are all taken. A result is heard, and a page finds a station that was started anew.
 func TestScanning(t *testing.T) {
