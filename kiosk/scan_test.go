@@ -132,6 +132,37 @@ func TestScansInPieces(t *testing.T) {
 	}
 }
 
+// A page is left for another while a code comes: its beginning is no code of the one, and its end none of the other. A page that is loaded anew by itself waits for the end of a code.
+func TestScanWhilePagesChange(t *testing.T) {
+	c := newCounter(t)
+	browser := kiosktest.Start(t)
+	for _, focus := range []string{`document.activeElement.blur() || true`, `document.getElementById("hand-code").focus() || true`} {
+		for _, tail := range []string{":small.yaml:8", "8"} {
+			page := browser.Open(t, c.url+"/", 1280, 800)
+			page.Wait(focus)
+			page.Keys(4*time.Millisecond, 0, "JOB")
+			page.Go(c.url + "/")
+			page.Wait(focus)
+			page.Tail(tail)
+			page.Wait(`document.getElementById("echo").dataset.tone === "reject"`)
+			page.Scan("GW-000001")
+			page.Wait(`document.getElementById("echo").dataset.tone === "accept"`)
+			if got, want := c.station.wanted(), []string{"scan GW-000001 by unnamed"}; !slices.Equal(got, want) {
+				t.Errorf("after the end %q the station was asked for %q, want %q", tail, got, want)
+			}
+		}
+	}
+
+	page := browser.Open(t, c.url+"/", 1280, 800)
+	page.Wait(`addEventListener("pagehide", () => sessionStorage.setItem("left", Date.now())), performance.now = () => 1e6, true`) // the last key came just now
+	page.Keys(4*time.Millisecond, 0, "JOB")
+	page.Wait(`sessionStorage.setItem("asked", Date.now()), document.querySelector("[data-language=zh-CN]").click(), true`)
+	page.Wait(`document.documentElement.lang === "zh-CN"`)
+	if waited := kiosktest.Value[float64](page, `sessionStorage.getItem("left") - sessionStorage.getItem("asked")`); waited < 900 {
+		t.Errorf("the page was left after %v ms, in the middle of a code", waited)
+	}
+}
+
 // htmx holds the stream by an extension, which may come late.
 func TestStreamOfALatePage(t *testing.T) {
 	c := newCounter(t)

@@ -1,8 +1,8 @@
 'use strict'
 // What a wedge scanner types. Where a field has the focus its keys are told from those of fingers by coming within gap ms of each other; where none has it nobody types, and slower
 // ones count too. Until a code shows its keys go where they would have gone, and once it does that is taken back. take is called with each code that came whole, without prefix and
-// suffix. One that was cut is thrown away whole, with all that follows it until nothing does: its tail could be another unit's. fault is called with what came of it, and why, a key of
-// the catalogue with its facts.
+// suffix. One that was cut is thrown away whole, with all that follows it until nothing does: its tail could be another unit's. So is what comes as soon as the page is there, which may
+// have begun on the one before. fault is called with what came of it, and why, a key of the catalogue with its facts. It returns what tells whether keys are coming.
 function listen({ prefix, suffix, gap }, take, fault) {
   const idle = 250 // ms, gap where no field has the focus
   const quiet = 300 // ms without a key after which what comes does not belong to what came before
@@ -10,8 +10,10 @@ function listen({ prefix, suffix, gap }, take, fault) {
   const modifier = /^(Alt|AltGraph|CapsLock|Control|Fn|FnLock|Meta|NumLock|Shift)$/
   // keys since it was quiet: how many, their characters, how many of these came close to each other at last, and whether something stands before those
   const none = { keys: 0, chars: '', near: 0, apart: false, last: -1e9, field: null, kept: null, sure: false, cut: '', told: false }
+  const began = performance.now()
   let run = { ...none }
   let ends = 0 // timer
+  let heard = -1e9 // when the page heard of the last key
 
   const editable = e => e?.matches?.('select, :read-write') ?? false
 
@@ -72,6 +74,10 @@ function listen({ prefix, suffix, gap }, take, fault) {
 
   // typed takes a key that fingers seem to have typed into a field, and tells whether that turns out to be a scanner's. close is to the key before.
   function typed(e, c, close) {
+    if (e.key === suffix && close && run.apart && run.near === run.keys - 1) { // the end of a code, of which the page has not seen the beginning
+      cut('scan.broken')
+      return true
+    }
     if (e.key === suffix) {
       clearTimeout(ends)
       run = { ...none }
@@ -102,11 +108,12 @@ function listen({ prefix, suffix, gap }, take, fault) {
       const focus = document.activeElement, field = editable(focus) ? focus : null
       const garbled = !c && (e.key === 'Dead' || e.key === 'Process' || e.key === 'Unidentified') // may be the first of a code
       if (!c && !garbled || c === ' ' && !field && prefix[0] !== ' ') return // a space may press a button
-      run = { ...none, field, kept: keep(field), sure: !field, apart: garbled }
+      run = { ...none, field, kept: keep(field), sure: !field, apart: garbled || e.timeStamp - began < quiet }
     }
     clearTimeout(ends)
     ends = setTimeout(over, 1000) // not sooner: the keys' own times tell, and a busy page hears of them late
     run.last = e.timeStamp
+    heard = performance.now()
     run.keys++
 
     if (!run.cut) {
@@ -132,4 +139,5 @@ function listen({ prefix, suffix, gap }, take, fault) {
 
   document.addEventListener('keydown', key, true)
   document.addEventListener('keyup', e => { if (run.keys > 1 && !editable(e.target)) stop(e) }, true)
+  return () => run.keys > 0 && performance.now() - heard < quiet
 }

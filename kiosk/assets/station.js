@@ -62,18 +62,24 @@ const station = (() => {
 
   const saidOf = answer => answer?.said ?? answer ?? {}
 
-  // again loads the page anew, and keeps what its foot says. A scan that has no answer yet gets none on the new page, so that is said, and heard, before.
+  // again loads the page anew. A code that is coming comes to its end before, and a scan has a second for its answer: it gets none on the new page, so that is said, and heard.
   let leaving = false
   async function again() {
     if (leaving) return
     leaving = true
+    for (let left = 20; (typing() || scans.length) && left > 0; left--) await pause(50)
     if (scans.length) {
       refuse(scans[0], 'scan.unknown')
       await pause(600)
     }
-    if (told) sessionStorage.setItem('echo', JSON.stringify(told))
     location.reload()
   }
+
+  // What the foot says goes with a page that is loaded anew, and what became of a scan with every page.
+  addEventListener('pagehide', () => {
+    if (scans.length) told = [scans[0].shown, 'reject', say('scan.unknown'), say('scan.unknown.do')]
+    if (told && (leaving || scans.length)) sessionStorage.setItem('echo', JSON.stringify(told))
+  })
 
   // stale loads a page anew whose token is none any more; on the new one that is past.
   function stale(code, wait) {
@@ -154,7 +160,7 @@ const station = (() => {
     else if (status === 401 && !scan.isBadge || answer?.reload) setTimeout(again, 500)
   }
 
-  listen({ prefix: root.dataset.prefix, suffix: root.dataset.suffix, gap: Number(root.dataset.gap) }, take, async (code, key, facts) => {
+  const typing = listen({ prefix: root.dataset.prefix, suffix: root.dataset.suffix, gap: Number(root.dataset.gap) }, take, async (code, key, facts) => {
     play('reject')
     await catalogue()
     echo(shown(code), 'reject', say(key, facts), say(key + '.do'))

@@ -2,6 +2,7 @@ package kiosktest
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
@@ -18,32 +19,54 @@ const (
 	typed   = 150 * time.Millisecond
 )
 
+// seen is how long a page is there before anybody does anything on it.
+const seen = time.Second / 2
+
 // Scan types a code and Enter as a wedge scanner does, whatever has the focus.
 func (p *Page) Scan(code string) {
 	p.t.Helper()
+	p.see()
 	p.press(scanned, 0, code+"\r")
 }
 
 // Keys types parts of a code as a scanner does whose keys are so far apart, and who pauses between the parts. "\r" is Enter.
 func (p *Page) Keys(apart, pause time.Duration, parts ...string) {
 	p.t.Helper()
+	p.see()
 	p.press(apart, pause, parts...)
+}
+
+// Tail types the end of a code that began with the last keys, on the page before.
+func (p *Page) Tail(code string) {
+	p.t.Helper()
+	p.send(scanned, 0, code+"\r")
 }
 
 // Type types as fingers do.
 func (p *Page) Type(text string) {
 	p.t.Helper()
+	p.see()
 	p.press(typed, 0, text)
 }
 
-// press sends keys whose times are so far apart, and those of two parts further.
+// see gives a page that was just loaded the time that it takes to see it.
+func (p *Page) see() {
+	p.t.Helper()
+	p.Wait(fmt.Sprintf(`(loaded => loaded && performance.now() > loaded + %d)(performance.getEntriesByType("navigation")[0].domContentLoadedEventEnd)`, seen.Milliseconds()))
+}
+
+// press sends keys whose times are so far apart, and those of two parts further. A pause lies between two bursts.
 func (p *Page) press(apart, pause time.Duration, parts ...string) {
 	p.t.Helper()
-	// The browser does not take events from before others, and a pause lies between two bursts.
 	p.keys = p.keys.Add(time.Second / 2)
-	if now := time.Now(); p.keys.Before(now) {
+	if now := time.Now(); p.keys.Before(now) { // the browser does not take events from before others
 		p.keys = now
 	}
+	p.send(apart, pause, parts...)
+}
+
+func (p *Page) send(apart, pause time.Duration, parts ...string) {
+	p.t.Helper()
 	var keys []chromedp.Action[chromedp.Void]
 	for i, part := range parts {
 		if i > 0 {
