@@ -170,6 +170,7 @@ func TestOperator(t *testing.T) {
 
 			page.Go(s.url + "/units?text=TB-0007")
 			page.Click(`a[href="/units/TB-0007"]`)
+			page.Wait(`document.querySelector('a[href*="/report"]')`)
 			page.WaitText("main", pass)
 			report := kiosktest.Value[string](page, `document.querySelector('a[href*="/report"]').href`)
 			s.readPDF(page, report, "TB-0007")
