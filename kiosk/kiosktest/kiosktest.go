@@ -24,7 +24,7 @@ import (
 )
 
 // limit is how long a page may take for any one thing.
-const limit = 30 * time.Second
+const limit = time.Minute
 
 // Browser is a Chromium of a test, with a profile of its own.
 type Browser struct{ ctx context.Context }
