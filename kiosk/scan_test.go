@@ -144,7 +144,7 @@ func TestScanWhilePagesChange(t *testing.T) {
 			page.Go(c.url + "/")
 			page.Wait(focus)
 			page.Tail(tail)
-			page.Wait(`document.getElementById("echo").dataset.tone === "reject"`)
+			page.Wait(`document.getElementById("echo").dataset.tone === "reject" && document.getElementById("echo-code").innerText === "••••••"`)
 			page.Scan("GW-000001")
 			page.Wait(`document.getElementById("echo").dataset.tone === "accept"`)
 			if got, want := c.station.wanted(), []string{"scan GW-000001 by unnamed"}; !slices.Equal(got, want) {
@@ -160,6 +160,22 @@ func TestScanWhilePagesChange(t *testing.T) {
 	page.Wait(`document.documentElement.lang === "zh-CN"`)
 	if waited := kiosktest.Value[float64](page, `sessionStorage.getItem("left") - sessionStorage.getItem("asked")`); waited < 900 {
 		t.Errorf("the page was left after %v ms, in the middle of a code", waited)
+	}
+}
+
+// The page that comes is told of every scan that has no answer yet.
+func TestScansWithoutAnswer(t *testing.T) {
+	c := newCounter(t)
+	page := kiosktest.Start(t).Open(t, c.url+"/", 1280, 800)
+	page.Expect("Failed to load resource") // the connection is cut
+	page.Wait(`document.getElementById("link").classList.contains("up")`)
+	c.cut()
+	page.Wait(`!document.getElementById("lost").hidden`)
+	page.Scan("GW-000002")
+	page.Scan("GW-000003")
+	page.Wait(`station.waiting.length === 2`)
+	if told := kiosktest.Value[string](page, `dispatchEvent(new Event("pagehide")), sessionStorage.getItem("echo") ?? ""`); !strings.Contains(told, "GW-000002, GW-000003") {
+		t.Errorf("the next page is told %q of two scans that wait", told)
 	}
 }
 

@@ -62,6 +62,9 @@ const station = (() => {
 
   const saidOf = answer => answer?.said ?? answer ?? {}
 
+  // unknown is what the foot says of all scans that have no answer.
+  const unknown = () => [scans.map(s => s.shown).join(', '), 'reject', say('scan.unknown'), say('scan.unknown.do')]
+
   // again loads the page anew. A code that is coming comes to its end before, and a scan has a second for its answer: it gets none on the new page, so that is said, and heard.
   let leaving = false
   async function again() {
@@ -69,7 +72,8 @@ const station = (() => {
     leaving = true
     for (let left = 20; (typing() || scans.length) && left > 0; left--) await pause(50)
     if (scans.length) {
-      refuse(scans[0], 'scan.unknown')
+      echo(...unknown())
+      play('reject')
       await pause(600)
     }
     location.reload()
@@ -77,7 +81,7 @@ const station = (() => {
 
   // What the foot says goes with a page that is loaded anew, and what became of a scan with every page.
   addEventListener('pagehide', () => {
-    if (scans.length) told = [scans[0].shown, 'reject', say('scan.unknown'), say('scan.unknown.do')]
+    if (scans.length) told = unknown()
     if (told && (leaving || scans.length)) sessionStorage.setItem('echo', JSON.stringify(told))
   })
 
@@ -163,7 +167,7 @@ const station = (() => {
   const typing = listen({ prefix: root.dataset.prefix, suffix: root.dataset.suffix, gap: Number(root.dataset.gap) }, take, async (code, key, facts) => {
     play('reject')
     await catalogue()
-    echo(shown(code), 'reject', say(key, facts), say(key + '.do'))
+    echo(key === 'scan.broken' ? '••••••' : shown(code), 'reject', say(key, facts), say(key + '.do')) // a piece may be one of a badge
   })
 
   // ---- buttons and forms: data-api="METHOD PATH" is what they send, with the fields by their names; data-then where to go then: a path, "reload", or "close" for the dialog they are in
